@@ -1,0 +1,48 @@
+# mistral: build, install, demonstrate, test.
+#
+#   make            builds mistral.so and the install script
+#   make install    installs both where pg_config says
+#   make demo       installs what is missing, builds, and shows the main job (examples/salary.yaml)
+#   make test       everything that proves it works
+#
+# PG_CONFIG chooses the server, as with every PGXS extension.
+
+EXTENSION    = mistral
+EXTVERSION   = 0.1
+MODULE_big   = mistral
+OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
+DATA_built   = $(INSTALL_SQL)
+EXTRA_CLEAN  = $(INSTALL_SQL)
+
+# The install script's parts, in the order in which they depend on each other.
+SQL_PARTS    = $(sort $(wildcard sql/[0-9][0-9]_*.sql))
+
+PG_CONFIG   ?= pg_config
+PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CFLAGS    = -std=gnu17 -fvisibility=hidden -Wextra -Werror -Wno-unused-parameter \
+               -Wno-missing-field-initializers -Wno-sign-compare
+SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lm
+
+# Bitcode for the JIT compiler gains nothing here and needs a second compiler.
+override with_llvm := no
+
+ifeq (,$(filter demo test deps,$(MAKECMDGOALS)))
+PGXS        := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+HEADERS_ALL := $(wildcard src/*.h src/*/*.h)
+$(OBJS): $(HEADERS_ALL)
+
+$(INSTALL_SQL): $(SQL_PARTS) Makefile
+	@printf '\\echo Use "CREATE EXTENSION mistral" to load this file. \\quit\n' > $@
+	cat $(SQL_PARTS) >> $@
+endif
+
+.PHONY: demo test deps
+demo:
+	bash examples/demo.sh
+test:
+	bash test/run.sh
+deps:
+	bash test/lib/deps.sh

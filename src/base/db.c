@@ -1,0 +1,146 @@
+/*
+ * db.c
+ *		The way to our tables: whose rights, which names, kept plans.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/db.h"
+
+static Oid	extension_owner = InvalidOid;
+static Oid	extension_schema = InvalidOid;
+static bool callback_registered = false;
+
+static void load_extension(void);
+
+void
+db_enter(DbSession *session)
+{
+	Oid			owner = db_extension_owner();
+
+	GetUserIdAndSecContext(&session->caller, &session->sec_context);
+	SetUserIdAndSecContext(owner, session->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	session->guc_nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+db_leave(DbSession *session)
+{
+	SPI_finish();
+	AtEOXact_GUC(false, session->guc_nest_level);
+	SetUserIdAndSecContext(session->caller, session->sec_context);
+}
+
+Oid
+db_extension_owner(void)
+{
+	if (!OidIsValid(extension_owner))
+		load_extension();
+	return extension_owner;
+}
+
+Oid
+db_schema(void)
+{
+	if (!OidIsValid(extension_schema))
+		load_extension();
+	return extension_schema;
+}
+
+Oid
+db_table(const char *name)
+{
+	Oid			oid = get_relname_relid(name, db_schema());
+
+	if (!OidIsValid(oid))
+		elog(ERROR, "table mistral.%s is missing", name);
+	return oid;
+}
+
+uint64
+db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_only, long limit)
+{
+	int			rc;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->text, statement->nparams, statement->types);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", statement->text, SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, limit);
+	if (rc < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement->text, SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+Datum
+db_datum(uint64 row, int attnum, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, attnum, isnull);
+}
+
+static void
+forget_extension(Datum arg, int cacheid, uint32 hashvalue)
+{
+	extension_owner = InvalidOid;
+	extension_schema = InvalidOid;
+}
+
+/* Looks the extension up; the answer is kept until a schema changes. */
+static void
+load_extension(void)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	if (!callback_registered)
+	{
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_extension, (Datum) 0);
+		callback_registered = true;
+	}
+	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("mistral"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
+
+		extension_owner = form->extowner;
+		extension_schema = form->extnamespace;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (!OidIsValid(extension_owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"mistral\" is not installed in this database"),
+				 errhint("Run CREATE EXTENSION mistral.")));
+}

@@ -1,0 +1,65 @@
+/*
+ * db.h
+ *		The way to our tables: whose rights, which names, kept plans.
+ *
+ * SQL functions of the extension are SECURITY INVOKER: they note the caller's
+ * role and switch to the extension's owner inside (SECURITY DEFINER would lose
+ * the caller).  An error restores both by itself, through the abort of the
+ * (sub)transaction.
+ */
+#ifndef MISTRAL_DB_H
+#define MISTRAL_DB_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+typedef struct DbSession
+{
+	Oid			caller;			/* the role that called */
+	int			sec_context;
+	int			guc_nest_level;
+} DbSession;
+
+/*
+ * Connects SPI, switches to the extension's owner and pins search_path to
+ * pg_catalog.  Every db_enter has its db_leave; they nest.
+ */
+extern void db_enter(DbSession *session);
+extern void db_leave(DbSession *session);
+
+/* The extension's owner and schema; an error when the extension is not installed here. */
+extern Oid	db_extension_owner(void);
+extern Oid	db_schema(void);
+
+/* Oid of one of our tables, by name; cached until the extension goes. */
+extern Oid	db_table(const char *name);
+
+/*
+ * A statement whose plan is kept for the life of the process.  Declare one
+ * static per statement:
+ *
+ *		static DbStatement find = {"SELECT ... $1", 1, {UUIDOID}};
+ *
+ * Names in the text are qualified, values are parameters, always.
+ */
+#define DB_MAX_PARAMS 24
+typedef struct DbStatement
+{
+	const char *text;
+	int			nparams;
+	Oid			types[DB_MAX_PARAMS];
+	SPIPlanPtr	plan;			/* NULL until first used */
+} DbStatement;
+
+/*
+ * Runs it; `nulls` as in SPI_execute_plan (NULL: none).  Returns the number of
+ * rows processed; rows are in SPI_tuptable until db_leave.  With `read_only`
+ * the caller's snapshot is used, else a new one.
+ */
+extern uint64 db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_only, long limit);
+
+/* Column `attnum` (from 1) of row `row` (from 0) of the last result. */
+extern Datum db_datum(uint64 row, int attnum, bool *isnull);
+
+#endif							/* MISTRAL_DB_H */

@@ -1,0 +1,30 @@
+/*
+ * ids.h
+ *		Time-ordered identifiers (UUID version 7) and their text.
+ */
+#ifndef MISTRAL_IDS_H
+#define MISTRAL_IDS_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+#define UUID_TEXT_LEN 36
+
+/* A new identifier: later than every one this process made before. Unique, not secret. */
+extern void id_new(pg_uuid_t *id);
+
+/* Text form into a buffer of UUID_TEXT_LEN + 1 bytes; returns the buffer. */
+extern char *id_text(const pg_uuid_t *id, char *buf);
+extern char *id_cstring(const pg_uuid_t *id);	/* palloc'd */
+
+/* False when the text is no UUID. */
+extern bool id_parse(const char *text, pg_uuid_t *id);
+
+static inline bool
+id_equal(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN) == 0;
+}
+
+#endif							/* MISTRAL_IDS_H */

@@ -1,0 +1,229 @@
+/*
+ * spec.h
+ *		The checked, compiled form of definitions.  Built once by spec_compile*,
+ *		read-only afterwards, all in one memory context.
+ *
+ * Semantics: the language's documents and attributes as the original checks
+ * them (see docs/language.md).  Pure: no SPI.
+ */
+#ifndef MISTRAL_SPEC_H
+#define MISTRAL_SPEC_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+#include "expr/expr.h"
+
+/* ---------------------------------------------------------------- problems */
+
+/* One thing wrong with a definition. */
+typedef struct SpecProblem
+{
+	int			line;			/* from 1 */
+	int			col;			/* from 1, in characters */
+	char	   *path;			/* e.g. workflows.pay.tasks.send.retry.count */
+	char	   *message;		/* lower case, no final period; says what was expected */
+	char	   *hint;			/* full sentence, or NULL */
+	bool		not_built;		/* right in the language, not run by this version yet */
+} SpecProblem;
+
+/* ---------------------------------------------------------------- pieces */
+
+typedef struct SpecParam
+{
+	char	   *name;
+	Jsonb	   *default_value;	/* never evaluated; NULL: the parameter is required */
+} SpecParam;
+
+typedef enum EngineCommand
+{
+	COMMAND_TASK,				/* not a command: runs a task */
+	COMMAND_FAIL,
+	COMMAND_SUCCEED,
+	COMMAND_PAUSE,
+	COMMAND_NOOP
+} EngineCommand;
+
+/* One target of an on-* clause. */
+typedef struct SpecTransition
+{
+	EngineCommand command;		/* wins over a task of the same name */
+	char	   *name;			/* as written: task or command */
+	int			task;			/* index into WorkflowSpec.tasks, or -1 */
+	ExprTemplate *guard;		/* NULL: always */
+	ExprData   *params;			/* inline parameters (msg=...), NULL: none */
+} SpecTransition;
+
+typedef struct SpecPublish
+{
+	ExprData   *branch;			/* NULL when absent */
+	ExprData   *global;
+	ExprData   *atomic;			/* accepted, publishes nothing, as the original */
+} SpecPublish;
+
+typedef struct SpecOnClause
+{
+	bool		present;		/* written, even when it names nothing */
+	int			ntransitions;
+	SpecTransition *transitions;
+	SpecPublish publish;		/* of the {publish, next} form */
+} SpecOnClause;
+
+/* A policy's value: a literal, or an expression evaluated when it applies. */
+typedef struct SpecPolicy
+{
+	ExprData   *value;			/* NULL: absent (or false-like in the task: see the original's defaults rule) */
+} SpecPolicy;
+
+typedef struct SpecRetry
+{
+	bool		present;
+	ExprData   *count;
+	ExprData   *delay;
+	ExprTemplate *break_on;
+	ExprTemplate *continue_on;
+} SpecRetry;
+
+/* Policies after merging task-defaults (the task's own value when it is truthy). */
+typedef struct SpecPolicies
+{
+	SpecPolicy	pause_before;
+	SpecPolicy	wait_before;
+	SpecPolicy	wait_after;
+	SpecPolicy	fail_on;
+	SpecRetry	retry;
+	SpecPolicy	timeout;
+	SpecPolicy	concurrency;
+} SpecPolicies;
+
+typedef enum SpecJoinKind
+{
+	JOIN_NONE,
+	JOIN_ALL,
+	JOIN_COUNT					/* `one` is a count of 1 */
+} SpecJoinKind;
+
+typedef struct SpecWithItem
+{
+	char	   *var;
+	ExprData   *items;			/* must yield something iterable */
+} SpecWithItem;
+
+typedef struct TaskSpec
+{
+	char	   *name;
+	int			index;			/* in WorkflowSpec.tasks */
+	Jsonb	   *spec;			/* the task's own text as JSON: task().spec */
+
+	ExprTemplate *action;		/* the action's name; NULL for a sub-workflow */
+	ExprTemplate *workflow;		/* the sub-workflow's name; NULL for an action */
+	ExprData   *inline_params;	/* `action: std.echo output=1`; NULL: none */
+	ExprData   *input;			/* dict, or an expression that yields one; wins over inline */
+
+	ExprData   *publish;
+	ExprData   *publish_on_error;
+	ExprData   *publish_on_skip;
+	SpecOnClause on_success;
+	SpecOnClause on_error;
+	SpecOnClause on_complete;
+	SpecOnClause on_skip;
+
+	SpecPolicies policies;
+	bool		keep_result;	/* raw truth, never evaluated */
+	bool		safe_rerun;
+	bool		safe_rerun_given;	/* written in the task or its defaults */
+	ExprTemplate *target;
+
+	SpecJoinKind join;
+	int			join_count;
+	int			ninbound;		/* tasks that name this one in any on-* clause, once each */
+	int		   *inbound;		/* their indexes, ascending */
+
+	int			nwith_items;
+	SpecWithItem *with_items;
+
+	int			nrequires;		/* reverse workflows */
+	int		   *requires;
+} TaskSpec;
+
+typedef struct WorkflowSpec
+{
+	char	   *name;			/* without the workbook's name */
+	bool		reverse;
+	int			nparams;
+	SpecParam  *params;
+	ExprData   *vars;
+	ExprData   *output;
+	ExprData   *output_on_error;
+	List	   *tags;			/* of char * */
+	int			ntasks;
+	TaskSpec   *tasks;			/* in the document's order */
+	int			nstart;			/* tasks that nothing leads to */
+	int		   *start;
+	Jsonb	   *spec;			/* the workflow's own text as JSON: execution().spec */
+} WorkflowSpec;
+
+/* The task's index, or -1. */
+extern int	spec_task_index(const WorkflowSpec *workflow, const char *name);
+
+typedef struct ActionSpec		/* ad-hoc action */
+{
+	char	   *name;
+	char	   *base;			/* name of the action below it */
+	ExprData   *base_inline;	/* inline parameters of `base` */
+	ExprData   *base_input;
+	int			nparams;
+	SpecParam  *params;
+	ExprData   *output;			/* NULL: the base's result as it is */
+	List	   *tags;
+} ActionSpec;
+
+/* ---------------------------------------------------------------- documents */
+
+typedef enum SpecKind
+{
+	SPEC_UNKNOWN,				/* find out from the document */
+	SPEC_WORKBOOK,
+	SPEC_WORKFLOW,
+	SPEC_ACTION
+} SpecKind;
+
+/* One definition that a document makes; its own text can be compiled alone. */
+typedef struct SpecDefinition
+{
+	SpecKind	kind;			/* SPEC_WORKFLOW or SPEC_ACTION */
+	char	   *name;			/* qualified: <workbook>.<name> in a workbook */
+	char	   *text;			/* its part of the document, as the author wrote it: `<name>: {...}` */
+	List	   *tags;			/* of char * */
+	char	   *input;			/* its parameters in one line, as the original lists them: "a, b=1" */
+} SpecDefinition;
+
+typedef struct SpecDocument
+{
+	SpecKind	kind;
+	char	   *workbook;		/* name of the workbook, or NULL */
+	List	   *tags;			/* of the workbook */
+	List	   *definitions;	/* of SpecDefinition *, in the document's order */
+	List	   *problems;		/* of SpecProblem *, in the document's order */
+} SpecDocument;
+
+/*
+ * Parses and checks a document.  Never raises for a bad document: problems are
+ * in the result (and no definitions then).  Text must be valid in the server's
+ * encoding.  Raises only cancellation and lack of memory.
+ */
+extern SpecDocument *spec_parse(const char *text, int len, SpecKind kind);
+
+/*
+ * Compiles one definition's own text (SpecDefinition.text, checked before)
+ * into the current memory context.
+ */
+extern WorkflowSpec *spec_compile_workflow(const char *text, int len);
+extern ActionSpec *spec_compile_action(const char *text, int len);
+
+/* Raises the document's first problem as an error; the others go to the detail. */
+extern void spec_raise(const SpecDocument *document) pg_attribute_noreturn();
+
+#endif							/* MISTRAL_SPEC_H */

@@ -1,0 +1,53 @@
+/*
+ * engine.h
+ *		The engine's doors: one step as an ordinary function, called by the
+ *		engine worker, by tests in their own session, and by nothing else.
+ *
+ * A step runs in the caller's transaction, under the extension owner's rights,
+ * and leaves to the caller to commit.
+ */
+#ifndef MISTRAL_ENGINE_H
+#define MISTRAL_ENGINE_H
+
+#include "postgres.h"
+
+#include "storage/itemptr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* Where a message was put: a hint that the table confirms or not. */
+typedef struct MessageHint
+{
+	ItemPointerData tid;
+	pg_uuid_t	id;
+	pg_uuid_t	root_id;
+} MessageHint;
+
+typedef struct EngineStepResult
+{
+	int			executions;		/* trees stepped */
+	int			messages;		/* messages and timers consumed */
+	int			skipped;		/* trees locked by others: their hints are in skipped_hints */
+	MessageHint *skipped_hints;	/* in the caller's memory context */
+	int			nfinished;		/* executions that reached a final state */
+	bool		dispatched;		/* the executor has new work */
+	bool		more;			/* there is surely more to do now */
+} EngineStepResult;
+
+/*
+ * Advances the trees that the hints name (no hints: what a full look at the
+ * message table finds) and those with due timers, at most `limit` trees.
+ */
+extern void engine_step(const MessageHint *hints, int nhints, bool full_look, int limit,
+						EngineStepResult *result);
+
+/* When the next timer is due, or DT_NOEND. */
+extern TimestampTz engine_next_timer(void);
+
+/* The step's transaction committed: caches of what it wrote are valid from now on. */
+extern void engine_after_commit(void);
+
+/* The step's transaction did not commit: drop what it changed. */
+extern void engine_after_abort(void);
+
+#endif							/* MISTRAL_ENGINE_H */

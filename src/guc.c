@@ -1,0 +1,106 @@
+/*
+ * guc.c
+ *		Every setting, alphabetically, with unit, range and context.
+ *
+ * Settings that steer what one session may use are SUSET, so that a role
+ * cannot lift its own limits; what the workers read is SIGHUP.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "guc.h"
+
+int			guc_batch_size = 100;
+int			guc_cache_size = 65536;
+char	   *guc_databases = NULL;
+bool		guc_enabled = true;
+int			guc_engine_workers = 1;
+int			guc_expression_memory = 131072;
+int			guc_expression_timeout = 5000;
+char	   *guc_fake_now = NULL;
+char	   *guc_http_allow = NULL;
+char	   *guc_http_deny = NULL;
+int			guc_http_max_connections = 1000;
+int			guc_max_definition_size = 16384;
+int			guc_max_result_size = 16384;
+char	   *guc_notify = NULL;
+int			guc_yaql_limit_iterators = -1;
+
+void
+guc_init(void)
+{
+	DefineCustomIntVariable("mistral.batch_size",
+							"Executions that an engine advances in one transaction.",
+							NULL, &guc_batch_size, 100, 1, 10000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.cache_size",
+							"Memory a process may keep for compiled definitions and live executions.",
+							NULL, &guc_cache_size, 65536, 1024, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.databases",
+							   "Databases in which workers run, separated by commas; empty means all.",
+							   NULL, &guc_databases, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomBoolVariable("mistral.enabled",
+							 "Whether background workers run.",
+							 "When off, nothing advances; functions and views still work.",
+							 &guc_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.engine_workers",
+							"Engine processes for each database.",
+							NULL, &guc_engine_workers, 1, 1, 16,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.expression_memory",
+							"Memory that the evaluation of one expression may take.",
+							NULL, &guc_expression_memory, 131072, 1024, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.expression_timeout",
+							"Time that the evaluation of one expression may take; 0 means no limit.",
+							NULL, &guc_expression_timeout, 5000, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.fake_now",
+							   "Time that mistral.now() gives instead of the clock's, for tests.",
+							   NULL, &guc_fake_now, "",
+							   PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.http_allow",
+							   "Networks that HTTP actions may reach although mistral.http_deny names them.",
+							   "A list of addresses in CIDR form, separated by commas.",
+							   &guc_http_allow, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.http_deny",
+							   "Networks that HTTP actions may not reach.",
+							   "A list of addresses in CIDR form, separated by commas; checked on the connected address.",
+							   &guc_http_deny,
+							   "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,"
+							   "192.0.0.0/24,192.168.0.0/16,198.18.0.0/15,224.0.0.0/4,240.0.0.0/4,"
+							   "::/128,::1/128,64:ff9b::/96,fc00::/7,fe80::/10,ff00::/8",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.http_max_connections",
+							"HTTP requests in flight for each database.",
+							NULL, &guc_http_max_connections, 1000, 1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.max_definition_size",
+							"Size of the text of a definition.",
+							NULL, &guc_max_definition_size, 16384, 1, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.max_result_size",
+							"Size of one input, result, output or published value.",
+							NULL, &guc_max_result_size, 16384, 1, 262143,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.notify",
+							   "Kinds of notifications that the engine sends: executions, tasks, actions.",
+							   NULL, &guc_notify, "executions,actions",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.yaql_limit_iterators",
+							"Elements that an iterator may yield in an expression; -1 means no limit but the others.",
+							NULL, &guc_yaql_limit_iterators, -1, -1, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("mistral");
+}

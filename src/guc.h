@@ -1,0 +1,26 @@
+/*
+ * guc.h
+ *		Every setting, alphabetically; docs/settings.md is checked against it.
+ */
+#ifndef MISTRAL_GUC_H
+#define MISTRAL_GUC_H
+
+extern int	guc_batch_size;		/* executions stepped in one transaction */
+extern int	guc_cache_size;		/* kB of compiled definitions and live executions per process */
+extern char *guc_databases;		/* databases the launcher looks at; empty: all */
+extern bool guc_enabled;		/* whether workers run at all */
+extern int	guc_engine_workers; /* engine processes per database */
+extern int	guc_expression_memory;	/* kB an evaluation may allocate */
+extern int	guc_expression_timeout; /* ms an evaluation may take */
+extern char *guc_fake_now;		/* timestamp that mistral.now() gives; empty: the clock */
+extern char *guc_http_allow;	/* networks that HTTP may reach although denied */
+extern char *guc_http_deny;		/* networks that HTTP may not reach */
+extern int	guc_http_max_connections;	/* requests in flight per executor */
+extern int	guc_max_definition_size;	/* kB of a definition's text */
+extern int	guc_max_result_size;	/* kB of one input, result, output or published value */
+extern char *guc_notify;		/* kinds of notifications sent: executions, tasks, actions */
+extern int	guc_yaql_limit_iterators;	/* elements an iterator may yield; -1: no limit */
+
+extern void guc_init(void);
+
+#endif							/* MISTRAL_GUC_H */

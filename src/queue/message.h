@@ -1,0 +1,45 @@
+/*
+ * message.h
+ *		Putting messages into the queue, and who is told.
+ */
+#ifndef MISTRAL_MESSAGE_H
+#define MISTRAL_MESSAGE_H
+
+#include "postgres.h"
+
+#include "storage/itemptr.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#define MESSAGE_START		"start"
+#define MESSAGE_ACTION		"action"	/* target: action execution; payload: see message_action_result */
+#define MESSAGE_CONTINUE	"continue"
+#define MESSAGE_RESUME		"resume"
+#define MESSAGE_STOPPED		"stopped"	/* target: execution that a session stopped */
+
+/*
+ * Told of each message put by this transaction, and when a tree's root row was
+ * locked; set by the worker layer when the library is preloaded, else NULL.
+ * The receiver passes the hint on when the transaction commits.
+ */
+typedef void (*message_put_hook_type) (ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *root_id);
+typedef void (*root_locked_hook_type) (const pg_uuid_t *root_id);
+typedef void (*work_dispatched_hook_type) (void);
+
+extern message_put_hook_type message_put_hook;
+extern root_locked_hook_type root_locked_hook;
+extern work_dispatched_hook_type work_dispatched_hook;
+
+/*
+ * Inserts one message, in the caller's transaction and with its rights on the
+ * table.  `attempt` 0 means none.  Returns false when a completion for the same
+ * action and attempt is there already (waits for a transaction that is putting
+ * one).
+ */
+extern bool message_put(const pg_uuid_t *root_id, const char *kind, const pg_uuid_t *target_id,
+						int attempt, const Jsonb *payload);
+
+/* The payload of MESSAGE_ACTION: {"state": SUCCESS|ERROR|CANCELLED, "result": ...}. */
+extern Jsonb *message_action_result(const char *state, const Jsonb *result);
+
+#endif							/* MISTRAL_MESSAGE_H */
