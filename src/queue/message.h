@@ -31,8 +31,8 @@ extern root_locked_hook_type root_locked_hook;
 extern work_dispatched_hook_type work_dispatched_hook;
 
 /*
- * Inserts one message, in the caller's transaction and with its rights on the
- * table.  `attempt` 0 means none.  Returns false when a completion for the same
+ * Inserts one message, in the caller's transaction; between db_enter and
+ * db_leave.  `attempt` 0 means none.  Returns false when a completion for the same
  * action and attempt is there already (waits for a transaction that is putting
  * one).
  */
