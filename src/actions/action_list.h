@@ -1,0 +1,19 @@
+/*
+ * action_list.h
+ *		One line for each built-in action, in order of name:
+ *		ACTION(name, mode, function, parameters, description)
+ *
+ * Parameters are names separated by spaces; one with "=default" is optional.
+ */
+ACTION("std.async_noop", ACTION_WAIT, NULL, "", "Does nothing until somebody completes it.")
+ACTION("std.echo", ACTION_INLINE, run_echo, "output delay=0", "Gives back its input, after a delay in seconds.")
+ACTION("std.fail", ACTION_INLINE, run_fail, "error_data=null", "Fails, with the data given.")
+ACTION("std.http", ACTION_HTTP, NULL,
+	   "url method=\"GET\" params=null body=null json=null headers=null cookies=null auth=null timeout=null allow_redirects=null proxies=null verify=null",
+	   "Sends an HTTP request and gives its response.")
+ACTION("std.mistral_http", ACTION_HTTP_WAIT, NULL,
+	   "url method=\"GET\" params=null body=null json=null headers=null cookies=null auth=null timeout=null allow_redirects=null proxies=null verify=null",
+	   "Sends an HTTP request and waits until somebody completes the action.")
+ACTION("std.noop", ACTION_INLINE, run_noop, "", "Does nothing.")
+ACTION("std.sleep", ACTION_INLINE, run_sleep, "seconds=1", "Ends after some seconds.")
+ACTION("std.test_dict", ACTION_INLINE, run_test_dict, "size=0 key_prefix=\"\" val=\"\"", "Gives an object of the size asked for.")

@@ -1,0 +1,56 @@
+/*
+ * registry.h
+ *		The built-in actions: what they are called, what they take, how they end.
+ *
+ * To add one: a line in action_list.h, its function in a std_*.c file, a test,
+ * and a section in docs/actions.md.
+ */
+#ifndef MISTRAL_REGISTRY_H
+#define MISTRAL_REGISTRY_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+/* How an action comes to its end. */
+typedef enum ActionMode
+{
+	ACTION_INLINE,				/* runs within the engine's step: total, bounded, no side effect */
+	ACTION_WAIT,				/* somebody calls complete_action */
+	ACTION_HTTP,				/* the executor performs it and records the result */
+	ACTION_HTTP_WAIT			/* the executor sends it; somebody calls complete_action */
+} ActionMode;
+
+/* What an inline action gives: in the caller's memory context. */
+typedef struct ActionOutcome
+{
+	bool		failed;
+	const Jsonb *result;		/* NULL: null */
+	int64		delay_ms;		/* the result counts only after this time */
+} ActionOutcome;
+
+typedef struct ActionType
+{
+	const char *name;
+	ActionMode	mode;
+	const char *params;			/* "a b=1": names, required unless they have a default (JSON) */
+	void		(*run) (const Jsonb *input, ActionOutcome *outcome);	/* inline actions only */
+	const char *description;
+} ActionType;
+
+extern const ActionType action_types[];
+extern const int action_type_count;
+
+/* The built-in action of that name, or NULL. */
+extern const ActionType *action_type_find(const char *name);
+
+/*
+ * Checks an input against an action's parameters.  Returns NULL when it fits,
+ * else what is missing or unexpected, in the current memory context.
+ */
+extern char *action_check_input(const ActionType *type, const Jsonb *input);
+
+/* Whether the action ends outside the engine's step. */
+#define ACTION_IS_ASYNC(type) ((type)->mode != ACTION_INLINE)
+
+#endif							/* MISTRAL_REGISTRY_H */
