@@ -1,0 +1,94 @@
+#!/bin/bash
+# What the build, the demo and the tests need of the system.
+#
+#   deps.sh [demo|test]     names what is missing; as root on a system with
+#                           apt it installs that, else it exits with 1
+#
+# Everything is looked for by what it provides, not by package name, so that a
+# server built from source (PG_CONFIG=...) or another distribution does as well.
+set -u
+what=${1:-test}
+pg_config=${PG_CONFIG:-pg_config}
+missing=()
+
+have() { command -v "$1" >/dev/null 2>&1; }
+need() { missing+=("$@"); }
+
+header() {		# FILE: does the compiler find it?
+	printf '#include <%s>\n' "$1" | cc -E -x c - >/dev/null 2>&1
+}
+
+python_with() {	# MODULE: prints a python3 that has it
+	local p
+	for p in "${PYTHON:-}" /usr/bin/python3 python3; do
+		[ -n "$p" ] && "$p" -c "import $1" >/dev/null 2>&1 && { echo "$p"; return; }
+	done
+	return 1
+}
+
+look() {
+	local major=15 dir
+	missing=()
+	have cc || need gcc libc6-dev
+	have make || need make
+	if have "$pg_config"; then
+		major=$("$pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+		[ -f "$("$pg_config" --includedir-server)/postgres.h" ] && [ -f "$("$pg_config" --pgxs)" ] ||
+			need "postgresql-server-dev-$major"
+		dir=$("$pg_config" --bindir)
+		[ -x "$dir/postgres" ] && [ -x "$dir/initdb" ] || need "postgresql-$major"
+		[ -x "$dir/psql" ] || need "postgresql-client-$major"
+		dir=$("$pg_config" --sharedir)
+	else
+		need postgresql-15 postgresql-server-dev-15
+		dir=/nowhere
+	fi
+	header yaml.h || need libyaml-dev
+	header curl/curl.h || need libcurl4-openssl-dev
+	have cc && printf '#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>\n' | cc -E -x c - >/dev/null 2>&1 ||
+		need libpcre2-dev
+	python_with json >/dev/null || need python3
+	[ "$(id -u)" != 0 ] || have runuser || need util-linux
+	[ "$what" = test ] || return
+	[ -f "$dir/extension/pgtap.control" ] || need "postgresql-$major-pgtap"
+	have prove || need perl
+	perl -MIPC::Run -e 1 >/dev/null 2>&1 || need libipc-run-perl
+	python_with psycopg2 >/dev/null || need python3-psycopg2
+	have nm || need binutils
+}
+
+install() {
+	local hold= rc
+	export DEBIAN_FRONTEND=noninteractive
+	# Installing the server's package would create a cluster and start it.  We
+	# want the programs only; a cluster that is already there is left alone.
+	if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+		hold=/etc/postgresql-common/createcluster.d/mistral-programs-only.conf
+		mkdir -p "${hold%/*}"
+		echo 'create_main_cluster = false' > "$hold"
+	fi
+	apt-get -o Acquire::Retries=3 -qq update &&
+		apt-get -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq install -y --no-install-recommends "${missing[@]}" \
+			>"$1" 2>&1 </dev/null
+	rc=$?
+	[ -z "$hold" ] || rm -f "$hold"
+	return $rc
+}
+
+look
+[ ${#missing[@]} -gt 0 ] || exit 0
+echo "Missing: ${missing[*]}"
+if [ "$(id -u)" != 0 ] || ! have apt-get; then
+	echo "These are Debian's package names. As root: apt-get install --no-install-recommends ${missing[*]}"
+	exit 1
+fi
+echo "Installing them with apt-get ..."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! timeout 900 bash -c "$(declare -p missing); $(declare -f install); install '$log'"; then
+	tail -n 20 "$log"
+	echo "apt-get could not install: ${missing[*]}"
+	exit 1
+fi
+look
+[ ${#missing[@]} -eq 0 ] || { echo "Still missing after the installation: ${missing[*]}"; exit 1; }
