@@ -19,7 +19,9 @@ EXTRA_CLEAN  = $(INSTALL_SQL)
 SQL_PARTS    = $(sort $(wildcard sql/[0-9][0-9]_*.sql))
 
 PG_CONFIG   ?= pg_config
-PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server)
+# Before version 16 PostgreSQL leaves PGDLLEXPORT empty, and everything would be hidden.
+PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
+               '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_CFLAGS    = -std=gnu17 -fvisibility=hidden -Wextra -Werror -Wno-unused-parameter \
                -Wno-missing-field-initializers -Wno-sign-compare
 SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lm
