@@ -202,6 +202,14 @@ CREATE TABLE mistral.attempt (
 COMMENT ON TABLE mistral.attempt IS
   'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome';
 
-SELECT pg_catalog.pg_extension_config_dump('mistral.' || t, '')
-  FROM pg_catalog.unnest(ARRAY['definition', 'environment', 'execution', 'task', 'action_execution', 'message',
-                               'parked_message', 'timer', 'dispatch', 'attempt']) AS t;
+-- One statement each: within one, the extension's row would be updated twice.
+SELECT pg_catalog.pg_extension_config_dump('mistral.definition', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.environment', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.execution', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.task', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.action_execution', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.message', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.parked_message', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.timer', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.dispatch', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.attempt', '');
