@@ -39,6 +39,12 @@ server_cleanup() {
 		server_stop "$n" fast >/dev/null 2>&1 || server_stop "$n" immediate >/dev/null 2>&1
 	done
 	declare -F at_exit >/dev/null && at_exit
+	# Servers that a test started itself and could not stop.
+	if [ -n "$SERVER_DIR" ]; then
+		find "$SERVER_DIR" -name postmaster.pid 2>/dev/null | while read -r n; do
+			server_as "$SERVER_BIN/pg_ctl" -D "${n%/*}" -w -t 30 -s -m immediate stop >/dev/null 2>&1
+		done
+	fi
 	if [ -n "$SERVER_DIR" ] && [ -z "${MISTRAL_KEEP:-}" ]; then
 		rm -rf "$SERVER_DIR"
 	elif [ -n "$SERVER_DIR" ]; then
