@@ -152,8 +152,8 @@ grep -noE '\bmistral\.[a-z_]+' $docs /dev/null | sort -u | while IFS=: read -r f
 	case $name in control | so | c | h | sql | yaml) continue ;; esac
 	grep -qx "$name" <<<"$known" || echo "$f:$line: mistral.$name is not there"
 done | check "every mistral.<name> in the documentation exists"
-grep -noE '\bmake [a-z]+' $docs /dev/null | sort -u | while IFS=: read -r f line cmd; do
-	t=${cmd#make }
+grep -noE '(`|^    )make [a-z]+' $docs /dev/null | sort -u | while IFS=: read -r f line cmd; do
+	t=${cmd##*make }
 	case $t in all | install | installcheck | clean | it | sure | the | a) continue ;; esac
 	grep -qE "^$t:" Makefile || echo "$f:$line: $cmd"
 done | check "every make target in the documentation exists"
