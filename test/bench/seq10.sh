@@ -116,7 +116,7 @@ measure() {
 	R_tps=$(awk -v n="$R_n" -v a="$t0" -v b="$t1" 'BEGIN {printf "%.0f", n / (b - a)}')
 	R_cpu=$(awk -v n="$R_n" -v a="$c0" -v b="$c1" 'BEGIN {printf "%.3f", (b - a) * 1000 / n}')
 	printf '%-34s %10s %14s %14s %9s %10s %8s / %s\n' "$1" "$R_tps" "$R_cpu" \
-		"$(awk -v c="$R_cpu" 'BEGIN {printf "%.0f", c > 0 ? 1000 / c : 0}')" \
+		"$(awk -v c="$R_cpu" 'BEGIN {printf "%.0f", (c > 0 ? 1000 / c : 0)}')" \
 		"$(((w1 - w0) / R_n))" "$(awk -v n="$R_n" -v r="$((r1 - r0))" 'BEGIN {printf "%.1f", r / n}')" \
 		"$(percentile 50)" "$(percentile 95)"
 }
