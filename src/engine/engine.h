@@ -41,13 +41,13 @@ typedef struct EngineStepResult
 extern void engine_step(const MessageHint *hints, int nhints, bool full_look, int limit,
 						EngineStepResult *result);
 
+/*
+ * Moves a message that no step can handle to mistral.parked_message, with the
+ * error; in a transaction of its own.
+ */
+extern void engine_park(const MessageHint *hint, const char *error);
+
 /* When the next timer is due, or DT_NOEND. */
 extern TimestampTz engine_next_timer(void);
-
-/* The step's transaction committed: caches of what it wrote are valid from now on. */
-extern void engine_after_commit(void);
-
-/* The step's transaction did not commit: drop what it changed. */
-extern void engine_after_abort(void);
 
 #endif							/* MISTRAL_ENGINE_H */
