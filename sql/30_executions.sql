@@ -138,3 +138,9 @@ SELECT t.action_id,
  WHERE t.action_id IS NOT NULL AND pg_catalog.pg_has_role(e.owner, 'USAGE');
 COMMENT ON VIEW mistral.action_executions IS
   'Action executions of the executions you may see; task_id is null for an action run alone';
+
+CREATE FUNCTION mistral.why(id uuid)
+  RETURNS TABLE (kind text, object_id uuid, name text, state text, detail text, since timestamptz, due_at timestamptz)
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_why';
+COMMENT ON FUNCTION mistral.why(uuid) IS
+  'What a running execution waits for: the timer, the action, the request, the join, the message, the lock';

@@ -25,6 +25,15 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* 15 (from its first minor on) has a function for set-returning functions that materialize. */
+#if PG_VERSION_NUM >= 160000
+#define compat_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#elif PG_VERSION_NUM >= 150000
+#define compat_init_materialized_srf(fcinfo) SetSingleFuncCall(fcinfo, 0)
+#else
+extern void compat_init_materialized_srf(FunctionCallInfo fcinfo);
+#endif
+
 /* 16 can leave summarizing indexes alone, and tells which indexes an update needs. */
 #if PG_VERSION_NUM >= 160000
 #define compat_insert_index_tuples(rri, slot, estate, update) \

@@ -30,6 +30,7 @@
 #include "queue/message.h"
 
 static bool find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
+static void raise_undefined(const pg_uuid_t *id) pg_attribute_noreturn();
 static bool claim_id(const pg_uuid_t *id, Oid role);
 static Jsonb *start_params(const StartRequest *request, Oid role);
 static Jsonb *environment(const Jsonb *params, Oid role);
@@ -176,6 +177,13 @@ control_delete(const pg_uuid_t *id, Oid role)
 
 /* ---------------------------------------------------------------- finding */
 
+void
+control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id)
+{
+	if (!find_execution(id, role, root_id))
+		raise_undefined(id);
+}
+
 /* False when there is no such execution for this role; *root_id is its root. */
 static bool
 find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id)
@@ -237,11 +245,17 @@ open_execution(const pg_uuid_t *id, Oid role)
 		execution = tree_find_execution(tree, id);
 	}
 	if (execution == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_UNDEFINED_EXECUTION),
-				 errmsg("execution %s does not exist", id_cstring(id)),
-				 errhint("The view mistral.executions lists the executions you may see.")));
+		raise_undefined(id);
 	return execution;
+}
+
+static void
+raise_undefined(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_UNDEFINED_EXECUTION),
+			 errmsg("execution %s does not exist", id_cstring(id)),
+			 errhint("The view mistral.executions lists the executions you may see.")));
 }
 
 static void

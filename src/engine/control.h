@@ -28,6 +28,9 @@ typedef struct StartRequest
 /* Starts an execution; with an id that exists, returns that execution's. */
 extern pg_uuid_t control_start(const StartRequest *request, Oid role);
 
+/* The root of an execution; an error when it does not exist for the role. */
+extern void control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
+
 /* Raise an error when the execution is not there for the role, or its state does not allow it. */
 extern void control_pause(const pg_uuid_t *id, Oid role);
 extern void control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "engine/context.h"
+#include "engine/join.h"
 #include "engine/states.h"
 #include "engine/workflow.h"
 
@@ -80,6 +81,17 @@ join_refresh(Task *task)
 		run_join(task, &view);
 	else if (view.nerrors > view.spec->ninbound - needed)
 		task_complete(task, STATE_ERROR, list_inbound(&view, "Failed by tasks", INDUCED_ERROR));
+}
+
+char *
+join_blocked_by(Task *task)
+{
+	JoinView	view;
+
+	view.execution = task->execution;
+	view.spec = task_spec(task);
+	view_inbound(&view);
+	return list_inbound(&view, "Blocked by tasks", INDUCED_WAITING);
 }
 
 static void

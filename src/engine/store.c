@@ -127,6 +127,15 @@ store_get_trees(const LockedRoot *locked, int nlocked)
 	return trees;
 }
 
+Tree *
+store_read_tree(const pg_uuid_t *root_id)
+{
+	Tree	   *tree = tree_new(CurrentMemoryContext, root_id);
+
+	load_trees(list_make1(tree));
+	return tree;
+}
+
 static Tree *
 new_cached_tree(const pg_uuid_t *root_id)
 {

@@ -29,6 +29,9 @@ extern int	store_lock_roots(const pg_uuid_t *ids, int nids, bool wait, LockedRoo
  */
 extern List *store_get_trees(const LockedRoot *locked, int nlocked);
 
+/* A copy to look at, in the current memory context: not locked, not cached, never to be written. */
+extern Tree *store_read_tree(const pg_uuid_t *root_id);
+
 /* Writes what changed in these trees, set-wise, and stamps their roots. */
 extern void store_flush(List *trees);
 
