@@ -34,6 +34,9 @@ typedef struct Definition
 	ActionSpec *action;			/* NULL for a workflow */
 } Definition;
 
+/* "workbook", "workflow" or "action". */
+extern const char *definition_kind_name(SpecKind kind);
+
 /* The version with this id, live or not; NULL when there is none. */
 extern const Definition *definition_by_id(const pg_uuid_t *id);
 
@@ -42,7 +45,7 @@ extern const Definition *definition_by_id(const pg_uuid_t *id);
  * the roles it is a member of own, then public ones; NULL when there is none.
  * With a workbook, `<workbook>.<name>` is looked for before `name`.  With
  * fall_back_to_default_namespace, both are looked for in `namespace_` and then
- * in ''.  Raises ERRCODE_AMBIGUOUS_... (42725) when several roles' definitions
+ * in ''.  Raises ERRCODE_AMBIGUOUS_FUNCTION (42725) when several roles' definitions
  * match equally well.
  */
 extern const Definition *definition_find(SpecKind kind, const char *name, const char *namespace_,
