@@ -33,6 +33,7 @@
 #define LONGEST_SLEEP_MS 5000
 
 PG_FUNCTION_INFO_V1(mistral_wait_workflow);
+PGDLLEXPORT Datum mistral_wait_workflow(PG_FUNCTION_ARGS);
 
 static char *look(const pg_uuid_t *id, bool *ended);
 static void sleep_until(TimestampTz deadline);

@@ -28,10 +28,15 @@
 #define STOP_WAIT_MS	10000
 
 PG_FUNCTION_INFO_V1(mistral_worker_status);
+PGDLLEXPORT Datum mistral_worker_status(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_stop_worker);
+PGDLLEXPORT Datum mistral_stop_worker(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_restart_worker);
+PGDLLEXPORT Datum mistral_restart_worker(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_adopt);
+PGDLLEXPORT Datum mistral_adopt(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_instance_matches);
+PGDLLEXPORT Datum mistral_instance_matches(PG_FUNCTION_ARGS);
 
 static bool rules_workers(void);
 static void require_rule(const char *action);

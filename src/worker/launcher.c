@@ -141,8 +141,7 @@ mistral_launcher_main(Datum arg)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Max(delay, 1), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
-		QueryCancelPending = false;
-		CHECK_FOR_INTERRUPTS();
+		worker_interrupts();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

@@ -164,9 +164,7 @@ worker_wait(WorkerState state, long timeout, int fd)
 	else
 		wait_once(timeout, fd);
 
-	/* A request to cancel concerns a statement, and there is none. */
-	QueryCancelPending = false;
-	CHECK_FOR_INTERRUPTS();
+	worker_interrupts();
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -174,6 +172,17 @@ worker_wait(WorkerState state, long timeout, int fd)
 	}
 	my_worker->state = WORKER_RUNNING;
 	my_worker->last_loop = GetCurrentTimestamp();
+}
+
+void
+worker_interrupts(void)
+{
+	/* Told to end while nothing is under way: no reason for a message in the log. */
+	if (ProcDiePending)
+		proc_exit(1);
+	/* A request to cancel concerns a statement, and there is none. */
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
 }
 
 /* False when only time has passed. */

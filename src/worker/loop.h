@@ -69,6 +69,9 @@ extern bool worker_error_is_general(void);
  */
 extern void worker_wait(WorkerState state, long timeout, int fd);
 
+/* Handles interrupts between transactions: ends quietly when told to, ignores requests to cancel. */
+extern void worker_interrupts(void);
+
 /* Whether it is time to go: asked to, switched off, or replaced. */
 extern bool worker_must_leave(void);
 
