@@ -94,6 +94,7 @@ static void handle_failed_batch(int nhints, bool full_look);
 static void accuse(const MessageHint *hint);
 static bool try_suspect(TimestampTz now);
 static void park_body(void *arg);
+static void tell_parked(const Suspect *suspect);
 static void read_hints_body(void *arg);
 static bool is_suspect(const pg_uuid_t *id);
 static void back_off(void);
@@ -390,6 +391,7 @@ try_suspect(TimestampTz now)
 			case RUN_COMMITTED:
 				engine_after_commit();
 				wake_finished();
+				tell_parked(suspect);
 				done = true;
 				break;
 		}
@@ -412,9 +414,15 @@ static void
 park_body(void *arg)
 {
 	const Suspect *suspect = arg;
-	char		id[UUID_TEXT_LEN + 1];
 
 	engine_park(&suspect->hint, suspect->error);
+}
+
+static void
+tell_parked(const Suspect *suspect)
+{
+	char		id[UUID_TEXT_LEN + 1];
+
 	ereport(WARNING,
 			(errmsg("mistral parked message %s, which failed %d times", id_text(&suspect->hint.id, id), MAX_ATTEMPTS),
 			 errdetail("The last error was: %s", suspect->error),
