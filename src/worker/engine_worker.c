@@ -175,7 +175,9 @@ collect(TimestampTz now)
 		drop_hints(&engine.waiting, engine.waiting.n);
 		engine.full = true;
 	}
-	while (engine.waiting.n < engine.limit)
+
+	/* While a look goes on, new hints stay in the ring, lest they put it off for ever. */
+	while (!engine.full && engine.waiting.n < engine.limit)
 	{
 		n = ring_pop(my_worker, hints, Min(lengthof(hints), engine.limit - engine.waiting.n));
 		for (i = 0; i < n; i++)
@@ -200,7 +202,7 @@ work(TimestampTz now)
 {
 	EngineStepResult result;
 	int			nhints = 0;
-	bool		full_look = engine.full;
+	bool		full_look = engine.full && engine.waiting.n == 0;
 
 	if (try_suspect(now))
 		return true;
@@ -275,9 +277,14 @@ after_step(const EngineStepResult *result)
 	remember_skipped(result);
 }
 
+/*
+ * A step gives back what is locked and what exceeded its limit.  As long as it
+ * says that there is more to do, the latter is likely: try again soon.
+ */
 static void
 remember_skipped(const EngineStepResult *result)
 {
+	HintList   *list = result->more ? &engine.waiting : &engine.skipped;
 	int			i;
 
 	if (result->skipped == 0)
@@ -286,10 +293,9 @@ remember_skipped(const EngineStepResult *result)
 		engine.skipped_at = GetCurrentTimestamp();
 	for (i = 0; i < result->skipped; i++)
 	{
-		if (add_hint(&engine.skipped, &result->skipped_hints[i]))
+		if (add_hint(list, &result->skipped_hints[i]))
 			continue;
 		/* Too many to remember: the table knows them. */
-		drop_hints(&engine.skipped, engine.skipped.n);
 		engine.full_at = Min(engine.full_at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SKIP_RETRY_MS));
 		return;
 	}
