@@ -43,7 +43,8 @@ extern void engine_step(const MessageHint *hints, int nhints, bool full_look, in
 
 /*
  * Moves a message that no step can handle to mistral.parked_message, with the
- * error; in a transaction of its own.
+ * error, and lets its execution say so; in a transaction of its own.  Does
+ * nothing when the message is gone.
  */
 extern void engine_park(const MessageHint *hint, const char *error);
 

@@ -180,6 +180,11 @@ inbox_park(const MessageHint *hint, const char *error)
 		"INSERT INTO mistral.parked_message SELECT gone.*, $3, $4 FROM gone",
 		4, {TIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID}
 	};
+	static DbStatement tell = {
+		"UPDATE mistral.execution SET state_info = $2, stamp = pg_catalog.pg_current_xact_id() "
+		"WHERE id OPERATOR(pg_catalog.=) $1 AND finished_at IS NULL",
+		2, {UUIDOID, TEXTOID}
+	};
 	ItemPointerData tid = hint->tid;
 	pg_uuid_t	id = hint->id;
 	Datum		values[4];
@@ -188,7 +193,12 @@ inbox_park(const MessageHint *hint, const char *error)
 	values[1] = UUIDPGetDatum(&id);
 	values[2] = CStringGetTextDatum(error);
 	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	db_execute(&park, values, NULL, false, 0);
+	if (db_execute(&park, values, NULL, false, 0) == 0)
+		return;
+	id = hint->root_id;
+	values[0] = UUIDPGetDatum(&id);
+	values[1] = CStringGetTextDatum(psprintf("a message could not be handled and was put aside: %s", error));
+	db_execute(&tell, values, NULL, false, 0);
 }
 
 TimestampTz
