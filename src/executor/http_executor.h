@@ -1,5 +1,5 @@
 /*
- * executor.h
+ * http_executor.h
  *		The executor: HTTP actions in flight, from mistral.dispatch to a message.
  *
  * The doors for the process that runs it (a background worker).  The order of
@@ -14,9 +14,12 @@
  * No transaction is ever open while bytes travel.  Everything between a claim
  * and a record is kept in malloc'd memory, because libcurl's callbacks must not
  * raise errors.  State is of this process only: one executor in a process.
+ *
+ * Not executor.h: "executor/executor.h" is a header of PostgreSQL's own, which
+ * funcapi.h includes, and src/ comes first in the search path.
  */
-#ifndef MISTRAL_EXECUTOR_H
-#define MISTRAL_EXECUTOR_H
+#ifndef MISTRAL_HTTP_EXECUTOR_H
+#define MISTRAL_HTTP_EXECUTOR_H
 
 #include "postgres.h"
 
@@ -87,4 +90,4 @@ extern int	executor_in_flight(void);
  */
 extern void executor_shutdown(void);
 
-#endif							/* MISTRAL_EXECUTOR_H */
+#endif							/* MISTRAL_HTTP_EXECUTOR_H */
