@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "executor/http_egress.h"
 #include "guc.h"
 
 int			guc_batch_size = 100;
@@ -32,6 +33,8 @@ int			guc_max_definition_size = 16384;
 int			guc_max_result_size = 16384;
 char	   *guc_notify = NULL;
 int			guc_yaql_limit_iterators = -1;
+
+static bool check_networks(char **newval, void **extra, GucSource source);
 
 void
 guc_init(void)
@@ -73,7 +76,7 @@ guc_init(void)
 							   "Networks that HTTP actions may reach although mistral.http_deny names them.",
 							   "A list of addresses in CIDR form, separated by commas.",
 							   &guc_http_allow, "",
-							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_networks, NULL, NULL);
 	DefineCustomStringVariable("mistral.http_deny",
 							   "Networks that HTTP actions may not reach.",
 							   "A list of addresses in CIDR form, separated by commas; checked on the connected address.",
@@ -81,7 +84,7 @@ guc_init(void)
 							   "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,"
 							   "192.0.0.0/24,192.168.0.0/16,198.18.0.0/15,224.0.0.0/4,240.0.0.0/4,"
 							   "::/128,::1/128,64:ff9b::/96,fc00::/7,fe80::/10,ff00::/8",
-							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_networks, NULL, NULL);
 	DefineCustomIntVariable("mistral.http_max_connections",
 							"HTTP requests in flight for each database.",
 							NULL, &guc_http_max_connections, 1000, 1, 100000,
@@ -103,4 +106,17 @@ guc_init(void)
 							NULL, &guc_yaql_limit_iterators, -1, -1, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mistral");
+}
+
+/* A list of networks in CIDR form. */
+static bool
+check_networks(char **newval, void **extra, GucSource source)
+{
+	char	   *bad;
+
+	if (http_egress_list_valid(*newval, &bad))
+		return true;
+	GUC_check_errdetail("\"%s\" is not a network in CIDR form, such as 10.0.0.0/8.", bad);
+	pfree(bad);
+	return false;
 }
