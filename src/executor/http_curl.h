@@ -1,0 +1,57 @@
+/*
+ * http_curl.h
+ *		libcurl, and every difference between its versions.
+ */
+#ifndef MISTRAL_HTTP_CURL_H
+#define MISTRAL_HTTP_CURL_H
+
+#include "postgres.h"
+
+#include <signal.h>
+
+#include <curl/curl.h>
+
+/* 7.85 takes protocols as names; before that as bits. */
+#if LIBCURL_VERSION_NUM >= 0x075500
+#define CURL_SET_PROTOCOLS(easy) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https")
+#define CURL_SET_REDIR_PROTOCOLS(easy) \
+	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https")
+#else
+#define CURL_SET_PROTOCOLS(easy) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS))
+#define CURL_SET_REDIR_PROTOCOLS(easy) \
+	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS))
+#endif
+
+/*
+ * 7.80 asks before a request goes out on a connection, reused ones too.  Older
+ * versions ask only when a connection is made, so there none is reused.
+ */
+#if LIBCURL_VERSION_NUM >= 0x075000
+#define HAVE_CURL_PREREQ 1
+#endif
+
+/*
+ * Around everything that makes libcurl work: its resolver runs in a thread that
+ * inherits the signal mask, and no thread but ours may run PostgreSQL's
+ * handlers.
+ */
+typedef sigset_t CurlSignals;
+
+static inline void
+curl_signals_block(CurlSignals *saved)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, saved);
+}
+
+static inline void
+curl_signals_restore(const CurlSignals *saved)
+{
+	sigprocmask(SIG_SETMASK, saved, NULL);
+}
+
+#endif							/* MISTRAL_HTTP_CURL_H */

@@ -1,0 +1,411 @@
+/*
+ * http_pool.c
+ *		The requests under way: libcurl's multi handle, one descriptor to wait
+ *		for, and limits in all and for each host.
+ *
+ * libcurl says which sockets it waits for and when it wants to be called; both
+ * go into one epoll descriptor (the time as a timerfd), so that the process
+ * waits for it, its latch and the postmaster's death in one call.
+ *
+ * A request beyond its host's limit waits here and not in libcurl, where its
+ * timeout would run already.  Hosts are told apart by a hash: two that share a
+ * slot share a limit, which is harmless and keeps the table of fixed size.
+ *
+ * libcurl's callbacks (on_socket, on_timer) neither raise nor palloc.
+ */
+#include "postgres.h"
+
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/hashfn.h"
+#include "lib/ilist.h"
+
+#include "executor/http_egress.h"
+#include "executor/http_pool.h"
+#include "executor/http_response.h"
+#include "executor/http_transfer.h"
+#include "guc.h"
+
+#define HTTP_HOST_SLOTS		1024
+#define HTTP_HOST_LIMIT		100 /* requests to one host at once */
+#define HTTP_IDLE_LIMIT		256 /* connections kept for later requests */
+#define HTTP_SPARE_FDS		128 /* of the process, for everything but requests */
+#define HTTP_DRIVE_EVENTS	64
+#define HTTP_DRIVE_ROUNDS	16
+
+typedef struct HostSlot
+{
+	int			running;
+	dlist_head	waiting;
+} HostSlot;
+
+static CURLM *multi = NULL;
+static int	epoll_fd = -1;
+static int	timer_fd = -1;
+static int64 curl_due = -1;		/* monotonic nanoseconds at which libcurl wants to be called; -1: not */
+static int64 wake_due = -1;		/* the same for http_pool_wake_at */
+static HostSlot *slots = NULL;
+static int	nrunning = 0;
+static int	nwaiting = 0;
+static int	nfinished = 0;
+static dlist_head running = DLIST_STATIC_INIT(running);
+static dlist_head finished = DLIST_STATIC_INIT(finished);
+
+static int	on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg);
+static int	on_timer(CURLM *handle, long timeout_ms, void *arg);
+static int64 monotonic_now(void);
+static void arm_timer(void);
+static void start(HttpRequest *request);
+static void finish(HttpRequest *request);
+static void start_waiting(void);
+static void reap(void);
+static void dispatch_event(const struct epoll_event *event);
+
+void
+http_pool_start(void)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	struct rlimit limit;
+	CurlSignals saved;
+	bool		ok;
+	int			i;
+
+	/* The postmaster's limit is made for files; each request needs one more. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+	{
+		rlim_t		wanted = (rlim_t) guc_http_max_connections + HTTP_IDLE_LIMIT + HTTP_SPARE_FDS;
+
+		if (limit.rlim_cur < wanted)
+		{
+			limit.rlim_cur = Min(wanted, limit.rlim_max);
+			(void) setrlimit(RLIMIT_NOFILE, &limit);
+		}
+	}
+
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	event.data.fd = timer_fd;
+	if (epoll_fd < 0 || timer_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &event) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not make the descriptors of the HTTP executor: %m")));
+	slots = calloc(HTTP_HOST_SLOTS, sizeof(HostSlot));
+	if (slots == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	for (i = 0; i < HTTP_HOST_SLOTS; i++)
+		dlist_init(&slots[i].waiting);
+
+	curl_signals_block(&saved);
+	multi = curl_multi_init();
+	ok = multi != NULL &&
+		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
+		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
+		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) HTTP_IDLE_LIMIT) == CURLM_OK;
+	curl_signals_restore(&saved);
+	if (!ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not initialize libcurl")));
+}
+
+void
+http_pool_shutdown(void)
+{
+	CurlSignals saved;
+	HttpRequest *request;
+	int			i;
+
+	curl_signals_block(&saved);
+	while (!dlist_is_empty(&running))
+	{
+		request = dlist_container(HttpRequest, node, dlist_pop_head_node(&running));
+		curl_multi_remove_handle(multi, request->easy);
+		http_transfer_free(request);
+		http_response_clear(request);
+		http_request_free(request);
+	}
+	for (i = 0; slots != NULL && i < HTTP_HOST_SLOTS; i++)
+		while (!dlist_is_empty(&slots[i].waiting))
+			http_request_free(dlist_container(HttpRequest, node, dlist_pop_head_node(&slots[i].waiting)));
+	nrunning = nwaiting = 0;
+	while ((request = http_pool_take()) != NULL)
+	{
+		http_response_clear(request);
+		http_request_free(request);
+	}
+	if (multi != NULL)
+		curl_multi_cleanup(multi);
+	curl_signals_restore(&saved);
+
+	multi = NULL;
+	free(slots);
+	slots = NULL;
+	if (epoll_fd >= 0)
+		close(epoll_fd);
+	if (timer_fd >= 0)
+		close(timer_fd);
+	epoll_fd = timer_fd = -1;
+	curl_due = wake_due = -1;
+}
+
+void
+http_pool_add(HttpRequest *request)
+{
+	CurlSignals saved;
+	const char *host;
+
+	http_egress_refresh();
+	if (request->failed)
+	{
+		finish(request);
+		return;
+	}
+	host = strstr(request->origin, "://") + 3;
+	request->slot = hash_bytes((const unsigned char *) host, strlen(host)) % HTTP_HOST_SLOTS;
+	if (nrunning >= http_pool_limit() || slots[request->slot].running >= HTTP_HOST_LIMIT)
+	{
+		dlist_push_tail(&slots[request->slot].waiting, &request->node);
+		nwaiting++;
+		return;
+	}
+	curl_signals_block(&saved);
+	start(request);
+	curl_signals_restore(&saved);
+}
+
+int
+http_pool_fd(void)
+{
+	return epoll_fd;
+}
+
+void
+http_pool_drive(void)
+{
+	struct epoll_event events[HTTP_DRIVE_EVENTS];
+	CurlSignals saved;
+	int			round;
+	int			n;
+	int			i;
+
+	http_egress_refresh();
+	curl_signals_block(&saved);
+	for (round = 0; round < HTTP_DRIVE_ROUNDS; round++)
+	{
+		n = epoll_wait(epoll_fd, events, HTTP_DRIVE_EVENTS, 0);
+		for (i = 0; i < n; i++)
+			dispatch_event(&events[i]);
+		reap();
+		if (n < HTTP_DRIVE_EVENTS)
+			break;
+	}
+	start_waiting();
+	curl_signals_restore(&saved);
+}
+
+HttpRequest *
+http_pool_take(void)
+{
+	if (dlist_is_empty(&finished))
+		return NULL;
+	nfinished--;
+	return dlist_container(HttpRequest, node, dlist_pop_head_node(&finished));
+}
+
+void
+http_pool_wake_at(TimestampTz when)
+{
+	int64		wait_ns = Max(when - GetCurrentTimestamp(), 0) * 1000;
+
+	wake_due = monotonic_now() + wait_ns;
+	arm_timer();
+}
+
+int
+http_pool_held(void)
+{
+	return nrunning + nwaiting + nfinished;
+}
+
+int
+http_pool_limit(void)
+{
+	struct rlimit limit;
+	int64		room = guc_http_max_connections;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		room = Min(room, (int64) limit.rlim_cur - HTTP_SPARE_FDS);
+	return (int) Max(room, 1);
+}
+
+/* libcurl tells which socket it waits for, and for what. */
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	struct epoll_event event = {0};
+
+	if (what == CURL_POLL_REMOVE)
+	{
+		/* A closed descriptor has left epoll by itself. */
+		(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		return 0;
+	}
+	event.data.fd = fd;
+	if (what & CURL_POLL_IN)
+		event.events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		event.events |= EPOLLOUT;
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
+		return 0;
+	return errno == ENOENT && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -1;
+}
+
+/* libcurl tells when it wants to be called though no socket is ready. */
+static int
+on_timer(CURLM *handle, long timeout_ms, void *arg)
+{
+	curl_due = timeout_ms < 0 ? -1 : monotonic_now() + (int64) timeout_ms * 1000000;
+	arm_timer();
+	return 0;
+}
+
+static int64
+monotonic_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void
+arm_timer(void)
+{
+	struct itimerspec spec = {0};
+	int64		due = curl_due;
+
+	if (wake_due >= 0 && (due < 0 || wake_due < due))
+		due = wake_due;
+	if (due >= 0)
+	{
+		due = Max(due, 1);		/* zero would disarm it */
+		spec.it_value.tv_sec = due / 1000000000;
+		spec.it_value.tv_nsec = due % 1000000000;
+	}
+	(void) timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+static void
+dispatch_event(const struct epoll_event *event)
+{
+	int			flags = 0;
+	int			still_running;
+	uint64		expirations;
+	int64		now;
+
+	if (event->data.fd != timer_fd)
+	{
+		if (event->events & EPOLLIN)
+			flags |= CURL_CSELECT_IN;
+		if (event->events & EPOLLOUT)
+			flags |= CURL_CSELECT_OUT;
+		if (event->events & (EPOLLERR | EPOLLHUP))
+			flags |= CURL_CSELECT_ERR;
+		curl_multi_socket_action(multi, event->data.fd, flags, &still_running);
+		return;
+	}
+
+	if (read(timer_fd, &expirations, sizeof(expirations)) < 0)
+		return;					/* rearmed meanwhile */
+	now = monotonic_now();
+	if (wake_due >= 0 && wake_due <= now)
+		wake_due = -1;
+	if (curl_due >= 0 && curl_due <= now)
+	{
+		curl_due = -1;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
+	}
+	arm_timer();
+}
+
+/* Begins the first hop; the clock of its timeout starts here. */
+static void
+start(HttpRequest *request)
+{
+	request->deadline = GetCurrentTimestamp() + (int64) request->timeout_ms * 1000;
+	if (http_transfer_prepare(request) && curl_multi_add_handle(multi, request->easy) == CURLM_OK)
+	{
+		slots[request->slot].running++;
+		nrunning++;
+		dlist_push_tail(&running, &request->node);
+		return;
+	}
+	http_request_fail(request, "libcurl could not take the request");
+	finish(request);
+}
+
+static void
+finish(HttpRequest *request)
+{
+	http_transfer_free(request);
+	dlist_push_tail(&finished, &request->node);
+	nfinished++;
+}
+
+/* Collects the hops that have ended: a redirected request goes on, any other is finished. */
+static void
+reap(void)
+{
+	CURLMsg    *message;
+	int			left;
+
+	while ((message = curl_multi_info_read(multi, &left)) != NULL)
+	{
+		HttpRequest *request = NULL;
+		CURL	   *easy = message->easy_handle;
+		CURLcode	code = message->data.result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &request);
+		curl_multi_remove_handle(multi, easy);
+		if (http_transfer_ended(request, code))
+		{
+			if (curl_multi_add_handle(multi, request->easy) == CURLM_OK)
+				continue;
+			http_request_fail(request, "libcurl could not take the request");
+		}
+		dlist_delete(&request->node);
+		slots[request->slot].running--;
+		nrunning--;
+		finish(request);
+	}
+}
+
+/* Starts what waited for its host or for room. */
+static void
+start_waiting(void)
+{
+	static int	next_slot = 0;
+	int			limit = http_pool_limit();
+	int			i;
+
+	/* Begins where it stopped before, so that no host is served first for ever. */
+	for (i = 0; i < HTTP_HOST_SLOTS && nwaiting > 0 && nrunning < limit; i++)
+	{
+		HostSlot   *slot = &slots[next_slot];
+
+		next_slot = (next_slot + 1) % HTTP_HOST_SLOTS;
+		while (!dlist_is_empty(&slot->waiting) && slot->running < HTTP_HOST_LIMIT && nrunning < limit)
+		{
+			nwaiting--;
+			start(dlist_container(HttpRequest, node, dlist_pop_head_node(&slot->waiting)));
+		}
+	}
+}

@@ -1,0 +1,602 @@
+/*
+ * http_response.c
+ *		What came back: collected in libcurl's callbacks, turned into a result
+ *		when it is recorded.
+ *
+ * Bytes from a network are text only when they are valid in their encoding and
+ * hold no NUL, and JSON only when jsonb can hold it; else they are kept as
+ * weaker forms (text, base64), so that no answer can stop a workflow from
+ * going on.
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "access/xact.h"
+#include "common/base64.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "base/json.h"
+#include "executor/http_response.h"
+#include "guc.h"
+
+/* Of all heads of a request together, redirects and 1xx answers included. */
+#define HTTP_MAX_HEAD		(256 * 1024)
+#define HTTP_MAX_LINES		2000
+
+/* Deeper or wilder JSON stays text: nothing that reads it later shall stumble. */
+#define HTTP_MAX_JSON_DEPTH		500
+#define HTTP_MAX_JSON_EXPONENT	308
+
+/* A body is sure of this much room, however much others hold. */
+#define HTTP_SURE_BODY	(64 * 1024)
+
+typedef struct Conversion
+{
+	const char *bytes;
+	size_t		len;
+	int			encoding;		/* PostgreSQL's number */
+	char	   *text;			/* result: NUL-terminated, in the server's encoding */
+	Jsonb	   *json;			/* result of parse_json */
+} Conversion;
+
+static size_t bodies_held = 0;
+
+static size_t body_limit(void);
+static bool protected_call(void (*function) (Conversion *conversion), Conversion *conversion);
+static void convert_text(Conversion *conversion);
+static void parse_json(Conversion *conversion);
+static char *text_of(const char *bytes, size_t len, const char *charset, const char **used);
+static char *valid_text(const char *bytes, size_t len, int encoding);
+static bool may_be_json(const char *text, size_t limit);
+static bool exponent_fits(const char *digits);
+static char *header_value(const HttpRequest *request, const char *name);
+static char *declared_charset(const HttpRequest *request);
+static Jsonb *head_object(const HttpRequest *request, char **reason);
+static Jsonb *cookies_object(const HttpRequest *request);
+static Jsonb *history_array(const HttpRequest *request);
+static bool add_content(JsonBuilder *b, HttpRequest *request);
+static Jsonb *failure_result(HttpRequest *request, bool *failed);
+
+size_t
+http_response_on_header(char *data, size_t size, size_t nitems, void *arg)
+{
+	HttpRequest *request = arg;
+	size_t		len = size * nitems;
+
+	request->head_seen += len;
+	request->lines_seen++;
+	if (request->head_seen > HTTP_MAX_HEAD || request->lines_seen > HTTP_MAX_LINES)
+	{
+		http_request_fail(request, "response has more than %d lines or %d kB of headers", HTTP_MAX_LINES, HTTP_MAX_HEAD / 1024);
+		return 0;
+	}
+	/* A status line begins a new answer: one after 100 Continue, for instance. */
+	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+		request->head.len = 0;
+	if (!http_buffer_append(&request->head, data, len))
+	{
+		http_request_fail(request, "out of memory");
+		return 0;
+	}
+	return len;
+}
+
+size_t
+http_response_on_body(char *data, size_t size, size_t nitems, void *arg)
+{
+	HttpRequest *request = arg;
+	size_t		len = size * nitems;
+	size_t		before = request->content.capacity;
+
+	if (len > body_limit() || request->content.len > body_limit() - len)
+	{
+		http_request_fail(request, "response is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
+		return 0;
+	}
+	if (request->content.len + len > HTTP_SURE_BODY &&
+		bodies_held > Max(16 * body_limit(), (size_t) 64 * 1024 * 1024))
+	{
+		http_request_fail(request, "responses under way hold more than 16 times mistral.max_result_size");
+		return 0;
+	}
+	if (!http_buffer_append(&request->content, data, len))
+	{
+		http_request_fail(request, "out of memory");
+		return 0;
+	}
+	bodies_held += request->content.capacity - before;
+	return len;
+}
+
+size_t
+http_response_held(void)
+{
+	return bodies_held;
+}
+
+void
+http_response_clear(HttpRequest *request)
+{
+	bodies_held -= request->content.capacity;
+	http_buffer_reset(&request->content);
+	http_buffer_reset(&request->head);
+}
+
+Jsonb *
+http_response_result(HttpRequest *request, bool *failed)
+{
+	JsonBuilder b = {0};
+	char	   *reason = NULL;
+	Jsonb	   *headers;
+	Jsonb	   *result;
+
+	if (request->failed)
+		return failure_result(request, failed);
+
+	headers = head_object(request, &reason);
+	json_begin_object(&b);
+	if (!add_content(&b, request))
+		return failure_result(request, failed);
+	json_add_key(&b, "status");
+	json_add_int(&b, request->status);
+	json_add_key(&b, "headers");
+	json_add_jsonb(&b, headers);
+	json_add_key(&b, "url");
+	json_add_string(&b, text_of(request->url, strlen(request->url), NULL, NULL));
+	json_add_key(&b, "history");
+	json_add_jsonb(&b, history_array(request));
+	json_add_key(&b, "reason");
+	json_add_string(&b, reason);
+	json_add_key(&b, "cookies");
+	json_add_jsonb(&b, cookies_object(request));
+	json_add_key(&b, "elapsed");
+	json_add_jsonb(&b, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("%.6f", request->elapsed)))));
+	json_end_object(&b);
+	result = json_finish(&b);
+
+	if (VARSIZE(result) > body_limit())
+	{
+		http_request_fail(request, "response is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
+		return failure_result(request, failed);
+	}
+	*failed = request->status < 200 || request->status > 306;
+	return result;
+}
+
+static size_t
+body_limit(void)
+{
+	return (size_t) guc_max_result_size * 1024;
+}
+
+static Jsonb *
+failure_result(HttpRequest *request, bool *failed)
+{
+	*failed = true;
+	return json_from_string(psprintf("Failed to send HTTP request: %s", request->failure));
+}
+
+/*
+ * Calls the function in a subtransaction and says whether it went through.
+ * What asks the process to end is passed on.  The conversion's results are in
+ * the caller's memory context.
+ */
+static bool
+protected_call(void (*function) (Conversion *conversion), Conversion *conversion)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		function(conversion);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		int			sqlstate = geterrcode();
+
+		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/* pg_any_to_server raises for characters that the server's encoding lacks. */
+static void
+convert_text(Conversion *conversion)
+{
+	char	   *text = pg_any_to_server(conversion->bytes, conversion->len, conversion->encoding);
+
+	conversion->text = text == conversion->bytes ? pnstrdup(text, conversion->len) : text;
+}
+
+static void
+parse_json(Conversion *conversion)
+{
+	conversion->json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(conversion->text)));
+}
+
+/* The bytes as text of the server's encoding, or NULL where they are none in `encoding`. */
+static char *
+valid_text(const char *bytes, size_t len, int encoding)
+{
+	Conversion	conversion = {bytes, len, encoding};
+
+	if (len == 0)
+		return pstrdup("");
+	if (!PG_VALID_ENCODING(encoding) || memchr(bytes, '\0', len) != NULL ||
+		pg_encoding_verifymbstr(encoding, bytes, len) != len)
+		return NULL;
+	if (encoding == GetDatabaseEncoding())
+		return pnstrdup(bytes, len);
+	return protected_call(convert_text, &conversion) ? conversion.text : NULL;
+}
+
+/*
+ * The bytes as text, or NULL when they are none.  Without a charset that is
+ * known here they are UTF-8 if valid as that, else ISO 8859-1 where `used` is
+ * not wanted (headers) or already names it.  *used (may be NULL) is what the
+ * answer calls its encoding, and is changed where another was used.
+ */
+static char *
+text_of(const char *bytes, size_t len, const char *charset, const char **used)
+{
+	int			encoding = charset ? pg_char_to_encoding(charset) : -1;
+	char	   *text;
+
+	if (charset != NULL && (pg_strcasecmp(charset, "us-ascii") == 0 || pg_strcasecmp(charset, "ascii") == 0))
+		encoding = PG_UTF8;
+	if (encoding >= 0 && encoding != PG_SQL_ASCII)
+		return valid_text(bytes, len, encoding);
+
+	text = valid_text(bytes, len, PG_UTF8);
+	if (text != NULL)
+	{
+		const char *p = text;
+
+		while (*p && !IS_HIGHBIT_SET(*p))
+			p++;
+		if (*p && used != NULL && *used != NULL)
+			*used = "utf-8";
+		return text;
+	}
+	if (used == NULL || *used != NULL)
+		return valid_text(bytes, len, PG_LATIN1);
+	return NULL;
+}
+
+/* The value of a header of the last answer, malformed bytes and all; NULL when it is not there. */
+static char *
+header_value(const HttpRequest *request, const char *name)
+{
+	const char *line = request->head.data;
+	size_t		len = strlen(name);
+
+	while (line != NULL && *line)
+	{
+		const char *end = strchr(line, '\n');
+
+		if (end == NULL)
+			end = line + strlen(line);
+		if (pg_strncasecmp(line, name, len) == 0 && line[len] == ':')
+		{
+			line += len + 1;
+			while (line < end && isspace((unsigned char) *line))
+				line++;
+			while (end > line && isspace((unsigned char) end[-1]))
+				end--;
+			return pnstrdup(line, end - line);
+		}
+		line = *end ? end + 1 : NULL;
+	}
+	return NULL;
+}
+
+/* What the answer says its encoding is, by the rules of Python's requests; NULL for nothing. */
+static char *
+declared_charset(const HttpRequest *request)
+{
+	char	   *type = header_value(request, "Content-Type");
+	char	   *p;
+
+	if (type == NULL)
+		return NULL;
+	for (p = strchr(type, ';'); p != NULL; p = strchr(p, ';'))
+	{
+		p++;
+		p += strspn(p, " \t");
+		if (pg_strncasecmp(p, "charset=", 8) == 0)
+		{
+			char	   *charset;
+
+			p += 8;
+			p += strspn(p, "'\" ");
+			charset = pnstrdup(p, strcspn(p, "'\"; "));
+			if (charset[0] != '\0' && strlen(charset) < 64)
+				return charset;
+		}
+	}
+	for (p = type; *p; p++)
+		*p = pg_ascii_tolower((unsigned char) *p);
+	type[strcspn(type, ";")] = '\0';
+	if (strstr(type, "text") != NULL)
+		return pstrdup("ISO-8859-1");
+	if (strstr(type, "application/json") != NULL)
+		return pstrdup("utf-8");
+	return NULL;
+}
+
+typedef struct HeaderItem
+{
+	char	   *name;
+	StringInfoData value;
+} HeaderItem;
+
+/*
+ * The headers of the last answer as an object, names as they were received
+ * first, values of repeated ones joined with commas.  *reason is the phrase of
+ * the status line, NULL where the protocol has none.
+ */
+static Jsonb *
+head_object(const HttpRequest *request, char **reason)
+{
+	HeaderItem *items = palloc(HTTP_MAX_LINES * sizeof(HeaderItem));
+	HeaderItem *last = NULL;
+	int			nitems = 0;
+	const char *line = request->head.data ? request->head.data : "";
+	bool		first = true;
+	JsonBuilder b = {0};
+	int			i;
+
+	while (*line)
+	{
+		size_t		len = strcspn(line, "\r\n");
+		char	   *text = text_of(line, len, NULL, NULL);
+		char	   *value;
+
+		CHECK_FOR_INTERRUPTS();
+		line += len;
+		line += strspn(line, "\r");
+		line += *line == '\n' ? 1 : 0;
+		if (text == NULL)
+			continue;
+		if (first)
+		{
+			first = false;
+			value = strchr(text, ' ');
+			value = value ? strchr(value + 1, ' ') : NULL;
+			*reason = value ? value + 1 : NULL;
+			continue;
+		}
+		if (text[0] == ' ' || text[0] == '\t')
+		{
+			/* an old-style continuation of the line before */
+			if (last != NULL)
+				appendStringInfo(&last->value, " %s", text + strspn(text, " \t"));
+			continue;
+		}
+		value = strchr(text, ':');
+		if (value == NULL)
+			continue;
+		*value++ = '\0';
+		value += strspn(value, " \t");
+		for (i = 0; i < nitems && pg_strcasecmp(items[i].name, text) != 0; i++)
+			;
+		last = &items[i];
+		if (i < nitems)
+			appendStringInfoString(&last->value, ", ");
+		else
+		{
+			nitems++;
+			last->name = text;
+			initStringInfo(&last->value);
+		}
+		appendStringInfoString(&last->value, value);
+	}
+
+	json_begin_object(&b);
+	for (i = 0; i < nitems; i++)
+	{
+		json_add_key(&b, items[i].name);
+		json_add_string(&b, items[i].value.data);
+	}
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+/* Cookies that the last answer set and libcurl accepted for its host. */
+static Jsonb *
+cookies_object(const HttpRequest *request)
+{
+	JsonBuilder b = {0};
+	const char *line = request->jar.data ? request->jar.data : "";
+
+	json_begin_object(&b);
+	while (*line)
+	{
+		size_t		len = strcspn(line, "\n");
+		char	   *text = text_of(line, len, NULL, NULL);
+		char	   *tab = text ? strchr(text, '\t') : NULL;
+
+		line += len + (line[len] ? 1 : 0);
+		if (tab == NULL)
+			continue;
+		*tab = '\0';
+		json_add_key(&b, text);
+		json_add_string(&b, tab + 1);
+	}
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+static Jsonb *
+history_array(const HttpRequest *request)
+{
+	JsonBuilder b = {0};
+	int			i;
+
+	json_begin_array(&b);
+	for (i = 0; i < request->nhops; i++)
+	{
+		const HttpHop *hop = &request->hops[i];
+
+		json_begin_object(&b);
+		json_add_key(&b, "status");
+		json_add_int(&b, hop->status);
+		json_add_key(&b, "url");
+		json_add_string(&b, text_of(hop->url, strlen(hop->url), NULL, NULL));
+		json_end_object(&b);
+	}
+	json_end_array(&b);
+	return json_finish(&b);
+}
+
+/*
+ * "content" as JSON, else as text, else as base64 beside "content_encoding",
+ * and "encoding".  False: the request is a failed one now.
+ */
+static bool
+add_content(JsonBuilder *b, HttpRequest *request)
+{
+	char	   *charset = declared_charset(request);
+	const char *used = charset;
+	const char *bytes = request->content.data ? request->content.data : "";
+	size_t		len = request->content.len;
+	bool		presumed = charset != NULL && strcmp(charset, "ISO-8859-1") == 0 &&
+		strstr(header_value(request, "Content-Type"), charset) == NULL;
+	Conversion	conversion = {bytes, len};
+	bool		is_json = false;
+
+	/* A byte order mark says what it is, and is no part of the text. */
+	if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
+	{
+		bytes += 3;
+		len -= 3;
+	}
+	conversion.text = text_of(bytes, len, presumed ? NULL : charset, &used);
+	if (conversion.text != NULL && may_be_json(conversion.text, body_limit()))
+		is_json = protected_call(parse_json, &conversion);
+
+	json_add_key(b, "content");
+	if (is_json)
+		json_add_jsonb(b, conversion.json);
+	else if (conversion.text != NULL)
+		json_add_string(b, conversion.text);
+	else
+	{
+		int			size = pg_b64_enc_len(request->content.len);
+		char	   *base64;
+
+		if (size >= body_limit())
+		{
+			http_request_fail(request, "response is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
+			return false;
+		}
+		base64 = palloc(size + 1);
+		size = pg_b64_encode((const void *) request->content.data, request->content.len, base64, size);
+		if (size < 0)
+			elog(ERROR, "could not encode as base64");
+		base64[size] = '\0';
+		json_add_string(b, base64);
+		json_add_key(b, "content_encoding");
+		json_add_string(b, "base64");
+	}
+	json_add_key(b, "encoding");
+	json_add_string(b, used ? text_of(used, strlen(used), NULL, NULL) : NULL);
+	return true;
+}
+
+/*
+ * A look at the text that keeps from the parser what is no JSON for certain,
+ * and what jsonb or those who read it later could not bear: NUL characters,
+ * great depth, numbers that would fill pages, more elements than fit.
+ */
+static bool
+may_be_json(const char *text, size_t limit)
+{
+	const char *p = text + strspn(text, " \t\r\n");
+	int			depth = 0;
+	size_t		elements = 0;
+	bool		in_string = false;
+
+	if (*p == '\0' || (strchr("{[\"-0123456789", *p) == NULL &&
+					   strncmp(p, "true", 4) != 0 && strncmp(p, "false", 5) != 0 && strncmp(p, "null", 4) != 0))
+		return false;
+	for (; *p; p++)
+	{
+		if (in_string)
+		{
+			if (*p == '"')
+				in_string = false;
+			else if (*p == '\\')
+			{
+				if (strncmp(p, "\\u0000", 6) == 0)
+					return false;
+				if (*++p == '\0')
+					return false;
+			}
+			continue;
+		}
+		switch (*p)
+		{
+			case '"':
+				in_string = true;
+				break;
+			case '{':
+			case '[':
+				if (++depth > HTTP_MAX_JSON_DEPTH)
+					return false;
+				elements++;
+				break;
+			case '}':
+			case ']':
+				depth--;
+				break;
+			case ',':
+			case ':':
+				elements++;
+				break;
+			case 'e':
+			case 'E':
+				if (p > text && isdigit((unsigned char) p[-1]) && !exponent_fits(p + 1))
+					return false;
+				break;
+		}
+		/* each element takes at least four bytes in a jsonb */
+		if (elements > limit / 4)
+			return false;
+	}
+	return depth == 0 && !in_string;
+}
+
+static bool
+exponent_fits(const char *digits)
+{
+	int			exponent = 0;
+
+	if (*digits == '+' || *digits == '-')
+		digits++;
+	for (; isdigit((unsigned char) *digits); digits++)
+	{
+		exponent = exponent * 10 + (*digits - '0');
+		if (exponent > HTTP_MAX_JSON_EXPONENT)
+			return false;
+	}
+	return true;
+}
