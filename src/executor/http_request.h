@@ -77,6 +77,7 @@ typedef struct HttpRequest
 	TimestampTz deadline;
 	TimestampTz record_after;	/* a record that could not be made is tried again later */
 	int			record_failures;
+	size_t		held;			/* what executor_claim has counted for it */
 
 	/* What came back. */
 	bool		failed;			/* no answer: `failure` says why */

@@ -12,16 +12,14 @@
 
 #include <ctype.h>
 
-#include "access/xact.h"
 #include "common/base64.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "base/json.h"
 #include "executor/http_response.h"
+#include "executor/protect.h"
 #include "guc.h"
 
 /* Of all heads of a request together, redirects and 1xx answers included. */
@@ -47,9 +45,8 @@ typedef struct Conversion
 static size_t bodies_held = 0;
 
 static size_t body_limit(void);
-static bool protected_call(void (*function) (Conversion *conversion), Conversion *conversion);
-static void convert_text(Conversion *conversion);
-static void parse_json(Conversion *conversion);
+static void convert_text(void *arg);
+static void parse_json(void *arg);
 static char *text_of(const char *bytes, size_t len, const char *charset, const char **used);
 static char *valid_text(const char *bytes, size_t len, int encoding);
 static bool may_be_json(const char *text, size_t limit);
@@ -181,54 +178,21 @@ failure_result(HttpRequest *request, bool *failed)
 	return json_from_string(psprintf("Failed to send HTTP request: %s", request->failure));
 }
 
-/*
- * Calls the function in a subtransaction and says whether it went through.
- * What asks the process to end is passed on.  The conversion's results are in
- * the caller's memory context.
- */
-static bool
-protected_call(void (*function) (Conversion *conversion), Conversion *conversion)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		function(conversion);
-		ReleaseCurrentSubTransaction();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		int			sqlstate = geterrcode();
-
-		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
-}
-
 /* pg_any_to_server raises for characters that the server's encoding lacks. */
 static void
-convert_text(Conversion *conversion)
+convert_text(void *arg)
 {
+	Conversion *conversion = arg;
 	char	   *text = pg_any_to_server(conversion->bytes, conversion->len, conversion->encoding);
 
 	conversion->text = text == conversion->bytes ? pnstrdup(text, conversion->len) : text;
 }
 
 static void
-parse_json(Conversion *conversion)
+parse_json(void *arg)
 {
+	Conversion *conversion = arg;
+
 	conversion->json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(conversion->text)));
 }
 

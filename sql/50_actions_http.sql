@@ -1,0 +1,15 @@
+-- Who may use the actions that reach out by HTTP.
+
+CREATE FUNCTION mistral.std_http(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_std_http';
+REVOKE ALL ON FUNCTION mistral.std_http(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.std_http(jsonb) IS
+  'Guard of the action std.http: roles with EXECUTE may use it in workflows. Not to be called itself';
+
+CREATE FUNCTION mistral.std_mistral_http(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_std_mistral_http';
+REVOKE ALL ON FUNCTION mistral.std_mistral_http(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.std_mistral_http(jsonb) IS
+  'Guard of the action std.mistral_http: roles with EXECUTE may use it in workflows. Not to be called itself';

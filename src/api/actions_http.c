@@ -1,0 +1,43 @@
+/*
+ * actions_http.c
+ *		The guards of the actions that reach out by HTTP.
+ *
+ * Their privileges are what counts: whoever may EXECUTE one may use the action
+ * of its name in workflows.  The executor asks for the execution's owner each
+ * time it claims such an action.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+PGDLLEXPORT Datum mistral_std_http(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum mistral_std_mistral_http(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(mistral_std_http);
+PG_FUNCTION_INFO_V1(mistral_std_mistral_http);
+
+static void refuse_call(const char *action) pg_attribute_noreturn();
+
+/* mistral.std_http(jsonb): always raises. */
+Datum
+mistral_std_http(PG_FUNCTION_ARGS)
+{
+	refuse_call("std.http");
+}
+
+/* mistral.std_mistral_http(jsonb): always raises. */
+Datum
+mistral_std_mistral_http(PG_FUNCTION_ARGS)
+{
+	refuse_call("std.mistral_http");
+}
+
+static void
+refuse_call(const char *action)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("action %s cannot be called as a function", action),
+			 errdetail("This function's privileges say who may use the action in workflows."),
+			 errhint("Call it through a workflow, or with SELECT mistral.run_action('%s', ...).", action)));
+}
