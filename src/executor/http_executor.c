@@ -53,7 +53,7 @@
 #define RECORD_RETRY_MAX_MS 60000
 
 /* How long a record waits for another transaction that completes the same action. */
-#define RECORD_LOCK_TIMEOUT "200ms"
+#define RECORD_LOCK_TIMEOUT "20ms"
 
 static bool started = false;
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
@@ -63,7 +63,6 @@ static dlist_head deferred = DLIST_STATIC_INIT(deferred);
 static int	nclaimed = 0;
 static int	nrecording = 0;		/* recording and deferred ones; recorded ones too, until their commit */
 static size_t bytes_held = 0;	/* of requests, without their answers */
-static int	careful = 0;		/* records to be made one in a transaction, after one failed */
 
 static void claim_row(uint64 row);
 static void refuse_row(uint64 row, const char *action, Oid owner);
@@ -71,10 +70,11 @@ static void put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int 
 static Jsonb *get_jsonb(uint64 row, int attnum);
 static void collect_finished(void);
 static HttpRequest **take_ready(int max, int *count);
-static bool *delete_attempts(HttpRequest **requests, int count);
+static bool *delete_attempts(HttpRequest **requests, int count, bool again);
 static bool attempt_exists(const HttpRequest *request);
-static void record_result(HttpRequest *request);
-static void put_result(void *arg);
+static void record_protected(HttpRequest *request);
+static void record_one(void *arg);
+static void put_result(HttpRequest *request);
 static void defer(HttpRequest *request);
 static void forget(HttpRequest *request);
 
@@ -268,6 +268,11 @@ executor_drive(void)
 	return ready;
 }
 
+/*
+ * The first time a batch is recorded with one DELETE.  What was in a batch that
+ * failed is recorded one by one in subtransactions, so that the culprit is found
+ * and the others get through.
+ */
 int
 executor_record(int max)
 {
@@ -275,12 +280,10 @@ executor_record(int max)
 	MemoryContext context;
 	MemoryContext old;
 	HttpRequest **requests;
-	bool	   *owned;
+	bool	   *deleted;
 	int			count;
 	int			i;
 
-	if (careful > 0)
-		max = 1;
 	requests = take_ready(max, &count);
 	if (count == 0)
 		return 0;
@@ -288,21 +291,18 @@ executor_record(int max)
 	/* A session that holds back the completion of one action must not stop the others. */
 	(void) set_config_option("lock_timeout", RECORD_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	owned = delete_attempts(requests, count);
+	deleted = delete_attempts(requests, count, false);
 	context = AllocSetContextCreate(CurrentMemoryContext, "http record", ALLOCSET_DEFAULT_SIZES);
 	for (i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!owned[i] && attempt_exists(requests[i]))
-		{
-			/* Somebody has locked the attempt and may be about to cancel it. */
-			dlist_delete(&requests[i]->node);
-			defer(requests[i]);
-			continue;
-		}
 		old = MemoryContextSwitchTo(context);
-		if (owned[i])
-			record_result(requests[i]);
+		if (requests[i]->record_failures > 0)
+			record_protected(requests[i]);
+		else if (deleted[i])
+			put_result(requests[i]);
+		else if (attempt_exists(requests[i]))
+			defer(requests[i]); /* locked by somebody who may be about to cancel it */
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
@@ -314,23 +314,21 @@ executor_record(int max)
 void
 executor_recorded(bool committed)
 {
-	while (!dlist_is_empty(&recorded))
-	{
-		HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(&recorded));
+	dlist_mutable_iter iter;
 
-		if (committed)
+	dlist_foreach_modify(iter, &recorded)
+	{
+		HttpRequest *request = dlist_container(HttpRequest, node, iter.cur);
+
+		if (!committed)
 		{
-			nrecording--;
-			careful = Max(careful - 1, 0);
-			http_response_clear(request);
-			forget(request);
-		}
-		else
-		{
-			/* One of them is the culprit: each alone, the next time. */
-			careful++;
 			defer(request);
+			continue;
 		}
+		dlist_delete(&request->node);
+		nrecording--;
+		http_response_clear(request);
+		forget(request);
 	}
 }
 
@@ -359,7 +357,6 @@ executor_shutdown(void)
 			http_request_free(request);
 		}
 	nrecording = 0;
-	careful = 0;
 	bytes_held = 0;
 	http_pool_shutdown();
 	curl_signals_block(&saved);
@@ -471,11 +468,12 @@ take_ready(int max, int *count)
 }
 
 /*
- * Deletes the attempts of these requests, except those that are gone already or
- * locked by others, and says which: what is deleted here is ours to record.
+ * Deletes the attempts of these requests (of those tried before, or of the
+ * others), except those that are gone already or locked by others, and says
+ * which: what is deleted here is ours to record.
  */
 static bool *
-delete_attempts(HttpRequest **requests, int count)
+delete_attempts(HttpRequest **requests, int count, bool again)
 {
 	static DbStatement delete = {
 		"DELETE FROM mistral.attempt WHERE ctid = ANY (ARRAY("
@@ -490,15 +488,18 @@ delete_attempts(HttpRequest **requests, int count)
 	Datum		values[2];
 	uint64		n;
 	uint64		row;
+	int			nelements = 0;
 	int			i;
 
 	for (i = 0; i < count; i++)
 	{
-		ids[i] = UUIDPGetDatum(&requests[i]->action_id);
-		attempts[i] = Int32GetDatum(requests[i]->attempt);
+		if ((requests[i]->record_failures > 0) != again)
+			continue;
+		ids[nelements] = UUIDPGetDatum(&requests[i]->action_id);
+		attempts[nelements++] = Int32GetDatum(requests[i]->attempt);
 	}
-	values[0] = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	values[1] = PointerGetDatum(construct_array(attempts, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	values[0] = PointerGetDatum(construct_array(ids, nelements, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[1] = PointerGetDatum(construct_array(attempts, nelements, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	n = db_execute(&delete, values, NULL, false, 0);
 	for (row = 0; row < n; row++)
 	{
@@ -525,24 +526,40 @@ attempt_exists(const HttpRequest *request)
 	return db_execute(&find, values, NULL, false, 1) > 0;
 }
 
-/*
- * The message for one request.  Where one of a batch could not be stored, each
- * is tried alone and under protection; the one that fails again ends its action
- * with a text that can be stored.
- */
+/* Deletes the attempt and puts the message, in a subtransaction. */
 static void
-record_result(HttpRequest *request)
+record_protected(HttpRequest *request)
 {
-	if (careful == 0)
-		put_result(request);
-	else if (!protected_call(put_result, request))
-		put_error(&request->root_id, &request->action_id, request->attempt, "the response could not be stored");
+	int			sqlstate = protected_call(record_one, request);
+
+	if (sqlstate != 0 && sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		http_response_clear(request);
+		request->failed = false;
+		http_request_fail(request, "the response could not be stored (SQLSTATE %s)", unpack_sql_state(sqlstate));
+		sqlstate = protected_call(record_one, request);
+	}
+	if (sqlstate != 0)
+		defer(request);
 }
 
 static void
-put_result(void *arg)
+record_one(void *arg)
 {
 	HttpRequest *request = arg;
+
+	if (*delete_attempts(&request, 1, true))
+		put_result(request);
+	else if (attempt_exists(request))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the attempt is locked")));
+}
+
+/* The message for one request whose attempt is deleted. */
+static void
+put_result(HttpRequest *request)
+{
 	bool		failed;
 	Jsonb	   *result = http_response_result(request, &failed);
 
@@ -553,12 +570,13 @@ put_result(void *arg)
 					   message_action_result(failed ? "ERROR" : "SUCCESS", result));
 }
 
-/* Tries again later, and later each time. */
+/* Moves it out of the batch, to be tried again later, and later each time. */
 static void
 defer(HttpRequest *request)
 {
 	int64		delay_ms = (int64) RECORD_RETRY_MS << Min(request->record_failures, 10);
 
+	dlist_delete(&request->node);
 	request->record_failures++;
 	request->record_after = GetCurrentTimestamp() + Min(delay_ms, RECORD_RETRY_MAX_MS) * 1000;
 	dlist_push_tail(&deferred, &request->node);

@@ -209,7 +209,7 @@ valid_text(const char *bytes, size_t len, int encoding)
 		return NULL;
 	if (encoding == GetDatabaseEncoding())
 		return pnstrdup(bytes, len);
-	return protected_call(convert_text, &conversion) ? conversion.text : NULL;
+	return protected_call(convert_text, &conversion) == 0 ? conversion.text : NULL;
 }
 
 /*
@@ -455,7 +455,7 @@ add_content(JsonBuilder *b, HttpRequest *request)
 	}
 	conversion.text = text_of(bytes, len, presumed ? NULL : charset, &used);
 	if (conversion.text != NULL && may_be_json(conversion.text, body_limit()))
-		is_json = protected_call(parse_json, &conversion);
+		is_json = protected_call(parse_json, &conversion) == 0;
 
 	json_add_key(b, "content");
 	if (is_json)

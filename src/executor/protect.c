@@ -11,12 +11,12 @@
 
 #include "executor/protect.h"
 
-bool
+int
 protected_call(void (*function) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	volatile int sqlstate = 0;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -24,14 +24,11 @@ protected_call(void (*function) (void *arg), void *arg)
 	{
 		function(arg);
 		ReleaseCurrentSubTransaction();
-		done = true;
 	}
 	PG_CATCH();
 	{
-		int			category = ERRCODE_TO_CATEGORY(geterrcode());
-
-		if (category == ERRCODE_OPERATOR_INTERVENTION ||
-			category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		sqlstate = geterrcode();
+		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
@@ -40,5 +37,5 @@ protected_call(void (*function) (void *arg), void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return done;
+	return sqlstate;
 }

@@ -9,11 +9,11 @@
 #include "postgres.h"
 
 /*
- * Calls the function in a subtransaction, in the current memory context.  False
- * when it raised an error, which is forgotten; what it had done in tables is
- * undone.  Passed on are requests to end or cancel (class 57) and locks that
- * were not to be had (class 55): those say nothing about the data.
+ * Calls the function in a subtransaction, in the current memory context.  0 when
+ * it went through, else the SQLSTATE of the error it raised, which is forgotten;
+ * what it had done in tables is undone.  Requests to end or cancel (class 57)
+ * are passed on: they say nothing about the data.
  */
-extern bool protected_call(void (*function) (void *arg), void *arg);
+extern int	protected_call(void (*function) (void *arg), void *arg);
 
 #endif							/* MISTRAL_PROTECT_H */
