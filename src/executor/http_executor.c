@@ -181,7 +181,7 @@ executor_claim(int max)
 		"timeout, started_at, headers, input) "
 		"SELECT action_id, attempt, root_id, performer, owner, action, safe_rerun, timeout, $3, headers, input "
 		"FROM checked WHERE allowed) "
-		"SELECT root_id, action_id, attempt, owner, action, timeout, headers, input, allowed FROM checked",
+		"SELECT root_id, action_id, attempt, owner, action, timeout, headers, input, allowed, safe_rerun FROM checked",
 		3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
 	};
 	DbSession	session;
@@ -394,6 +394,7 @@ claim_row(uint64 row)
 	request->root_id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
 	request->action_id = *DatumGetUUIDP(db_datum(row, 2, &isnull));
 	request->attempt = DatumGetInt32(db_datum(row, 3, &isnull));
+	request->safe_rerun = DatumGetBool(db_datum(row, 10, &isnull));
 	request->waits = strcmp(action, ACTION_WAIT_NAME) == 0;
 	timeout = DatumGetInt32(db_datum(row, 6, &isnull));
 	http_request_build(request, input, headers, isnull ? 0 : timeout);

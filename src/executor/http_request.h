@@ -52,6 +52,7 @@ typedef struct HttpRequest
 	pg_uuid_t	action_id;
 	pg_uuid_t	root_id;
 	int			attempt;
+	bool		safe_rerun;		/* may be sent more than once */
 	bool		waits;			/* std.mistral_http: somebody completes the action later */
 
 	/* What is asked. */

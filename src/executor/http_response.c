@@ -42,14 +42,23 @@ typedef struct Conversion
 	Jsonb	   *json;			/* result of parse_json */
 } Conversion;
 
+/* What a look at a text says. */
+typedef enum JsonLook
+{
+	JSON_NOT,
+	JSON_MAYBE,					/* the parser will know */
+	JSON_TOO_LARGE				/* it would need more than a result may have */
+} JsonLook;
+
 static size_t bodies_held = 0;
 
 static size_t body_limit(void);
+static void fail_size(HttpRequest *request);
 static void convert_text(void *arg);
 static void parse_json(void *arg);
 static char *text_of(const char *bytes, size_t len, const char *charset, const char **used);
 static char *valid_text(const char *bytes, size_t len, int encoding);
-static bool may_be_json(const char *text, size_t limit);
+static JsonLook look_at_json(const char *text, size_t limit);
 static bool exponent_fits(const char *digits);
 static char *header_value(const HttpRequest *request, const char *name);
 static char *declared_charset(const HttpRequest *request);
@@ -92,7 +101,7 @@ http_response_on_body(char *data, size_t size, size_t nitems, void *arg)
 
 	if (len > body_limit() || request->content.len > body_limit() - len)
 	{
-		http_request_fail(request, "response is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
+		fail_size(request);
 		return 0;
 	}
 	if (request->content.len + len > HTTP_SURE_BODY &&
@@ -158,7 +167,7 @@ http_response_result(HttpRequest *request, bool *failed)
 
 	if (VARSIZE(result) > body_limit())
 	{
-		http_request_fail(request, "response is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
+		fail_size(request);
 		return failure_result(request, failed);
 	}
 	*failed = request->status < 200 || request->status > 306;
@@ -169,6 +178,12 @@ static size_t
 body_limit(void)
 {
 	return (size_t) guc_max_result_size * 1024;
+}
+
+static void
+fail_size(HttpRequest *request)
+{
+	http_request_fail(request, "response is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
 }
 
 static Jsonb *
@@ -445,6 +460,7 @@ add_content(JsonBuilder *b, HttpRequest *request)
 	bool		presumed = charset != NULL && strcmp(charset, "ISO-8859-1") == 0 &&
 		strstr(header_value(request, "Content-Type"), charset) == NULL;
 	Conversion	conversion = {bytes, len};
+	JsonLook	look = JSON_NOT;
 	bool		is_json = false;
 
 	/* A byte order mark says what it is, and is no part of the text. */
@@ -454,7 +470,14 @@ add_content(JsonBuilder *b, HttpRequest *request)
 		len -= 3;
 	}
 	conversion.text = text_of(bytes, len, presumed ? NULL : charset, &used);
-	if (conversion.text != NULL && may_be_json(conversion.text, body_limit()))
+	if (conversion.text != NULL)
+		look = look_at_json(conversion.text, body_limit());
+	if (look == JSON_TOO_LARGE)
+	{
+		fail_size(request);
+		return false;
+	}
+	if (look == JSON_MAYBE)
 		is_json = protected_call(parse_json, &conversion) == 0;
 
 	json_add_key(b, "content");
@@ -469,7 +492,7 @@ add_content(JsonBuilder *b, HttpRequest *request)
 
 		if (size >= body_limit())
 		{
-			http_request_fail(request, "response is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
+			fail_size(request);
 			return false;
 		}
 		base64 = palloc(size + 1);
@@ -491,8 +514,8 @@ add_content(JsonBuilder *b, HttpRequest *request)
  * and what jsonb or those who read it later could not bear: NUL characters,
  * great depth, numbers that would fill pages, more elements than fit.
  */
-static bool
-may_be_json(const char *text, size_t limit)
+static JsonLook
+look_at_json(const char *text, size_t limit)
 {
 	const char *p = text + strspn(text, " \t\r\n");
 	int			depth = 0;
@@ -501,20 +524,15 @@ may_be_json(const char *text, size_t limit)
 
 	if (*p == '\0' || (strchr("{[\"-0123456789", *p) == NULL &&
 					   strncmp(p, "true", 4) != 0 && strncmp(p, "false", 5) != 0 && strncmp(p, "null", 4) != 0))
-		return false;
+		return JSON_NOT;
 	for (; *p; p++)
 	{
 		if (in_string)
 		{
 			if (*p == '"')
 				in_string = false;
-			else if (*p == '\\')
-			{
-				if (strncmp(p, "\\u0000", 6) == 0)
-					return false;
-				if (*++p == '\0')
-					return false;
-			}
+			else if (*p == '\\' && (strncmp(p, "\\u0000", 6) == 0 || *++p == '\0'))
+				return JSON_NOT;
 			continue;
 		}
 		switch (*p)
@@ -525,7 +543,7 @@ may_be_json(const char *text, size_t limit)
 			case '{':
 			case '[':
 				if (++depth > HTTP_MAX_JSON_DEPTH)
-					return false;
+					return JSON_NOT;
 				elements++;
 				break;
 			case '}':
@@ -534,19 +552,21 @@ may_be_json(const char *text, size_t limit)
 				break;
 			case ',':
 			case ':':
+				if (depth <= 0)
+					return JSON_NOT;
 				elements++;
 				break;
 			case 'e':
 			case 'E':
 				if (p > text && isdigit((unsigned char) p[-1]) && !exponent_fits(p + 1))
-					return false;
+					return JSON_NOT;
 				break;
 		}
-		/* each element takes at least four bytes in a jsonb */
-		if (elements > limit / 4)
-			return false;
 	}
-	return depth == 0 && !in_string;
+	if (depth != 0 || in_string)
+		return JSON_NOT;
+	/* each element takes at least four bytes in a jsonb */
+	return elements > limit / 4 ? JSON_TOO_LARGE : JSON_MAYBE;
 }
 
 static bool

@@ -24,6 +24,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 static int	before_request(void *arg, char *remote, char *local, int remote_port, int local_port);
 #endif
 static bool set_options(HttpRequest *request);
+static bool may_repeat(const HttpRequest *request);
 static bool set_method(HttpRequest *request);
 static bool set_headers(HttpRequest *request);
 static bool append_header(HttpRequest *request, const char *name, const char *value);
@@ -142,9 +143,14 @@ set_options(HttpRequest *request)
 	SET(CURLOPT_PREREQFUNCTION, before_request);
 	SET(CURLOPT_PREREQDATA, (void *) request);
 #else
-	SET(CURLOPT_FRESH_CONNECT, 1L);
 	SET(CURLOPT_FORBID_REUSE, 1L);
 #endif
+	/*
+	 * libcurl sends a request again when a kept connection dies before the
+	 * answer, whatever the method.  What must not be repeated therefore gets a
+	 * connection of its own.
+	 */
+	SET(CURLOPT_FRESH_CONNECT, may_repeat(request) ? 0L : 1L);
 	SET(CURLOPT_COOKIEFILE, "");	/* turns cookies on, reads no file */
 	if (request->cookies != NULL)
 		SET(CURLOPT_COOKIE, request->cookies);
@@ -155,6 +161,15 @@ set_options(HttpRequest *request)
 		SET(CURLOPT_PASSWORD, request->password ? request->password : "");
 	}
 	return true;
+}
+
+static bool
+may_repeat(const HttpRequest *request)
+{
+	return request->safe_rerun ||
+		strcmp(request->method, "GET") == 0 ||
+		strcmp(request->method, "HEAD") == 0 ||
+		strcmp(request->method, "OPTIONS") == 0;
 }
 
 static bool
@@ -284,6 +299,8 @@ describe_failure(HttpRequest *request, CURLcode code)
 		http_request_fail(request, "address %s is not allowed by mistral.http_deny", request->refused);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		http_request_fail(request, "timed out after %d ms while %s", request->timeout_ms, timeout_phase(request->easy));
+	else if (code == CURLE_OUT_OF_MEMORY)
+		http_request_fail(request, "a header is longer than libcurl takes, or there is no memory");
 	else if (request->curl_error[0] != '\0')
 		http_request_fail(request, "%s", request->curl_error);
 	else
@@ -325,16 +342,19 @@ keep_cookies(HttpRequest *request)
 	for (item = list; item != NULL; item = item->next)
 	{
 		const char *name = item->data;
+		long long	expires = 0;
 		size_t		len;
 		int			field;
 
-		/* domain, subdomains, path, secure, expires, name, value */
+		/* domain, subdomains, path, secure, expires (0: with the session), name, value */
 		for (field = 0; field < 5 && name != NULL; field++)
 		{
+			if (field == 4)
+				expires = strtoll(name, NULL, 10);
 			name = strchr(name, '\t');
 			name = name ? name + 1 : NULL;
 		}
-		if (name == NULL || strchr(name, '\t') == NULL)
+		if (name == NULL || strchr(name, '\t') == NULL || (expires != 0 && expires <= (long long) time(NULL)))
 			continue;
 		len = strcspn(name, "\t");
 		if (!answer_sets_cookie(request, name, len))

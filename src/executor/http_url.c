@@ -8,9 +8,10 @@
 
 #include "executor/http_request.h"
 
-static bool append_escaped(HttpBuffer *buffer, const char *text);
+static bool append_escaped(HttpBuffer *buffer, const char *text, size_t len);
+static bool append_url(HttpBuffer *buffer, const char *text, const char *query);
 static bool take_part(CURLU *handle, CURLUPart part, unsigned int flags, char **copy);
-static const char *fill_parts(CURLU *handle, const char *query, HttpUrl *parts);
+static const char *fill_parts(CURLU *handle, HttpUrl *parts);
 
 static const char hex_digits[] = "0123456789ABCDEF";
 
@@ -30,12 +31,12 @@ http_url_parse(const char *text, const char *query, HttpUrl *parts)
 		return "the URL has no scheme; it begins with http:// or https://";
 
 	handle = curl_url();
-	if (handle == NULL || !append_escaped(&escaped, text))
+	if (handle == NULL || !append_url(&escaped, text, query))
 		error = "out of memory";
 	else if (curl_url_set(handle, CURLUPART_URL, escaped.data, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
 		error = "the URL is malformed";
 	else
-		error = fill_parts(handle, query, parts);
+		error = fill_parts(handle, parts);
 	curl_url_cleanup(handle);
 	http_buffer_reset(&escaped);
 	if (error)
@@ -82,13 +83,14 @@ http_url_append_pair(HttpBuffer *form, const char *name, const char *value)
 	return true;
 }
 
-/* The URL with everything escaped that no URL may hold as it is. */
+/* Text with everything escaped that no URL may hold as it is. */
 static bool
-append_escaped(HttpBuffer *buffer, const char *text)
+append_escaped(HttpBuffer *buffer, const char *text, size_t len)
 {
-	const unsigned char *p;
+	const unsigned char *p = (const unsigned char *) text;
+	const unsigned char *end = p + len;
 
-	for (p = (const unsigned char *) text; *p; p++)
+	for (; p < end; p++)
 	{
 		char		out[3] = {'%', hex_digits[*p >> 4], hex_digits[*p & 0x0F]};
 		bool		unsafe = *p <= ' ' || *p >= 0x7F || strchr("\"<>\\^`{|}", *p) != NULL;
@@ -97,6 +99,28 @@ append_escaped(HttpBuffer *buffer, const char *text)
 			return false;
 	}
 	return true;
+}
+
+/* The URL with `query` behind its own query and before its fragment. */
+static bool
+append_url(HttpBuffer *buffer, const char *text, const char *query)
+{
+	size_t		len = strcspn(text, "#");
+
+	if (!append_escaped(buffer, text, len))
+		return false;
+	if (query != NULL && query[0] != '\0')
+	{
+		const char *mark = memchr(text, '?', len);
+
+		if (mark == NULL && !http_buffer_append(buffer, "?", 1))
+			return false;
+		if (mark != NULL && mark + 1 < text + len && !http_buffer_append(buffer, "&", 1))
+			return false;
+		if (!append_escaped(buffer, query, strlen(query)))
+			return false;
+	}
+	return append_escaped(buffer, text + len, strlen(text + len));
 }
 
 /* A part as memory of our own; an absent one is NULL and no failure. */
@@ -117,20 +141,17 @@ take_part(CURLU *handle, CURLUPart part, unsigned int flags, char **copy)
 }
 
 static const char *
-fill_parts(CURLU *handle, const char *query, HttpUrl *parts)
+fill_parts(CURLU *handle, HttpUrl *parts)
 {
 	char	   *scheme = NULL;
 	char	   *host = NULL;
 	char	   *port = NULL;
 	const char *error = "out of memory";
-	HttpBuffer	joined = {0};
-	char	   *old_query = NULL;
 	char	   *p;
 
 	if (!take_part(handle, CURLUPART_SCHEME, 0, &scheme) ||
 		!take_part(handle, CURLUPART_HOST, 0, &host) ||
 		!take_part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT, &port) ||
-		!take_part(handle, CURLUPART_QUERY, 0, &old_query) ||
 		!take_part(handle, CURLUPART_USER, CURLU_URLDECODE, &parts->user) ||
 		!take_part(handle, CURLUPART_PASSWORD, CURLU_URLDECODE, &parts->password))
 		goto done;
@@ -147,15 +168,6 @@ fill_parts(CURLU *handle, const char *query, HttpUrl *parts)
 
 	curl_url_set(handle, CURLUPART_USER, NULL, 0);
 	curl_url_set(handle, CURLUPART_PASSWORD, NULL, 0);
-	if (query != NULL && query[0] != '\0')
-	{
-		if (old_query != NULL && old_query[0] != '\0' &&
-			(!http_buffer_append(&joined, old_query, strlen(old_query)) || !http_buffer_append(&joined, "&", 1)))
-			goto done;
-		if (!append_escaped(&joined, query) ||
-			curl_url_set(handle, CURLUPART_QUERY, joined.data, 0) != CURLUE_OK)
-			goto done;
-	}
 	if (!take_part(handle, CURLUPART_URL, 0, &parts->url) || parts->url == NULL)
 		goto done;
 	parts->origin = malloc(strlen(scheme) + strlen(host) + strlen(port) + 5);
@@ -170,7 +182,5 @@ done:
 	free(scheme);
 	free(host);
 	free(port);
-	free(old_query);
-	http_buffer_reset(&joined);
 	return error;
 }
