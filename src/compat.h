@@ -22,4 +22,28 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* 16 replaced the ownership checks of each kind of object by one. */
+#if PG_VERSION_NUM >= 160000
+#define database_is_owned(database_oid, role) object_ownercheck(DatabaseRelationId, database_oid, role)
+#else
+#define database_is_owned(database_oid, role) pg_database_ownercheck(database_oid, role)
+#endif
+
+/* 15 signals listeners within the commit; before that, a worker asks for it. */
+#if PG_VERSION_NUM >= 150000
+#define signal_listeners() ((void) 0)
+#else
+#define signal_listeners() ProcessCompletedNotifies()
+#endif
+
+/* 17 names an extension's waits. */
+#if PG_VERSION_NUM >= 170000
+#define HAVE_NAMED_WAITS 1
+#endif
+
+/* 17 limits whole transactions. */
+#if PG_VERSION_NUM >= 170000
+#define HAVE_TRANSACTION_TIMEOUT 1
+#endif
+
 #endif							/* MISTRAL_COMPAT_H */

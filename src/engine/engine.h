@@ -50,4 +50,11 @@ extern void engine_after_commit(void);
 /* The step's transaction did not commit: drop what it changed. */
 extern void engine_after_abort(void);
 
+/*
+ * In a transaction of its own: moves the message to mistral.parked_message with
+ * the error's text and lets its execution say so.  Does nothing when the
+ * message is gone.
+ */
+extern void engine_park(const MessageHint *hint, const char *error);
+
 #endif							/* MISTRAL_ENGINE_H */
