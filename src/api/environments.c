@@ -14,8 +14,8 @@
 #include "guc.h"
 #include "mistral.h"
 
-PG_FUNCTION_INFO_V1(mistral_set_environment);
-PG_FUNCTION_INFO_V1(mistral_delete_environment);
+SQL_FUNCTION(mistral_set_environment);
+SQL_FUNCTION(mistral_delete_environment);
 
 Datum
 mistral_set_environment(PG_FUNCTION_ARGS)
