@@ -10,19 +10,28 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
 #include "dsl/spec.h"
 #include "engine/definitions.h"
 #include "mistral.h"
 
+PGDLLEXPORT Datum mistral_load_workbook(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_load_workbook);
+PGDLLEXPORT Datum mistral_load_workflow(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_load_workflow);
+PGDLLEXPORT Datum mistral_load_action(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_load_action);
+PGDLLEXPORT Datum mistral_delete_workbook(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_delete_workbook);
+PGDLLEXPORT Datum mistral_delete_workflow(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_delete_workflow);
+PGDLLEXPORT Datum mistral_delete_action(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_delete_action);
+PGDLLEXPORT Datum mistral_validate(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_validate);
+PGDLLEXPORT Datum mistral_publish_definition(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_publish_definition);
 
 /* Checks the document in the first argument and stores what it makes. */

@@ -8,13 +8,16 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
 #include "engine/environments.h"
 #include "guc.h"
 #include "mistral.h"
 
+PGDLLEXPORT Datum mistral_set_environment(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_set_environment);
+PGDLLEXPORT Datum mistral_delete_environment(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(mistral_delete_environment);
 
 Datum
