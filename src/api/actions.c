@@ -11,7 +11,7 @@
 #include "utils/uuid.h"
 
 #include "actions/registry.h"
-#include "api/arguments.h"
+#include "api/args.h"
 #include "base/db.h"
 #include "base/json.h"
 #include "engine/control.h"

@@ -10,7 +10,7 @@
 
 #include "fmgr.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
 
 SQL_FUNCTION(mistral_std_http);
 SQL_FUNCTION(mistral_std_mistral_http);

@@ -10,7 +10,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
 #include "dsl/spec.h"
 #include "engine/definitions.h"

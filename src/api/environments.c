@@ -8,7 +8,8 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
 #include "engine/environments.h"
 #include "guc.h"

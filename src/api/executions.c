@@ -12,7 +12,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
 #include "base/clock.h"
 #include "base/db.h"
 #include "engine/control.h"

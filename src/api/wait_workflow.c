@@ -24,7 +24,7 @@
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
 #include "base/db.h"
 #include "base/ids.h"
 #include "errcodes.h"

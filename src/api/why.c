@@ -11,7 +11,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
 #include "base/db.h"
 #include "compat.h"
 #include "engine/why.h"

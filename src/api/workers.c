@@ -18,7 +18,7 @@
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
 #include "base/db.h"
 #include "errcodes.h"
 #include "worker/instance.h"

@@ -1,6 +1,6 @@
 /*
- * arguments.c
- *		Arguments of SQL functions, checked.
+ * scope.c
+ *		Arguments that name a thing and say who may use it.
  */
 #include "postgres.h"
 
@@ -14,59 +14,10 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
-#include "base/json.h"
 #include "mistral.h"
-
-static void
-check_given(FunctionCallInfo fcinfo, int argno, const char *what)
-{
-	if (PG_ARGISNULL(argno))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
-}
-
-char *
-arg_text(FunctionCallInfo fcinfo, int argno, const char *what)
-{
-	check_given(fcinfo, argno, what);
-	return text_to_cstring(PG_GETARG_TEXT_PP(argno));
-}
-
-pg_uuid_t
-arg_id(FunctionCallInfo fcinfo, int argno, const char *what)
-{
-	check_given(fcinfo, argno, what);
-	return *PG_GETARG_UUID_P(argno);
-}
-
-char *
-arg_text_or_null(FunctionCallInfo fcinfo, int argno)
-{
-	return PG_ARGISNULL(argno) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argno));
-}
-
-Jsonb *
-arg_json_or_null(FunctionCallInfo fcinfo, int argno)
-{
-	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_JSONB_P(argno);
-}
-
-Jsonb *
-arg_object(FunctionCallInfo fcinfo, int argno, const char *what)
-{
-	Jsonb	   *value = arg_json_or_null(fcinfo, argno);
-
-	if (value == NULL)
-		return json_empty();
-	if (!json_is_object(value))
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
-				 errmsg("%s must be a JSON object", what)));
-	return value;
-}
 
 char *
 arg_name(FunctionCallInfo fcinfo, int argno, const char *what, bool empty)
