@@ -27,6 +27,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "executor/http_egress.h"
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
 #include "executor/http_response.h"
@@ -213,6 +214,7 @@ executor_claim(int max)
 void
 executor_submit(void)
 {
+	http_egress_refresh();
 	while (!dlist_is_empty(&claimed))
 	{
 		HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(&claimed));

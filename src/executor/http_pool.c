@@ -160,7 +160,6 @@ http_pool_add(HttpRequest *request)
 	CurlSignals saved;
 	const char *host;
 
-	http_egress_refresh();
 	if (request->failed)
 	{
 		finish(request);

@@ -20,7 +20,7 @@ extern void http_pool_shutdown(void);
 
 /*
  * Takes the request over: it is started now, or when its host has room.  One
- * that has failed already is only passed on to the finished ones.
+ * that has failed already is only passed on to the finished ones.  After http_egress_refresh().
  */
 extern void http_pool_add(HttpRequest *request);
 
