@@ -8,6 +8,9 @@
 
 #include "postgres.h"
 
+#include "access/tableam.h"
+#include "executor/executor.h"
+
 #if PG_VERSION_NUM < 140000
 #error "mistral needs PostgreSQL 14 or later"
 #endif
@@ -20,6 +23,28 @@
 /* 15 reserves a prefix of settings; before that it only warned. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 15 (from its first minor on) has a function for set-returning functions that materialize. */
+#if PG_VERSION_NUM >= 160000
+#define compat_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#elif PG_VERSION_NUM >= 150000
+#define compat_init_materialized_srf(fcinfo) SetSingleFuncCall(fcinfo, 0)
+#else
+extern void compat_init_materialized_srf(FunctionCallInfo fcinfo);
+#endif
+
+/* 16 can leave summarizing indexes alone, and tells which indexes an update needs. */
+#if PG_VERSION_NUM >= 160000
+#define compat_insert_index_tuples(rri, slot, estate, update) \
+	ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL, false)
+typedef TU_UpdateIndexes CompatUpdateIndexes;
+#define COMPAT_NEEDS_INDEXES(u) ((u) != TU_None)
+#else
+#define compat_insert_index_tuples(rri, slot, estate, update) \
+	ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL)
+typedef bool CompatUpdateIndexes;
+#define COMPAT_NEEDS_INDEXES(u) (u)
 #endif
 
 /* 16 replaced the ownership checks of each kind of object by one. */

@@ -13,6 +13,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -26,6 +27,7 @@ static Oid	extension_owner = InvalidOid;
 static Oid	extension_schema = InvalidOid;
 static bool callback_registered = false;
 
+static void pin_setting(const char *name, const char *value);
 static void load_extension(void);
 
 void
@@ -36,9 +38,13 @@ db_enter(DbSession *session)
 	GetUserIdAndSecContext(&session->caller, &session->sec_context);
 	SetUserIdAndSecContext(owner, session->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	session->guc_nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	pin_setting("search_path", "pg_catalog, pg_temp");
+
+	/*
+	 * Kept plans are often made while a table is small or empty; they must
+	 * not go on scanning it when it has grown.
+	 */
+	pin_setting("enable_seqscan", "off");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
@@ -84,7 +90,8 @@ db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_o
 
 	if (statement->plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statement->text, statement->nparams, statement->types);
+		SPIPlanPtr	plan = SPI_prepare_cursor(statement->text, statement->nparams, statement->types,
+											  CURSOR_OPT_GENERIC_PLAN);
 
 		if (plan == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", statement->text, SPI_result_code_string(SPI_result));
@@ -102,6 +109,12 @@ db_datum(uint64 row, int attnum, bool *isnull)
 {
 	Assert(row < SPI_processed);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, attnum, isnull);
+}
+
+static void
+pin_setting(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 static void

@@ -119,8 +119,9 @@ typedef struct TaskSpec
 
 	ExprTemplate *action;		/* the action's name; NULL for a sub-workflow */
 	ExprTemplate *workflow;		/* the sub-workflow's name; NULL for an action */
-	ExprData   *inline_params;	/* `action: std.echo output=1`; NULL: none */
-	ExprData   *input;			/* dict, or an expression that yields one; wins over inline */
+	ExprData   *inline_params;	/* NULL: merged into `input` */
+	ExprData   *input;			/* dict, or an expression that yields one; NULL: none. Parameters in
+								 * the action's line (std.echo output=1) are merged in and win */
 
 	ExprData   *publish;
 	ExprData   *publish_on_error;
@@ -162,6 +163,7 @@ typedef struct WorkflowSpec
 	TaskSpec   *tasks;			/* in the document's order */
 	int			nstart;			/* tasks that nothing leads to */
 	int		   *start;
+	int		   *by_name;		/* indexes of tasks, sorted by name (strcmp) */
 	Jsonb	   *spec;			/* the workflow's own text as JSON: execution().spec */
 } WorkflowSpec;
 
@@ -172,8 +174,8 @@ typedef struct ActionSpec		/* ad-hoc action */
 {
 	char	   *name;
 	char	   *base;			/* name of the action below it */
-	ExprData   *base_inline;	/* inline parameters of `base` */
-	ExprData   *base_input;
+	ExprData   *base_inline;	/* NULL: merged into `base_input` */
+	ExprData   *base_input;		/* with the parameters in the line of `base`, which win */
 	int			nparams;
 	SpecParam  *params;
 	ExprData   *output;			/* NULL: the base's result as it is */
@@ -198,6 +200,10 @@ typedef struct SpecDefinition
 	char	   *text;			/* its part of the document, as the author wrote it: `<name>: {...}` */
 	List	   *tags;			/* of char * */
 	char	   *input;			/* its parameters in one line, as the original lists them: "a, b=1" */
+	int			line;			/* where its name stands in the document */
+	int			col;
+	char	   *path;
+	List	   *not_built;		/* of SpecProblem *: what this version does not run yet */
 } SpecDefinition;
 
 typedef struct SpecDocument
@@ -207,6 +213,7 @@ typedef struct SpecDocument
 	List	   *tags;			/* of the workbook */
 	List	   *definitions;	/* of SpecDefinition *, in the document's order */
 	List	   *problems;		/* of SpecProblem *, in the document's order */
+	bool		too_large;		/* the problem is mistral.max_definition_size */
 } SpecDocument;
 
 /*
@@ -215,6 +222,12 @@ typedef struct SpecDocument
  * encoding.  Raises only cancellation and lack of memory.
  */
 extern SpecDocument *spec_parse(const char *text, int len, SpecKind kind);
+
+/*
+ * Adds what only loading refuses, when the document has no other problems:
+ * names that cannot be stored, and what this version does not run yet.
+ */
+extern void spec_check_load(SpecDocument *document);
 
 /*
  * Compiles one definition's own text (SpecDefinition.text, checked before)

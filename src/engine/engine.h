@@ -41,20 +41,14 @@ typedef struct EngineStepResult
 extern void engine_step(const MessageHint *hints, int nhints, bool full_look, int limit,
 						EngineStepResult *result);
 
-/* When the next timer is due, or DT_NOEND. */
-extern TimestampTz engine_next_timer(void);
-
-/* The step's transaction committed: caches of what it wrote are valid from now on. */
-extern void engine_after_commit(void);
-
-/* The step's transaction did not commit: drop what it changed. */
-extern void engine_after_abort(void);
-
 /*
- * In a transaction of its own: moves the message to mistral.parked_message with
- * the error's text and lets its execution say so.  Does nothing when the
- * message is gone.
+ * Moves a message that no step can handle to mistral.parked_message, with the
+ * error, and lets its execution say so; in a transaction of its own.  Does
+ * nothing when the message is gone.
  */
 extern void engine_park(const MessageHint *hint, const char *error);
+
+/* When the next timer is due, or DT_NOEND. */
+extern TimestampTz engine_next_timer(void);
 
 #endif							/* MISTRAL_ENGINE_H */

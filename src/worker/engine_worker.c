@@ -244,12 +244,10 @@ step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStep
 		case RUN_NO_EXTENSION:
 			worker_leave(ENDING_NO_EXTENSION);
 		case RUN_FAILED:
-			engine_after_abort();
 			return false;
 		case RUN_COMMITTED:
 			break;
 	}
-	engine_after_commit();
 	engine.next_timer = arguments.next_timer;
 	*result = arguments.result;
 	after_step(result);
@@ -391,11 +389,9 @@ try_suspect(TimestampTz now)
 			case RUN_NO_EXTENSION:
 				worker_leave(ENDING_NO_EXTENSION);
 			case RUN_FAILED:
-				engine_after_abort();
 				back_off();
 				break;
 			case RUN_COMMITTED:
-				engine_after_commit();
 				wake_finished();
 				tell_parked(suspect);
 				done = true;

@@ -45,6 +45,7 @@ MemoryContext worker_context = NULL;
 
 static WorkerOrder my_order;
 static const char *my_kind = "worker";
+static Oid	my_extension = InvalidOid;
 static ErrorContextCallback context_callback;
 
 static bool statistics_pending = false;
@@ -399,11 +400,15 @@ begin_transaction(void)
 		if (get_extension_oid("mistral", true) != extension)
 			extension = InvalidOid;
 	}
+	/* What this process remembers (plans, oids) does not fit another one of its name. */
+	if (OidIsValid(my_extension) && extension != my_extension)
+		extension = InvalidOid;
 	if (!OidIsValid(extension))
 	{
 		CommitTransactionCommand();
 		return false;
 	}
+	my_extension = extension;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, my_kind);
 	return true;

@@ -1,0 +1,77 @@
+-- Definitions: workbooks, workflows, ad-hoc actions.
+
+CREATE FUNCTION mistral.load_workbook(definition text, namespace text DEFAULT '', scope text DEFAULT 'private')
+RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_load_workbook';
+COMMENT ON FUNCTION mistral.load_workbook(text, text, text) IS
+  'Creates or replaces a workbook; its workflows and actions become <workbook>.<name>. Returns the workbook''s name';
+
+CREATE FUNCTION mistral.load_workflow(definition text, namespace text DEFAULT '', scope text DEFAULT 'private')
+RETURNS text[] LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_load_workflow';
+COMMENT ON FUNCTION mistral.load_workflow(text, text, text) IS
+  'Creates or replaces every workflow of the document. Returns their names';
+
+CREATE FUNCTION mistral.load_action(definition text, namespace text DEFAULT '', scope text DEFAULT 'private')
+RETURNS text[] LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_load_action';
+COMMENT ON FUNCTION mistral.load_action(text, text, text) IS
+  'Creates or replaces every ad-hoc action of the document. Returns their names';
+
+CREATE FUNCTION mistral.delete_workbook(name text, namespace text DEFAULT '')
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_delete_workbook';
+COMMENT ON FUNCTION mistral.delete_workbook(text, text) IS
+  'Takes a workbook out of use; its workflows and actions stay';
+
+CREATE FUNCTION mistral.delete_workflow(name text, namespace text DEFAULT '')
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_delete_workflow';
+COMMENT ON FUNCTION mistral.delete_workflow(text, text) IS
+  'Takes a workflow out of use; running executions keep the version they started with';
+
+CREATE FUNCTION mistral.delete_action(name text, namespace text DEFAULT '')
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_delete_action';
+COMMENT ON FUNCTION mistral.delete_action(text, text) IS
+  'Takes an ad-hoc action out of use';
+
+CREATE FUNCTION mistral.validate(definition text, kind text DEFAULT NULL,
+                                 OUT line int, OUT col int, OUT path text, OUT message text, OUT hint text)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'mistral_validate';
+COMMENT ON FUNCTION mistral.validate(text, text) IS
+  'Every problem of a definition, with its place; no row when it is valid. The kind (workbook, workflow, action) is found out when it is not given';
+
+CREATE FUNCTION mistral.publish_definition()
+RETURNS void LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mistral_publish_definition';
+COMMENT ON FUNCTION mistral.publish_definition() IS
+  'Does nothing: whoever may execute it may load definitions and environments with scope => ''public''';
+
+CREATE VIEW mistral.workbooks WITH (security_barrier) AS
+  SELECT d.id, d.name, d.namespace, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
+         d.created_at, d.updated_at
+    FROM mistral.definition d
+   WHERE d.kind = 'workbook' AND d.live
+     AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'));
+COMMENT ON VIEW mistral.workbooks IS 'Workbooks that the current role may use';
+
+CREATE VIEW mistral.workflows WITH (security_barrier) AS
+  SELECT d.id, d.name, d.namespace, d.input, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
+         d.created_at, d.updated_at, d.workbook AS workbook_name
+    FROM mistral.definition d
+   WHERE d.kind = 'workflow' AND d.live
+     AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'));
+COMMENT ON VIEW mistral.workflows IS 'Workflows that the current role may start';
+COMMENT ON COLUMN mistral.workflows.definition IS 'The workflow''s own part of its document';
+
+CREATE VIEW mistral.actions WITH (security_barrier) AS
+  SELECT d.id, d.name, d.namespace, d.input, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
+         d.created_at, d.updated_at, d.workbook AS workbook_name
+    FROM mistral.definition d
+   WHERE d.kind = 'action' AND d.live
+     AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'));
+COMMENT ON VIEW mistral.actions IS 'Actions that the current role may use';
+COMMENT ON COLUMN mistral.actions.definition IS 'The action''s own part of its document; null for built-in actions';
+
+REVOKE ALL ON FUNCTION mistral.load_workbook(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.load_workflow(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.load_action(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.delete_workbook(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.delete_workflow(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.delete_action(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.validate(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.publish_definition() FROM PUBLIC;

@@ -1,0 +1,26 @@
+-- Actions: ending them from outside, running one alone, the built-in ones.
+
+CREATE FUNCTION mistral.complete_action(id uuid, result jsonb DEFAULT NULL) RETURNS void
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_complete_action';
+COMMENT ON FUNCTION mistral.complete_action(uuid, jsonb) IS
+  'Ends a running action with its result. Repeating the same call is harmless; another outcome for an ended action is an error';
+
+CREATE FUNCTION mistral.fail_action(id uuid, error jsonb) RETURNS void
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_fail_action';
+COMMENT ON FUNCTION mistral.fail_action(uuid, jsonb) IS 'Ends a running action with an error';
+
+CREATE FUNCTION mistral.cancel_action(id uuid) RETURNS void
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_cancel_action';
+COMMENT ON FUNCTION mistral.cancel_action(uuid) IS
+  'Cancels a running action: its task is cancelled and, when nothing else runs, its workflow';
+
+CREATE FUNCTION mistral.run_action(
+    action text, input jsonb DEFAULT '{}', namespace text DEFAULT '', target text DEFAULT NULL) RETURNS uuid
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_run_action';
+COMMENT ON FUNCTION mistral.run_action(text, jsonb, text, text) IS
+  'Runs one action without a workflow and returns its action execution''s id';
+
+CREATE FUNCTION mistral.builtin_actions()
+  RETURNS TABLE (name text, input text, description text)
+  LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mistral_builtin_actions';
+COMMENT ON FUNCTION mistral.builtin_actions() IS 'The built-in actions, with their parameters';

@@ -1,0 +1,118 @@
+/*
+ * actions.c
+ *		SQL functions on action executions, and the list of built-in actions.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+#include "actions/registry.h"
+#include "api/args.h"
+#include "base/db.h"
+#include "base/json.h"
+#include "engine/control.h"
+
+PG_FUNCTION_INFO_V1(mistral_complete_action);
+PG_FUNCTION_INFO_V1(mistral_fail_action);
+PG_FUNCTION_INFO_V1(mistral_cancel_action);
+PG_FUNCTION_INFO_V1(mistral_run_action);
+PG_FUNCTION_INFO_V1(mistral_builtin_actions);
+
+static void finish(FunctionCallInfo fcinfo, State state, const Jsonb *result);
+
+/* complete_action(id, result) */
+Datum
+mistral_complete_action(PG_FUNCTION_ARGS)
+{
+	finish(fcinfo, STATE_SUCCESS, arg_json_or_null(fcinfo, 1));
+	PG_RETURN_VOID();
+}
+
+/* fail_action(id, error); an error that says nothing reads "Unknown error" */
+Datum
+mistral_fail_action(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *error = arg_json_or_null(fcinfo, 1);
+	bool		empty = json_is_null(error) ||
+		(!JB_ROOT_IS_SCALAR(error) && JB_ROOT_COUNT(error) == 0) ||
+		(JB_ROOT_IS_SCALAR(error) && json_to_text(error)[0] == '\0');
+
+	finish(fcinfo, STATE_ERROR, empty ? json_from_string("Unknown error") : error);
+	PG_RETURN_VOID();
+}
+
+/* cancel_action(id) */
+Datum
+mistral_cancel_action(PG_FUNCTION_ARGS)
+{
+	finish(fcinfo, STATE_CANCELLED, NULL);
+	PG_RETURN_VOID();
+}
+
+/* run_action(action, input, namespace, target) returns uuid */
+Datum
+mistral_run_action(PG_FUNCTION_ARGS)
+{
+	char	   *name = arg_text(fcinfo, 0, "action");
+	Jsonb	   *input = arg_object(fcinfo, 1, "input");
+	char	   *namespace_ = PG_ARGISNULL(2) ? pstrdup("") : arg_text(fcinfo, 2, "namespace");
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	DbSession	session;
+
+	if (!PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_NOT_BUILT),
+				 errmsg("targets are not supported yet")));
+	db_enter(&session);
+	*result = control_run_action(name, input, namespace_, session.caller);
+	db_leave(&session);
+	PG_RETURN_UUID_P(result);
+}
+
+/* builtin_actions() returns table(name, input, description) */
+Datum
+mistral_builtin_actions(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *fctx;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old;
+
+		fctx = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(fctx->multi_call_memory_ctx);
+		if (get_call_result_type(fcinfo, NULL, &fctx->tuple_desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		fctx->tuple_desc = BlessTupleDesc(fctx->tuple_desc);
+		fctx->max_calls = action_type_count;
+		MemoryContextSwitchTo(old);
+	}
+	fctx = SRF_PERCALL_SETUP();
+	if (fctx->call_cntr < fctx->max_calls)
+	{
+		const ActionType *type = &action_types[fctx->call_cntr];
+		Datum		values[3];
+		bool		nulls[3] = {false, false, false};
+
+		values[0] = CStringGetTextDatum(type->name);
+		values[1] = CStringGetTextDatum(type->params);
+		values[2] = CStringGetTextDatum(type->description);
+		SRF_RETURN_NEXT(fctx, HeapTupleGetDatum(heap_form_tuple(fctx->tuple_desc, values, nulls)));
+	}
+	SRF_RETURN_DONE(fctx);
+}
+
+static void
+finish(FunctionCallInfo fcinfo, State state, const Jsonb *result)
+{
+	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
+	DbSession	session;
+
+	db_enter(&session);
+	control_finish_action(&id, state, result, session.caller);
+	db_leave(&session);
+}

@@ -1,0 +1,25 @@
+/*
+ * args.h
+ *		Arguments of SQL functions, as the layers below take them.
+ */
+#ifndef MISTRAL_ARGS_H
+#define MISTRAL_ARGS_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* Each raises "X must not be null" when the argument is NULL. */
+extern char *arg_text(FunctionCallInfo fcinfo, int n, const char *name);
+extern pg_uuid_t arg_id(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* NULL for NULL. */
+extern char *arg_text_or_null(FunctionCallInfo fcinfo, int n);
+extern Jsonb *arg_json_or_null(FunctionCallInfo fcinfo, int n);
+
+/* An object; NULL counts as the empty one. */
+extern Jsonb *arg_object(FunctionCallInfo fcinfo, int n, const char *name);
+
+#endif							/* MISTRAL_ARGS_H */

@@ -1,0 +1,72 @@
+/*
+ * arguments.c
+ *		Arguments of SQL functions, checked.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+
+#include "api/arguments.h"
+#include "base/db.h"
+#include "mistral.h"
+
+char *
+arg_text(FunctionCallInfo fcinfo, int argno, const char *what)
+{
+	if (PG_ARGISNULL(argno))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(argno));
+}
+
+char *
+arg_name(FunctionCallInfo fcinfo, int argno, const char *what, bool empty)
+{
+	char	   *name = arg_text(fcinfo, argno, what);
+	int			length = pg_mbstrlen(name);
+
+	if (length > MAX_NAME_LENGTH || (length == 0 && !empty))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have %d to %d characters", what, empty ? 0 : 1, MAX_NAME_LENGTH)));
+	return name;
+}
+
+/* The right to publish is EXECUTE on a function of that name. */
+static bool
+may_publish(void)
+{
+	List	   *name = list_make2(makeString(get_namespace_name(db_schema())), makeString("publish_definition"));
+	Oid			function = LookupFuncName(name, 0, NULL, false);
+
+	return DatumGetBool(DirectFunctionCall3(has_function_privilege_id_id, ObjectIdGetDatum(GetUserId()),
+											ObjectIdGetDatum(function), CStringGetTextDatum("EXECUTE")));
+}
+
+bool
+arg_scope(FunctionCallInfo fcinfo, int argno)
+{
+	char	   *scope = arg_text(fcinfo, argno, "scope");
+
+	if (strcmp(scope, "private") == 0)
+		return false;
+	if (strcmp(scope, "public") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("scope must be \"private\" or \"public\", not \"%s\"", scope)));
+	if (!may_publish())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to publish"),
+				 errhint("mistral.grant_access(role, 'publisher') gives the right.")));
+	return true;
+}

@@ -1,0 +1,52 @@
+/*
+ * rows.h
+ *		Writing rows of our own tables without going through a plan: whole
+ *		batches of inserts, and updates and deletes by place.
+ *
+ * Our state tables have no triggers, constraints to check, generated columns
+ * or row security, which is what makes this right.
+ */
+#ifndef MISTRAL_ROWS_H
+#define MISTRAL_ROWS_H
+
+#include "postgres.h"
+
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "storage/itemptr.h"
+#include "utils/relcache.h"
+
+typedef struct RowWriter
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *rri;
+	int			natts;
+	TupleTableSlot **slots;		/* rows collected for the next insert */
+	ItemPointer *places;		/* where each of them wants its TID */
+	int			nslots;
+	int			maxslots;
+	TupleTableSlot *update_slot;
+} RowWriter;
+
+/* Opens a table for writing, by its name in our schema. */
+extern void rows_open(RowWriter *writer, const char *table);
+
+/*
+ * Collects a row: fill values and nulls of the slot returned, then nothing
+ * more.  The values must live until rows_flush.  `place` (may be NULL) receives
+ * the row's TID when it is written.
+ */
+extern TupleTableSlot *rows_add(RowWriter *writer, ItemPointer place);
+
+/* Writes what was collected: the whole table, then its indexes. */
+extern void rows_flush(RowWriter *writer);
+
+/* A slot to fill for an update of the row at `place`, then rows_update, which moves `place`. */
+extern TupleTableSlot *rows_update_slot(RowWriter *writer);
+extern void rows_update(RowWriter *writer, ItemPointer place);
+
+/* Flushes and closes; locks stay until the transaction ends. */
+extern void rows_close(RowWriter *writer);
+
+#endif							/* MISTRAL_ROWS_H */

@@ -1,0 +1,369 @@
+/*
+ * check_value.c
+ *		Rules for single values, and for the expressions in them.
+ *
+ * What is accepted is what Mistral's JSON schemas accept: 1.0 is an integer,
+ * true is no number, a date is no text, and below the first level of a value
+ * everything passes.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+
+#include "dsl/check.h"
+#include "expr/expr.h"
+
+#define EXPRESSION_FORM "an expression like \"<% $.x %>\""
+
+static bool check_expression(Check *check, const YamlNode *node);
+static bool check_jinja(Check *check, const YamlNode *node);
+
+/* ---------------------------------------------------------------- kinds */
+
+bool
+is_integer(const YamlNode *node)
+{
+	return node->kind == YAML_INT || node->kind == YAML_BIGINT ||
+		(node->kind == YAML_FLOAT && floor(node->real) == node->real);
+}
+
+bool
+is_natural(const YamlNode *node)
+{
+	return is_integer(node) && node->real >= 0;
+}
+
+bool
+is_expression(const YamlNode *node)
+{
+	return node->kind == YAML_STRING &&
+		(pattern_search(PATTERN_YAQL, node->text, node->len, 0, NULL) ||
+		 pattern_search(PATTERN_JINJA, node->text, node->len, 0, NULL));
+}
+
+/* Whether some line holds `open`, and `close` behind it. */
+static bool
+has_pair(const char *text, int len, const char *open, const char *close)
+{
+	bool		opened = false;
+	int			i;
+
+	for (i = 0; i + 1 < len; i++)
+	{
+		if (text[i] == '\n')
+			opened = false;
+		else if (!opened && text[i] == open[0] && text[i + 1] == open[1])
+		{
+			opened = true;
+			i++;
+		}
+		else if (opened && text[i] == close[0] && text[i + 1] == close[1])
+			return true;
+	}
+	return false;
+}
+
+bool
+has_yaql(const char *text, int len)
+{
+	return has_pair(text, len, "<%", "%>");
+}
+
+bool
+has_jinja(const char *text, int len)
+{
+	return has_pair(text, len, "{{", "}}") || has_pair(text, len, "{%", "%}");
+}
+
+/* ---------------------------------------------------------------- expressions */
+
+bool
+check_expressions(Check *check, const YamlNode *node)
+{
+	bool		sound = true;
+	int			i;
+
+	if (node->kind == YAML_STRING)
+		return check_expression(check, node);
+	if (node->kind != YAML_LIST && node->kind != YAML_DICT)
+		return true;
+	for (i = 0; i < node->nitems; i++)
+	{
+		int			mark;
+
+		CHECK_FOR_INTERRUPTS();
+		if (node->items[i]->kind != YAML_STRING)
+			continue;
+		mark = node->kind == YAML_DICT ? check_enter(check, yaml_key_text(node->keys[i])) : check_enter_index(check, i);
+		if (!check_expression(check, node->items[i]))
+			sound = false;
+		check_leave(check, mark);
+	}
+	return sound;
+}
+
+static bool
+check_expression(Check *check, const YamlNode *node)
+{
+	ExprError	error = {0};
+	int			line;
+	int			col;
+
+	if (has_jinja(node->text, node->len))
+		return check_jinja(check, node);
+	if (!has_yaql(node->text, node->len) || expr_validate_text(node->text, node->len, &error))
+		return true;
+	yaml_locate(check->source, node, error.offset, &line, &col);
+	return check_problem_at(check, line, col, error.message,
+							error.expected ? psprintf("Expected %s.", error.expected) : NULL);
+}
+
+/* Every opening delimiter of a Jinja2 template has its end. */
+static bool
+check_jinja(Check *check, const YamlNode *node)
+{
+	static const char *const pairs[][2] = {{"{{", "}}"}, {"{%", "%}"}, {"{#", "#}"}};
+	const char *p = node->text;
+
+	if (has_yaql(node->text, node->len))
+		return check_problem(check, node, "Use one language in a text.",
+							 "expected either YAQL or Jinja2, found both in %s", yaml_describe(node));
+	while (*p != '\0')
+	{
+		char		quote = '\0';
+		const char *start = p;
+		int			k;
+
+		for (k = 0; k < lengthof(pairs) && strncmp(p, pairs[k][0], 2) != 0; k++)
+			;
+		if (k == lengthof(pairs))
+		{
+			p++;
+			continue;
+		}
+		for (p += 2; *p != '\0'; p++)
+		{
+			if (quote != '\0' ? *p == quote : (*p == '"' || *p == '\'') && k < 2)
+				quote = quote != '\0' ? '\0' : *p;
+			else if (quote != '\0' && *p == '\\' && p[1] != '\0')
+				p++;
+			else if (quote == '\0' && strncmp(p, pairs[k][1], 2) == 0)
+				break;
+		}
+		if (*p == '\0')
+		{
+			int			line;
+			int			col;
+
+			yaml_locate(check->source, node, start - node->text, &line, &col);
+			return check_problem_at(check, line, col,
+									psprintf("expected \"%s\" after \"%s\"", pairs[k][1], pairs[k][0]), NULL);
+		}
+		p += 2;
+	}
+	return true;
+}
+
+bool
+rule_expression(Check *check, const YamlNode *node)
+{
+	if (!is_expression(node))
+		return check_problem(check, node, NULL, "expected %s, found %s", EXPRESSION_FORM, yaml_describe(node));
+	return check_expressions(check, node);
+}
+
+bool
+rule_expression_or_integer(Check *check, const YamlNode *node)
+{
+	if (is_natural(node))
+		return true;
+	if (!is_expression(node))
+		return check_problem(check, node, NULL, "expected an integer from 0 or %s, found %s",
+							 EXPRESSION_FORM, yaml_describe(node));
+	return check_expressions(check, node);
+}
+
+bool
+rule_expression_or_boolean(Check *check, const YamlNode *node)
+{
+	if (node->kind == YAML_BOOL)
+		return true;
+	if (!is_expression(node))
+		return check_problem(check, node, NULL, "expected true, false or %s, found %s",
+							 EXPRESSION_FORM, yaml_describe(node));
+	return check_expressions(check, node);
+}
+
+/* ---------------------------------------------------------------- texts and lists */
+
+bool
+rule_text(Check *check, const YamlNode *node)
+{
+	const char *hint = node->kind == YAML_BOOL || node->kind == YAML_INT || node->kind == YAML_FLOAT ||
+		node->kind == YAML_TIME ? "Quote it when it is meant as text." : NULL;
+
+	if (node->kind != YAML_STRING || node->len == 0)
+		return check_problem(check, node, hint, "expected a text, found %s", yaml_describe(node));
+	return true;
+}
+
+bool
+rule_unique_texts(Check *check, const YamlNode *node)
+{
+	bool		sound = true;
+	int			i;
+
+	if (node->kind != YAML_LIST || node->nitems == 0)
+		return check_problem(check, node, NULL, "expected a list of texts, found %s", yaml_describe(node));
+	for (i = 0; i < node->nitems; i++)
+	{
+		int			mark = check_enter_index(check, i);
+
+		if (!rule_text(check, node->items[i]))
+			sound = false;
+		check_leave(check, mark);
+	}
+	return check_unique(check, node) && sound;
+}
+
+bool
+rule_text_or_texts(Check *check, const YamlNode *node)
+{
+	if (node->kind == YAML_LIST)
+		return rule_unique_texts(check, node);
+	if (node->kind != YAML_STRING || node->len == 0)
+		return check_problem(check, node, NULL, "expected a text or a list of texts, found %s", yaml_describe(node));
+	return true;
+}
+
+typedef struct HashedItem
+{
+	uint32		hash;
+	int			index;
+} HashedItem;
+
+static int
+compare_hashed(const void *a, const void *b)
+{
+	const HashedItem *x = a;
+	const HashedItem *y = b;
+
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	return x->index - y->index;
+}
+
+bool
+check_unique(Check *check, const YamlNode *list)
+{
+	HashedItem *items;
+	int			i;
+	int			j;
+
+	if (list->nitems < 2)
+		return true;
+	items = palloc(mul_size(list->nitems, sizeof(HashedItem)));
+	for (i = 0; i < list->nitems; i++)
+	{
+		items[i].hash = yaml_hash(list->items[i]);
+		items[i].index = i;
+	}
+	qsort(items, list->nitems, sizeof(HashedItem), compare_hashed);
+	for (i = 0; i < list->nitems; i++)
+	{
+		for (j = i + 1; j < list->nitems && items[j].hash == items[i].hash; j++)
+		{
+			const YamlNode *second = list->items[items[j].index];
+			int			mark;
+
+			if (!yaml_equal(list->items[items[i].index], second))
+				continue;
+			mark = check_enter_index(check, items[j].index);
+			check_problem(check, second, NULL, "expected items that differ, found %s twice", yaml_describe(second));
+			check_leave(check, mark);
+			return false;
+		}
+	}
+	return true;
+}
+
+bool
+rule_version(Check *check, const YamlNode *node)
+{
+	bool		number = node->kind == YAML_INT || node->kind == YAML_BIGINT || node->kind == YAML_FLOAT;
+
+	if ((number && node->real >= 0) || (node->kind == YAML_STRING && node->len > 0))
+		return true;
+	return check_problem(check, node, NULL, "expected the version \"2.0\", found %s", yaml_describe(node));
+}
+
+bool
+rule_workbook_version(Check *check, const YamlNode *node)
+{
+	if (((node->kind == YAML_INT || node->kind == YAML_FLOAT) && node->real == 2.0) || yaml_is(node, "2.0"))
+		return true;
+	return check_problem(check, node, NULL, "expected the version \"2.0\", found %s", yaml_describe(node));
+}
+
+/* ---------------------------------------------------------------- dicts */
+
+bool
+rule_dict(Check *check, const YamlNode *node)
+{
+	bool		sound = true;
+	int			i;
+
+	if (node->kind != YAML_DICT || node->nitems == 0)
+		return check_problem(check, node, NULL, "expected a dictionary with at least one key, found %s", yaml_describe(node));
+	for (i = 0; i < node->nitems; i++)
+	{
+		const YamlNode *key = node->keys[i];
+		int			mark = check_enter(check, yaml_key_text(key));
+
+		if (key->kind != YAML_STRING)
+			sound = check_problem(check, key, "Quote it.", "expected a text as key, found %s", yaml_describe(key));
+		else if (node->items[i]->kind == YAML_TIME && pattern_search(PATTERN_WORD, key->text, key->len, 0, NULL))
+			sound = check_problem(check, node->items[i], "Quote it when it is meant as text.",
+								  "expected a value that JSON has, found %s", yaml_describe(node->items[i]));
+		check_leave(check, mark);
+	}
+	return sound;
+}
+
+bool
+rule_expressions(Check *check, const YamlNode *node)
+{
+	bool		sound = rule_dict(check, node);
+
+	return check_expressions(check, node) && sound;
+}
+
+bool
+rule_parameters(Check *check, const YamlNode *node)
+{
+	bool		sound = true;
+	int			i;
+
+	if (node->kind != YAML_LIST || node->nitems == 0)
+		return check_problem(check, node, NULL, "expected a list of parameters, found %s", yaml_describe(node));
+	for (i = 0; i < node->nitems; i++)
+	{
+		const YamlNode *item = node->items[i];
+		int			mark = check_enter_index(check, i);
+
+		if (item->kind == YAML_DICT)
+		{
+			if (item->nitems != 1)
+				sound = check_problem(check, item, "Write each parameter as an item of its own.",
+									  "expected one parameter with its default, found %d", item->nitems);
+			else if (!rule_dict(check, item))
+				sound = false;
+		}
+		else if (item->kind != YAML_STRING || item->len == 0)
+			sound = check_problem(check, item, NULL, "expected a parameter's name or {name: default}, found %s", yaml_describe(item));
+		check_leave(check, mark);
+	}
+	return check_unique(check, node) && sound;
+}

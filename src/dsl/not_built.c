@@ -1,0 +1,199 @@
+/*
+ * not_built.c
+ *		Language that is right and that this version does not run yet.
+ *
+ * validate() says what the language says; loading refuses what is in the table
+ * below.  Everything here is parsed, checked and compiled all the same: a row
+ * that goes is all that stands in the way.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "dsl/check.h"
+
+typedef bool (*NotBuiltTest) (const YamlNode *value);
+
+static bool is_reverse(const YamlNode *value);
+static bool is_present(const YamlNode *value);
+static bool is_effective(const YamlNode *value);
+static bool is_false(const YamlNode *value);
+static bool has_publish(const YamlNode *value);
+
+#define IN_WORKFLOW	0x01
+#define IN_TASK		0x02
+#define IN_DEFAULTS	0x04
+
+static const struct
+{
+	const char *key;
+	int			where;
+	NotBuiltTest test;
+	const char *feature;
+}			not_built_list[] = {
+	{"type", IN_WORKFLOW, is_reverse, "workflows of type \"reverse\""},
+	{"with-items", IN_TASK, is_present, "\"with-items\""},
+	{"concurrency", IN_TASK | IN_DEFAULTS, is_effective, "\"concurrency\""},
+	{"pause-before", IN_TASK | IN_DEFAULTS, is_effective, "\"pause-before\""},
+	{"fail-on", IN_TASK | IN_DEFAULTS, is_effective, "\"fail-on\""},
+	{"keep-result", IN_TASK, is_false, "\"keep-result: false\""},
+	{"target", IN_TASK, is_present, "\"target\""},
+	{"publish-on-skip", IN_TASK, is_present, "\"publish-on-skip\""},
+	{"on-skip", IN_TASK | IN_DEFAULTS, is_present, "\"on-skip\""},
+	{"on-success", IN_TASK, has_publish, "\"publish\" inside of \"on-success\""},
+	{"on-error", IN_TASK, has_publish, "\"publish\" inside of \"on-error\""},
+	{"on-complete", IN_TASK, has_publish, "\"publish\" inside of \"on-complete\""},
+};
+
+/* Whether expressions in Jinja2 wait, too. */
+static const bool jinja_not_built = true;
+
+/* Their texts are shown, or stand for themselves, and are never evaluated. */
+static const char *const plain_in_definition[] = {"description", "tags", "input", "tasks"};
+static const char *const plain_in_task[] = {"description", "tags", "name", "version", "type"};
+
+typedef struct Finder
+{
+	Check	   *check;
+	List	   *found;
+} Finder;
+
+static void find_in_dict(Finder *finder, const YamlNode *dict, int where);
+static void find_jinja_in_dict(Finder *finder, const YamlNode *dict, const char *const *plain, int nplain);
+static void find_jinja(Finder *finder, const YamlNode *node);
+static void add_not_built(Finder *finder, const YamlNode *at, const char *feature);
+
+List *
+collect_not_built(Check *check, const YamlNode *definition, SpecKind kind)
+{
+	Finder		finder = {check, NIL};
+	const YamlNode *tasks;
+	int			mark;
+
+	if (kind == SPEC_WORKFLOW)
+	{
+		find_in_dict(&finder, definition, IN_WORKFLOW);
+		mark = check_enter(check, "task-defaults");
+		find_in_dict(&finder, yaml_get(definition, "task-defaults", NULL), IN_DEFAULTS);
+		check_leave(check, mark);
+		tasks = yaml_get(definition, "tasks", NULL);
+		for (int i = 0; tasks != NULL && i < tasks->nitems; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			mark = check_enter(check, psprintf("tasks.%s", yaml_key_text(tasks->keys[i])));
+			find_in_dict(&finder, tasks->items[i], IN_TASK);
+			if (jinja_not_built)
+				find_jinja_in_dict(&finder, tasks->items[i], plain_in_task, lengthof(plain_in_task));
+			check_leave(check, mark);
+		}
+	}
+	if (jinja_not_built)
+		find_jinja_in_dict(&finder, definition, plain_in_definition, lengthof(plain_in_definition));
+	return finder.found;
+}
+
+static void
+find_in_dict(Finder *finder, const YamlNode *dict, int where)
+{
+	for (int i = 0; i < lengthof(not_built_list); i++)
+	{
+		YamlNode   *key;
+		const YamlNode *value = yaml_get(dict, not_built_list[i].key, &key);
+		int			mark;
+
+		if (value == NULL || !(not_built_list[i].where & where) || !not_built_list[i].test(value))
+			continue;
+		mark = check_enter(finder->check, not_built_list[i].key);
+		add_not_built(finder, key, not_built_list[i].feature);
+		check_leave(finder->check, mark);
+	}
+}
+
+/* Looks at the values of every key but the plain ones. */
+static void
+find_jinja_in_dict(Finder *finder, const YamlNode *dict, const char *const *plain, int nplain)
+{
+	for (int i = 0; i < dict->nitems; i++)
+	{
+		bool		skip = false;
+		int			mark;
+
+		for (int k = 0; k < nplain; k++)
+			skip = skip || yaml_is(dict->keys[i], plain[k]);
+		if (skip)
+			continue;
+		mark = check_enter(finder->check, yaml_key_text(dict->keys[i]));
+		find_jinja(finder, dict->items[i]);
+		check_leave(finder->check, mark);
+	}
+}
+
+/* Keys count too: a command's parameters may be in one, {fail msg="{{ _.x }}": guard}. */
+static void
+find_jinja(Finder *finder, const YamlNode *node)
+{
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	if (node->kind == YAML_STRING && has_jinja(node->text, node->len))
+		add_not_built(finder, node, "expressions in Jinja2");
+	for (int i = 0; i < node->nitems; i++)
+	{
+		bool		is_dict = node->kind == YAML_DICT;
+		int			mark = is_dict ? check_enter(finder->check, yaml_key_text(node->keys[i])) :
+			check_enter_index(finder->check, i);
+
+		if (is_dict)
+			find_jinja(finder, node->keys[i]);
+		find_jinja(finder, node->items[i]);
+		check_leave(finder->check, mark);
+	}
+}
+
+static void
+add_not_built(Finder *finder, const YamlNode *at, const char *feature)
+{
+	SpecProblem *problem = palloc0(sizeof(SpecProblem));
+
+	if (list_length(finder->found) >= MAX_PROBLEMS)
+		return;
+	problem->line = at->line;
+	problem->col = at->col;
+	problem->path = pstrdup(finder->check->path.data);
+	problem->message = psprintf("%s cannot be run by this version", feature);
+	problem->hint = "The definition is valid; a later version will run it.";
+	problem->not_built = true;
+	finder->found = lappend(finder->found, problem);
+}
+
+/* ---------------------------------------------------------------- tests */
+
+static bool
+is_reverse(const YamlNode *value)
+{
+	return yaml_is(value, "reverse");
+}
+
+static bool
+is_present(const YamlNode *value)
+{
+	return true;
+}
+
+/* A value that is false-like changes nothing. */
+static bool
+is_effective(const YamlNode *value)
+{
+	return yaml_truth(value);
+}
+
+static bool
+is_false(const YamlNode *value)
+{
+	return !yaml_truth(value);
+}
+
+static bool
+has_publish(const YamlNode *value)
+{
+	return clause_publish(value) != NULL;
+}

@@ -1,0 +1,288 @@
+/*
+ * spec_document.c
+ *		Documents: workbooks, lists of workflows, lists of actions.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#include "dsl/check.h"
+#include "guc.h"
+#include "mistral.h"
+
+static SpecKind find_kind(const YamlNode *root);
+static void check_workbook(Check *check, const YamlNode *root);
+static void check_list(Check *check, const YamlNode *root, SpecKind kind);
+static void check_item(Check *check, const YamlNode *key, const YamlNode *item, SpecKind kind);
+static bool rule_workflows(Check *check, const YamlNode *node);
+static bool rule_actions(Check *check, const YamlNode *node);
+static void collect_definitions(Check *check, const YamlNode *root);
+static void collect_section(Check *check, const YamlNode *section, SpecKind kind);
+
+static const KeyRule workbook_rules[] = {
+	{"version", rule_workbook_version, KEY_REQUIRED},
+	{"name", rule_text, KEY_REQUIRED},
+	{"description", rule_text},
+	{"tags", rule_unique_texts},
+	{"actions", rule_actions},
+	{"workflows", rule_workflows}
+};
+
+SpecDocument *
+spec_parse(const char *text, int len, SpecKind kind)
+{
+	SpecDocument *document = palloc0(sizeof(SpecDocument));
+	Check		check = {0};
+	YamlError	error;
+	YamlNode   *root;
+
+	document->kind = kind;
+	check.document = document;
+	initStringInfo(&check.path);
+	if (len / 1024 >= guc_max_definition_size)
+	{
+		document->too_large = true;
+		check_problem_at(&check, 1, 1,
+						 psprintf("expected a document of at most %d kB, found %d kB", guc_max_definition_size, len / 1024),
+						 "The setting mistral.max_definition_size is the limit.");
+		return document;
+	}
+	check.source = yaml_source(text, len);
+	root = yaml_read(text, len, &error);
+	if (error.line > 0)
+	{
+		check_problem_at(&check, error.line, error.col, error.message, error.hint);
+		return document;
+	}
+	/* As in the original, whatever is empty is an empty document. */
+	if (!yaml_truth(root))
+	{
+		YamlNode	start = {.line = 1, .col = 1, .end_line = 1, .end_col = 1};
+
+		root = yaml_make(YAML_DICT, &start);
+	}
+	if (kind == SPEC_UNKNOWN)
+		document->kind = kind = find_kind(root);
+	if (root->kind != YAML_DICT)
+		check_problem(&check, root, NULL, "expected a dictionary, found %s", yaml_describe(root));
+	else if (kind == SPEC_WORKBOOK)
+		check_workbook(&check, root);
+	else
+		check_list(&check, root, kind);
+	if (document->problems == NIL)
+		collect_definitions(&check, root);
+	spec_sort_problems(document);
+	return document;
+}
+
+/* A workbook has sections; an action has a base; everything else are workflows. */
+static SpecKind
+find_kind(const YamlNode *root)
+{
+	const YamlNode *name = yaml_get(root, "name", NULL);
+	int			i;
+
+	if (root->kind != YAML_DICT)
+		return SPEC_WORKFLOW;
+	if ((name != NULL && name->kind != YAML_DICT) ||
+		(yaml_get(yaml_get(root, "workflows", NULL), "tasks", NULL) == NULL && yaml_get(root, "workflows", NULL) != NULL))
+		return SPEC_WORKBOOK;
+	for (i = 0; i < root->nitems; i++)
+	{
+		if (yaml_get(root->items[i], "base", NULL) != NULL && yaml_get(root->items[i], "tasks", NULL) == NULL)
+			return SPEC_ACTION;
+	}
+	return SPEC_WORKFLOW;
+}
+
+/* ---------------------------------------------------------------- workbooks */
+
+static void
+check_workbook(Check *check, const YamlNode *root)
+{
+	check_table(check, root, workbook_rules, lengthof(workbook_rules), "a workbook", true, 0);
+}
+
+static bool
+check_section(Check *check, const YamlNode *section, SpecKind kind)
+{
+	int			i;
+
+	if (section->kind != YAML_DICT || section->nitems == 0)
+		return check_problem(check, section, NULL, "expected a dictionary of %s, found %s",
+							 kind == SPEC_WORKFLOW ? "workflows" : "actions", yaml_describe(section));
+	for (i = 0; i < section->nitems; i++)
+	{
+		const YamlNode *key = section->keys[i];
+		int			mark = check_enter(check, yaml_key_text(key));
+
+		CHECK_FOR_INTERRUPTS();
+		if (yaml_is(key, "version"))
+			rule_workbook_version(check, section->items[i]);
+		else if (key->kind != YAML_STRING || !pattern_search(PATTERN_WORKBOOK_ITEM, key->text, key->len, 0, NULL))
+			check_problem(check, key, "Letters, digits, underscores and hyphens make a name.",
+						  "expected the name of %s, found %s", kind == SPEC_WORKFLOW ? "a workflow" : "an action",
+						  yaml_describe(key));
+		else
+			check_item(check, key, section->items[i], kind);
+		check_leave(check, mark);
+	}
+	return true;
+}
+
+static bool
+rule_workflows(Check *check, const YamlNode *node)
+{
+	return check_section(check, node, SPEC_WORKFLOW);
+}
+
+static bool
+rule_actions(Check *check, const YamlNode *node)
+{
+	return check_section(check, node, SPEC_ACTION);
+}
+
+static void
+check_item(Check *check, const YamlNode *key, const YamlNode *item, SpecKind kind)
+{
+	if (kind == SPEC_WORKFLOW)
+		check_workflow(check, key, item);
+	else
+		check_action(check, key, item);
+}
+
+/* ---------------------------------------------------------------- lists */
+
+static void
+check_list(Check *check, const YamlNode *root, SpecKind kind)
+{
+	const YamlNode *version = yaml_get(root, "version", NULL);
+	int			mark;
+	int			i;
+
+	if (version == NULL)
+		check_problem(check, root, "Start the document with version: \"2.0\".", "expected the key \"version\", found none");
+	else
+	{
+		mark = check_enter(check, "version");
+		rule_version(check, version);
+		check_leave(check, mark);
+	}
+	if (root->nitems < 2)
+		check_problem(check, root, NULL, "expected at least one %s, found none",
+					  kind == SPEC_WORKFLOW ? "workflow" : "action");
+	for (i = 0; i < root->nitems; i++)
+	{
+		if (yaml_is(root->keys[i], "version"))
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		mark = check_enter(check, yaml_key_text(root->keys[i]));
+		if (rule_dict(check, root->items[i]))
+			check_item(check, root->keys[i], root->items[i], kind);
+		check_leave(check, mark);
+	}
+}
+
+/* ---------------------------------------------------------------- what the document makes */
+
+static void
+collect_definitions(Check *check, const YamlNode *root)
+{
+	SpecDocument *document = check->document;
+
+	if (document->kind != SPEC_WORKBOOK)
+	{
+		collect_section(check, root, document->kind);
+		return;
+	}
+	document->workbook = yaml_get(root, "name", NULL)->text;
+	document->tags = tags_list(yaml_get(root, "tags", NULL));
+	for (int i = 0; i < root->nitems; i++)
+	{
+		int			mark = check_enter(check, yaml_key_text(root->keys[i]));
+
+		if (yaml_is(root->keys[i], "workflows"))
+			collect_section(check, root->items[i], SPEC_WORKFLOW);
+		else if (yaml_is(root->keys[i], "actions"))
+			collect_section(check, root->items[i], SPEC_ACTION);
+		check_leave(check, mark);
+	}
+}
+
+static void
+collect_section(Check *check, const YamlNode *section, SpecKind kind)
+{
+	SpecDocument *document = check->document;
+
+	for (int i = 0; i < section->nitems; i++)
+	{
+		const YamlNode *key = section->keys[i];
+		const YamlNode *item = section->items[i];
+		SpecDefinition *definition;
+		int			mark;
+
+		if (yaml_is(key, "version"))
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		definition = palloc0(sizeof(SpecDefinition));
+		definition->kind = kind;
+		definition->name = document->workbook ?
+			psprintf("%s.%s", document->workbook, yaml_key_text(key)) : pstrdup(yaml_key_text(key));
+		definition->line = key->line;
+		definition->col = key->col;
+		definition->text = yaml_cut_entry(check->source, key, item);
+		definition->tags = tags_list(yaml_get(item, "tags", NULL));
+		definition->input = parameters_line(yaml_get(item, "input", NULL));
+		mark = check_enter(check, yaml_key_text(key));
+		definition->path = pstrdup(check->path.data);
+		definition->not_built = collect_not_built(check, item, kind);
+		check_leave(check, mark);
+		document->definitions = lappend(document->definitions, definition);
+	}
+}
+
+char *
+yaml_key_text(const YamlNode *key)
+{
+	StringInfoData out;
+
+	if (key->kind == YAML_STRING)
+		return key->text;
+	initStringInfo(&out);
+	yaml_write(&out, key);
+	return out.data;
+}
+
+List *
+tags_list(const YamlNode *tags)
+{
+	List	   *list = NIL;
+
+	for (int i = 0; tags != NULL && tags->kind == YAML_LIST && i < tags->nitems; i++)
+		list = lappend(list, pstrdup(tags->items[i]->text));
+	return list;
+}
+
+char *
+parameters_line(const YamlNode *input)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 0; input != NULL && input->kind == YAML_LIST && i < input->nitems; i++)
+	{
+		const YamlNode *item = input->items[i];
+
+		if (i > 0)
+			appendStringInfoString(&out, ", ");
+		if (item->kind == YAML_DICT)
+		{
+			appendStringInfo(&out, "%s=", item->keys[0]->text);
+			yaml_write(&out, item->items[0]);
+		}
+		else
+			appendStringInfoString(&out, item->text);
+	}
+	return out.data;
+}

@@ -1,0 +1,113 @@
+/*
+ * spec_problem.c
+ *		Problems of a whole document: their order, what only loading refuses,
+ *		and the error they become.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "dsl/check.h"
+#include "mistral.h"
+
+static void check_loadable_name(Check *check, const SpecDefinition *definition, const char *name, bool std_reserved);
+
+static int
+compare_problems(const ListCell *a, const ListCell *b)
+{
+	const SpecProblem *x = lfirst(a);
+	const SpecProblem *y = lfirst(b);
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	if (x->col != y->col)
+		return x->col < y->col ? -1 : 1;
+	return strcmp(x->path, y->path);
+}
+
+void
+spec_sort_problems(SpecDocument *document)
+{
+	list_sort(document->problems, compare_problems);
+}
+
+void
+spec_check_load(SpecDocument *document)
+{
+	Check		check = {0};
+	ListCell   *lc;
+
+	if (document->problems != NIL)
+		return;
+	check.document = document;
+	initStringInfo(&check.path);
+	if (document->workbook != NULL)
+	{
+		SpecDefinition whole = {.kind = SPEC_WORKBOOK, .line = 1, .col = 1, .path = "name"};
+
+		check_loadable_name(&check, &whole, document->workbook, false);
+	}
+	foreach(lc, document->definitions)
+	{
+		SpecDefinition *definition = lfirst(lc);
+
+		check_loadable_name(&check, definition, definition->name, definition->kind == SPEC_ACTION);
+	}
+	/* What is not built comes last: it is no fault of the definition. */
+	if (document->problems == NIL)
+	{
+		foreach(lc, document->definitions)
+			document->problems = list_concat(document->problems, ((SpecDefinition *) lfirst(lc))->not_built);
+	}
+	spec_sort_problems(document);
+}
+
+static void
+check_loadable_name(Check *check, const SpecDefinition *definition, const char *name, bool std_reserved)
+{
+	int			length = pg_mbstrlen(name);
+	int			mark = check_enter(check, definition->path);
+
+	if (strchr(name, ' ') != NULL)
+		check_problem_at(check, definition->line, definition->col,
+						 psprintf("expected a name without spaces, found \"%s\"", name), NULL);
+	if (length == 0 || length > MAX_NAME_LENGTH)
+		check_problem_at(check, definition->line, definition->col,
+						 psprintf("expected a name of 1 to %d characters, found %d", MAX_NAME_LENGTH, length), NULL);
+	if (std_reserved && strncmp(name, "std.", 4) == 0)
+		check_problem_at(check, definition->line, definition->col,
+						 psprintf("expected a name that does not start with \"std.\", found \"%s\"", name),
+						 "Names that start with \"std.\" belong to built-in actions.");
+	check_leave(check, mark);
+}
+
+void
+spec_raise(const SpecDocument *document)
+{
+	static const char *const kinds[] = {"definition", "workbook definition", "workflow definition", "action definition"};
+	const SpecProblem *first = linitial(document->problems);
+	int			more = list_length(document->problems) - 1;
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	appendStringInfo(&detail, "Line %d, column %d", first->line, first->col);
+	if (first->path[0] != '\0')
+		appendStringInfo(&detail, ", %s", first->path);
+	if (more > 0)
+		appendStringInfo(&detail, "; %d more %s.", more, more == 1 ? "problem" : "problems");
+	else
+		appendStringInfoChar(&detail, '.');
+	if (first->not_built)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_NOT_BUILT),
+				 errmsg("%s", first->message),
+				 errdetail_internal("%s", detail.data),
+				 first->hint ? errhint("%s", first->hint) : 0));
+	ereport(ERROR,
+			(errcode(document->too_large ? ERRCODE_MISTRAL_TOO_LARGE : ERRCODE_MISTRAL_INVALID_DEFINITION),
+			 errmsg("invalid %s: %s", kinds[document->kind], first->message),
+			 errdetail_internal("%s", detail.data),
+			 first->hint ? errhint("%s", first->hint) :
+			 more > 0 ? errhint("SELECT * FROM mistral.validate(...) lists every problem.") : 0));
+	pg_unreachable();
+}

@@ -1,0 +1,289 @@
+/*
+ * action_run.c
+ *		Scheduling a task's action, and accepting its result.
+ *
+ * An ad-hoc action is a chain: each link turns its input into the input of the
+ * action below it, down to a built-in one; results travel back up through the
+ * links' `output`, innermost first.  The runtime of an action execution keeps
+ * what is needed for that when the result arrives:
+ *
+ *		{"type": built-in name, "input": its input, "adhoc": [definition ids,
+ *		outermost first], "delayed": true while a timer holds the
+ *		result, "raw": the result that was sent}
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "base/ids.h"
+#include "base/json.h"
+#include "engine/adhoc.h"
+#include "engine/notify.h"
+#include "engine/states.h"
+#include "engine/workflow.h"
+#include "guc.h"
+
+static void keep_raw(ActionExecution *action, const Jsonb *result);
+static bool action_name(Task *task, char **name, char **error);
+static void add_defaults(Task *task, const char *written, Jsonb **input);
+static void enqueue(ActionExecution *action, const AdhocChain *chain, int timeout);
+static Jsonb *engine_headers(ActionExecution *action);
+static bool too_large(const Jsonb *value);
+
+bool
+action_schedule(Task *task, char **error, bool *forced)
+{
+	Execution  *execution = task->execution;
+	Tree	   *tree = execution->tree;
+	ActionExecution *action;
+	AdhocChain	chain;
+	EvalPlace	place;
+	Jsonb	   *input;
+	char	   *name;
+	int			timeout;
+
+	*forced = true;
+	if (!action_input(task, &input, error) || !action_name(task, &name, error))
+		return false;
+	add_defaults(task, name, &input);
+	task_place(&place, task);
+	if (!adhoc_resolve(&place, name, input, &chain, error, forced) ||
+		!policies_timeout(task, &timeout, error))
+		return false;
+
+	action = task_add_action(task);
+	action->type = chain.type;
+	action->name = MemoryContextStrdup(tree->cxt, chain.name);
+	json_ref_set(&action->input, tree_keep(tree, input));
+	json_ref_set(&action->runtime, tree_keep(tree, adhoc_runtime(&chain)));
+	action->separate = ACTION_IS_ASYNC(chain.type) || !JSON_REF_IS_NULL(&action->runtime);
+	row_touch(&task->change);
+	enqueue(action, &chain, timeout);
+	return true;
+}
+
+bool
+action_input(Task *task, Jsonb **input, char **error)
+{
+	const TaskSpec *spec = task_spec(task);
+	EvalPlace	place;
+	Jsonb	   *value;
+
+	task_place(&place, task);
+	*input = NULL;
+	if (spec->inline_params && !evaluate_data(&place, spec->inline_params, input, error))
+		return false;
+	if (spec->input)
+	{
+		if (!evaluate_data(&place, spec->input, &value, error))
+			return false;
+		if (!json_is_object(value))
+		{
+			*error = psprintf("the input of task \"%s\" must be an object", task->name);
+			return false;
+		}
+		*input = *input ? json_merge(*input, value) : value;
+	}
+	if (*input == NULL)
+		*input = json_empty();
+	if (too_large(*input))
+	{
+		*error = psprintf("the input of task \"%s\" is larger than mistral.max_result_size (%d kB)",
+						  task->name, guc_max_result_size);
+		return false;
+	}
+	return true;
+}
+
+/* Runs an inline action, when its turn comes. */
+void
+action_run(ActionExecution *action)
+{
+	Tree	   *tree = action->task->execution->tree;
+	Jsonb	   *runtime = json_ref_get(tree, &action->runtime);
+	Jsonb	   *input = json_get_jsonb(runtime, "input");
+	ActionOutcome outcome = {0};
+	Jsonb	   *result;
+
+	if (state_is_final(action->state) || action->type == NULL || action->type->run == NULL)
+		return;
+	action->type->run(input ? input : json_ref_get(tree, &action->input), &outcome);
+	if (outcome.delay_ms > 0 && !json_get_bool(runtime, "delayed", false))
+	{
+		JsonBuilder b = {0};
+
+		json_begin_object(&b);
+		json_add_key(&b, "delayed");
+		json_add_bool(&b, true);
+		json_add_key(&b, "type");
+		json_add_string(&b, action->type->name);
+		json_end_object(&b);
+		action->separate = true;
+		json_ref_set(&action->runtime, tree_keep(tree, json_merge(runtime, json_finish(&b))));
+		row_touch(&action->change);
+		tree_add_timer(tree, TIMER_ACTION, &action->id, outcome.delay_ms);
+		return;
+	}
+	result = outcome.result ? tree_keep(tree, outcome.result) : NULL;
+	action_finish(action, outcome.failed ? STATE_ERROR : STATE_SUCCESS, result);
+}
+
+/*
+ * The action has ended, by whoever: applies the ad-hoc outputs, keeps the
+ * result and completes the task.  What ended before stays as it is.  `result`
+ * is in the tree's context or NULL.
+ */
+void
+action_finish(ActionExecution *action, State state, Jsonb *result)
+{
+	Task	   *task = action->task;
+	Tree	   *tree = task->execution->tree;
+	EvalPlace	place;
+	char	   *error = NULL;
+	const char *info = NULL;
+
+	if (state_is_final(action->state))
+		return;
+	task_place(&place, task);
+	keep_raw(action, result);
+	if (state == STATE_SUCCESS)
+		(void) adhoc_apply_outputs(&place, json_ref_get(tree, &action->runtime), &result, &error);
+	if (error == NULL && too_large(result))
+		error = psprintf("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
+	if (error)
+	{
+		state = STATE_ERROR;
+		result = json_from_string(error);
+	}
+	json_ref_set(&action->result, result ? tree_keep(tree, result) : NULL);
+	action_set_state(action, state);
+	action->accepted = true;
+	tree_cancel_timers(tree, &action->id);
+	if (action->separate)
+		notify_action(action);
+	if (error)
+	{
+		task_force_fail(task, error);
+		return;
+	}
+	if (state != STATE_SUCCESS && !json_is_null(result))
+		info = json_to_text(result);
+	task_complete(task, state, info);
+}
+
+/* What was sent, so that a repeated completion is known even after ad-hoc outputs have changed it. */
+static void
+keep_raw(ActionExecution *action, const Jsonb *result)
+{
+	Tree	   *tree = action->task->execution->tree;
+	Jsonb	   *runtime = json_ref_get(tree, &action->runtime);
+
+	if (action->type && ACTION_IS_ASYNC(action->type) && json_get(runtime, "adhoc", strlen("adhoc")))
+		json_ref_set(&action->runtime, tree_keep(tree, json_merge(runtime, json_pair("raw", result))));
+}
+
+static bool
+action_name(Task *task, char **name, char **error)
+{
+	const TaskSpec *spec = task_spec(task);
+	EvalPlace	place;
+	Jsonb	   *value;
+	JsonbValue	v;
+
+	*name = "std.noop";
+	if (spec->action == NULL)
+		return true;
+	task_place(&place, task);
+	if (!evaluate_template(&place, spec->action, &value, error))
+		return false;
+	if (JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &v))
+	{
+		if (v.type == jbvString)
+		{
+			if (v.val.string.len > 0)
+				*name = json_value_cstring(&v);
+			return true;
+		}
+		/* What is false in Python's sense means no action. */
+		if (v.type == jbvNull || (v.type == jbvBool && !v.val.boolean))
+			return true;
+	}
+	*error = psprintf("the action of task \"%s\" must be a name, not %s", task->name, json_to_text(value));
+	return false;
+}
+
+/* The environment may give defaults for an action: env.__actions.<name as written>. */
+static void
+add_defaults(Task *task, const char *written, Jsonb **input)
+{
+	Jsonb	   *env = execution_env(task->execution);
+	Jsonb	   *actions = env ? json_get_jsonb(env, "__actions") : NULL;
+	Jsonb	   *defaults = actions ? json_get_jsonb(actions, written) : NULL;
+
+	if (json_is_object(defaults))
+		*input = json_merge_deep(defaults, *input);
+}
+
+/* Hands the action to whoever performs it. */
+static void
+enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
+{
+	Tree	   *tree = action->task->execution->tree;
+	MemoryContext old;
+	DispatchRow *row;
+
+	switch (chain->type->mode)
+	{
+		case ACTION_INLINE:
+			tree_queue(tree, WORK_ACTION, action);
+			break;
+		case ACTION_WAIT:
+			notify_action(action);
+			break;
+		case ACTION_HTTP:
+		case ACTION_HTTP_WAIT:
+			notify_action(action);
+			old = MemoryContextSwitchTo(tree->cxt);
+			row = palloc0(sizeof(DispatchRow));
+			row->action = action;
+			row->base = chain->type->name;
+			row->input = json_copy(chain->input);
+			row->headers = engine_headers(action);
+			row->safe_rerun = task_spec(action->task)->safe_rerun;
+			row->timeout = timeout;
+			tree->dispatches = lappend(tree->dispatches, row);
+			MemoryContextSwitchTo(old);
+			break;
+	}
+}
+
+/* What the original tells the system that it asks. */
+static Jsonb *
+engine_headers(ActionExecution *action)
+{
+	Execution  *execution = action->task->execution;
+	JsonBuilder b = {0};
+
+	json_begin_object(&b);
+	if (action->type->mode == ACTION_HTTP_WAIT)
+	{
+		json_add_key(&b, "Mistral-Workflow-Name");
+		json_add_string(&b, execution->name);
+		json_add_key(&b, "Mistral-Workflow-Execution-Id");
+		json_add_id(&b, &execution->id);
+		json_add_key(&b, "Mistral-Task-Id");
+		json_add_id(&b, &action->task->id);
+		json_add_key(&b, "Mistral-Action-Execution-Id");
+		json_add_id(&b, &action->id);
+		json_add_key(&b, "Mistral-Callback-URL");
+		json_add_string(&b, psprintf("/v2/action_executions/%s", id_cstring(&action->id)));
+	}
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+static bool
+too_large(const Jsonb *value)
+{
+	return value != NULL && VARSIZE(value) > (Size) guc_max_result_size * 1024;
+}

@@ -1,0 +1,206 @@
+/*
+ * cache.c
+ *		Trees kept between steps.
+ *
+ * A copy that a step has changed counts only after that step's commit, and a
+ * copy counts at all only while its stamp is the root row's: each writing
+ * transaction stamps the root with its own id, which no other ever repeats.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "lib/ilist.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#include "base/db.h"
+#include "engine/states.h"
+#include "engine/store.h"
+#include "guc.h"
+
+typedef struct CacheEntry
+{
+	pg_uuid_t	root_id;
+	Tree	   *tree;
+} CacheEntry;
+
+static HTAB *cache = NULL;
+static dlist_head lru = DLIST_STATIC_INIT(lru);
+static Size cache_bytes = 0;
+static Oid	table_files[3];
+
+static bool protected = false;
+
+static void register_callbacks(void);
+static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg);
+static void committed(void);
+static void aborted(void);
+static void shrink(void);
+
+Tree *
+cache_find(const pg_uuid_t *root_id)
+{
+	CacheEntry *entry;
+
+	if (cache == NULL)
+		return NULL;
+	entry = hash_search(cache, root_id, HASH_FIND, NULL);
+	if (entry == NULL)
+		return NULL;
+	dlist_move_head(&lru, &entry->tree->lru);
+	return entry->tree;
+}
+
+void
+cache_add(Tree *tree)
+{
+	CacheEntry *entry;
+	bool		found;
+
+	if (cache == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		register_callbacks();
+		ctl.keysize = sizeof(pg_uuid_t);
+		ctl.entrysize = sizeof(CacheEntry);
+		ctl.hcxt = TopMemoryContext;
+		cache = hash_create("mistral trees", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(cache, &tree->root_id, HASH_ENTER, &found);
+	if (found)
+	{
+		dlist_delete(&entry->tree->lru);
+		MemoryContextDelete(entry->tree->cxt);
+	}
+	entry->tree = tree;
+	dlist_push_head(&lru, &tree->lru);
+}
+
+void
+cache_drop(Tree *tree)
+{
+	hash_search(cache, &tree->root_id, HASH_REMOVE, NULL);
+	dlist_delete(&tree->lru);
+	MemoryContextDelete(tree->cxt);
+}
+
+void
+cache_protect(bool on)
+{
+	protected = on;
+}
+
+static void
+register_callbacks(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	registered = true;
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT)
+		committed();
+	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		aborted();
+}
+
+/* The tables are back where they were, under the same stamp. */
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && !protected)
+		aborted();
+}
+
+static void
+committed(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &lru)
+	{
+		Tree	   *tree = dlist_container(Tree, lru, iter.cur);
+
+		/* Those of this transaction stand in front. */
+		if (!tree->uncommitted)
+			break;
+		tree->uncommitted = false;
+		if (tree->root == NULL || state_is_final(tree->root->state))
+			cache_drop(tree);
+	}
+	shrink();
+}
+
+static void
+aborted(void)
+{
+	dlist_mutable_iter iter;
+
+	protected = false;
+	dlist_foreach_modify(iter, &lru)
+	{
+		Tree	   *tree = dlist_container(Tree, lru, iter.cur);
+
+		if (tree->uncommitted)
+			cache_drop(tree);
+	}
+}
+
+/* TRUNCATE, VACUUM FULL, DROP EXTENSION: places of rows mean nothing any more. */
+void
+cache_check_tables(void)
+{
+	static const char *const names[] = {"execution", "task", "action_execution"};
+	bool		changed = false;
+	int			i;
+
+	for (i = 0; i < lengthof(names); i++)
+	{
+		Relation	rel = table_open(db_table(names[i]), RowExclusiveLock);
+		Oid			file = rel->rd_rel->relfilenode;
+
+		changed |= file != table_files[i];
+		table_files[i] = file;
+		table_close(rel, NoLock);
+	}
+	while (changed && !dlist_is_empty(&lru))
+		cache_drop(dlist_container(Tree, lru, dlist_head_node(&lru)));
+}
+
+static void
+shrink(void)
+{
+	Size		limit = (Size) guc_cache_size * 1024;
+	dlist_iter	iter;
+	dlist_node *keep = NULL;
+
+	cache_bytes = 0;
+	dlist_foreach(iter, &lru)
+	{
+		cache_bytes += MemoryContextMemAllocated(dlist_container(Tree, lru, iter.cur)->cxt, true);
+		if (cache_bytes > limit)
+			break;
+		keep = iter.cur;
+	}
+	while (!dlist_is_empty(&lru) && dlist_tail_node(&lru) != keep && cache_bytes > limit)
+	{
+		Tree	   *last = dlist_container(Tree, lru, dlist_tail_node(&lru));
+
+		if (last->uncommitted)
+			break;
+		cache_drop(last);
+	}
+}

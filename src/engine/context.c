@@ -1,0 +1,328 @@
+/*
+ * context.c
+ *		The data flow: which variables a task sees and where their values are.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+
+#include "base/json.h"
+#include "engine/context.h"
+
+/* The ordinal of values that belong to no task: a final context being merged. */
+#define OWNER_NONE (-1)
+
+typedef struct ScopeFill
+{
+	Scope	   *scope;
+	int			ordinal;
+	const Scope *before;
+} ScopeFill;
+
+typedef struct MergeItem
+{
+	ScopeEntry	entry;
+	Jsonb	   *value;			/* merged value, NULL while one entry stands for it */
+} MergeItem;
+
+static int	compare_keys(const char *a, int alen, const char *b, int blen);
+static int	compare_entries(const void *a, const void *b);
+static void fill_published(void *arg, const char *key, int len, const JsonbValue *value);
+static void merge_entry(Execution *execution, MergeItem *item, const ScopeEntry *entry);
+static bool same_place(const ScopeEntry *a, const ScopeEntry *b);
+
+const Scope *
+scope_outbound(Task *task)
+{
+	Tree	   *tree = task->execution->tree;
+	Jsonb	   *published = json_ref_get(tree, &task->published);
+	const Scope *before = task->scope;
+	ScopeFill	fill;
+	int			i;
+
+	if (!json_is_object(published) || json_count(published) == 0)
+		return before;
+
+	/* What is published anew comes first, then what it does not hide. */
+	fill.scope = MemoryContextAlloc(tree->cxt, offsetof(Scope, entries) +
+									sizeof(ScopeEntry) * (before->n + json_count(published)));
+	fill.scope->n = 0;
+	fill.ordinal = task->ordinal;
+	fill.before = before;
+	json_members(published, fill_published, &fill);
+	for (i = 0; i < before->n; i++)
+	{
+		if (json_get(published, before->entries[i].key, before->entries[i].len) == NULL)
+			fill.scope->entries[fill.scope->n++] = before->entries[i];
+	}
+	qsort(fill.scope->entries, fill.scope->n, sizeof(ScopeEntry), compare_entries);
+	return fill.scope;
+}
+
+const Scope *
+scope_merge(Execution *execution, Task **tasks, int ntasks, int owner, Jsonb **merged)
+{
+	MergeItem  *items = NULL;
+	int			nitems = 0;
+	JsonBuilder b = {0};
+	bool		any = false;
+	Scope	   *result;
+	int			t;
+	int			i;
+
+	*merged = NULL;
+	if (ntasks == 0)
+		return &empty_scope;
+	if (ntasks == 1)
+		return scope_outbound(tasks[0]);
+
+	for (t = 0; t < ntasks; t++)
+	{
+		const Scope *scope = scope_outbound(tasks[t]);
+		MergeItem  *out;
+		int			n = 0;
+		int			j = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		/* Both lists are ordered by key: one pass. */
+		out = palloc(sizeof(MergeItem) * (nitems + scope->n + 1));
+		for (i = 0; i < nitems || j < scope->n;)
+		{
+			int			cmp;
+
+			if (i >= nitems)
+				cmp = 1;
+			else if (j >= scope->n)
+				cmp = -1;
+			else
+				cmp = compare_keys(items[i].entry.key, items[i].entry.len,
+								   scope->entries[j].key, scope->entries[j].len);
+			if (cmp < 0)
+				out[n++] = items[i++];
+			else if (cmp > 0)
+			{
+				out[n].entry = scope->entries[j++];
+				out[n++].value = NULL;
+			}
+			else
+			{
+				out[n] = items[i++];
+				merge_entry(execution, &out[n++], &scope->entries[j++]);
+			}
+		}
+		if (items)
+			pfree(items);
+		items = out;
+		nitems = n;
+	}
+
+	result = MemoryContextAlloc(execution->tree->cxt, offsetof(Scope, entries) + sizeof(ScopeEntry) * nitems);
+	result->n = nitems;
+	json_begin_object(&b);
+	for (i = 0; i < nitems; i++)
+	{
+		result->entries[i] = items[i].entry;
+		if (items[i].value == NULL)
+			continue;
+		any = true;
+		result->entries[i].ordinal = owner;
+		result->entries[i].merged = true;
+		json_add_key(&b, pnstrdup(items[i].entry.key, items[i].entry.len));
+		json_add_jsonb(&b, items[i].value);
+	}
+	json_end_object(&b);
+	if (any)
+	{
+		MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);
+
+		*merged = json_finish(&b);
+		MemoryContextSwitchTo(old);
+	}
+	return result;
+}
+
+JsonbValue *
+scope_value(Execution *execution, const ScopeEntry *entry, const Jsonb *merged)
+{
+	const Jsonb *object = merged;
+
+	if (entry->ordinal != OWNER_NONE)
+	{
+		Task	   *task = execution->tasks[entry->ordinal];
+
+		object = json_ref_get(execution->tree, entry->merged ? &task->merged : &task->published);
+	}
+	return json_get(object, entry->key, entry->len);
+}
+
+const ScopeEntry *
+scope_find(const Scope *scope, const char *key, int len)
+{
+	int			low = 0;
+	int			high = scope->n - 1;
+
+	while (low <= high)
+	{
+		int			mid = (low + high) / 2;
+		int			cmp = compare_keys(key, len, scope->entries[mid].key, scope->entries[mid].len);
+
+		if (cmp == 0)
+			return &scope->entries[mid];
+		if (cmp < 0)
+			high = mid - 1;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+Jsonb *
+scope_to_jsonb(Execution *execution, const Scope *scope, const Jsonb *merged)
+{
+	JsonBuilder b = {0};
+	int			i;
+
+	json_begin_object(&b);
+	for (i = 0; i < scope->n; i++)
+	{
+		JsonbValue *value = scope_value(execution, &scope->entries[i], merged);
+
+		if (value == NULL)
+			continue;
+		json_add_key(&b, pnstrdup(scope->entries[i].key, scope->entries[i].len));
+		json_add_value(&b, value);
+	}
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+Jsonb *
+scope_store(const Scope *scope)
+{
+	JsonBuilder b = {0};
+	int			i;
+
+	if (scope->n == 0)
+		return NULL;
+	json_begin_object(&b);
+	for (i = 0; i < scope->n; i++)
+	{
+		const ScopeEntry *entry = &scope->entries[i];
+
+		json_add_key(&b, pnstrdup(entry->key, entry->len));
+		json_begin_array(&b);
+		json_add_int(&b, entry->merged ? -1 - entry->ordinal : entry->ordinal);
+		json_add_int(&b, entry->version);
+		json_end_array(&b);
+	}
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+static int
+array_int(const JsonbValue *array, int i)
+{
+	JsonbValue *v = getIthJsonbValueFromContainer(array->val.binary.data, i);
+
+	return v && v->type == jbvNumeric
+		? DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v->val.numeric))) : 0;
+}
+
+static void
+load_entry(void *arg, const char *key, int len, const JsonbValue *value)
+{
+	Scope	   *scope = arg;
+	ScopeEntry *entry = &scope->entries[scope->n++];
+	int			ordinal = array_int(value, 0);
+
+	entry->key = key;
+	entry->len = len;
+	entry->merged = ordinal < 0;
+	entry->ordinal = ordinal < 0 ? -1 - ordinal : ordinal;
+	entry->version = array_int(value, 1);
+}
+
+/* Keys point into `stored`, which must be in the tree's context. */
+const Scope *
+scope_load(Tree *tree, const Jsonb *stored)
+{
+	Scope	   *scope;
+
+	if (!json_is_object(stored) || json_count(stored) == 0)
+		return &empty_scope;
+	scope = MemoryContextAlloc(tree->cxt, offsetof(Scope, entries) + sizeof(ScopeEntry) * json_count(stored));
+	scope->n = 0;
+	json_members(stored, load_entry, scope);
+	qsort(scope->entries, scope->n, sizeof(ScopeEntry), compare_entries);
+	return scope;
+}
+
+static int
+compare_keys(const char *a, int alen, const char *b, int blen)
+{
+	int			cmp = memcmp(a, b, Min(alen, blen));
+
+	return cmp != 0 ? cmp : alen - blen;
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	const ScopeEntry *x = a;
+	const ScopeEntry *y = b;
+
+	return compare_keys(x->key, x->len, y->key, y->len);
+}
+
+static void
+fill_published(void *arg, const char *key, int len, const JsonbValue *value)
+{
+	ScopeFill  *fill = arg;
+	const ScopeEntry *before = scope_find(fill->before, key, len);
+	ScopeEntry *entry = &fill->scope->entries[fill->scope->n++];
+
+	entry->key = key;
+	entry->len = len;
+	entry->ordinal = fill->ordinal;
+	entry->merged = false;
+	entry->version = before ? before->version + 1 : 1;
+}
+
+/* Merges one more branch's entry into what the branches before it gave. */
+static void
+merge_entry(Execution *execution, MergeItem *item, const ScopeEntry *entry)
+{
+	JsonbValue *old_value;
+	JsonbValue *new_value;
+	Jsonb	   *older;
+	Jsonb	   *newer;
+
+	if (item->value == NULL && same_place(&item->entry, entry))
+		return;
+	new_value = scope_value(execution, entry, NULL);
+	old_value = item->value ? NULL : scope_value(execution, &item->entry, NULL);
+	newer = new_value ? json_from_value(new_value) : NULL;
+	older = item->value ? item->value : (old_value ? json_from_value(old_value) : NULL);
+
+	if (json_is_object(older) && json_is_object(newer))
+	{
+		bool		new_wins = entry->version >= item->entry.version;
+
+		item->value = new_wins ? json_merge_deep(older, newer) : json_merge_deep(newer, older);
+		item->entry.version = Max(item->entry.version, entry->version);
+	}
+	else if (entry->version >= item->entry.version)
+	{
+		item->entry = *entry;
+		item->value = NULL;
+	}
+}
+
+static bool
+same_place(const ScopeEntry *a, const ScopeEntry *b)
+{
+	return a->ordinal == b->ordinal && a->merged == b->merged;
+}

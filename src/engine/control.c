@@ -1,0 +1,368 @@
+/*
+ * control.c
+ *		What sessions do to executions: start, pause, resume, stop, delete.
+ *
+ * Each locks the root row (and waits for a step that holds it), changes the
+ * tree in memory with the engine's own functions, writes it, and leaves a
+ * message for what the engine is to do.  Sessions never NOTIFY.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/db.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "engine/control.h"
+#include "engine/definitions.h"
+#include "engine/environments.h"
+#include "engine/guard.h"
+#include "engine/run.h"
+#include "engine/states.h"
+#include "engine/store.h"
+#include "engine/workflow.h"
+#include "guc.h"
+#include "queue/message.h"
+
+static bool find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
+static void raise_undefined(const pg_uuid_t *id) pg_attribute_noreturn();
+static bool claim_id(const pg_uuid_t *id, Oid role);
+static Jsonb *start_params(const StartRequest *request, Oid role);
+static Jsonb *environment(const Jsonb *params, Oid role);
+static Execution *open_execution(const pg_uuid_t *id, Oid role);
+static void close_execution(Execution *execution, const char *message);
+static void check_size(const char *what, const Jsonb *value);
+static void refuse(const Execution *execution, const char *what) pg_attribute_noreturn();
+
+pg_uuid_t
+control_start(const StartRequest *request, Oid role)
+{
+	const Definition *definition;
+	ExecutionStart start = {0};
+	Execution  *execution;
+	Tree	   *tree;
+	pg_uuid_t	id = request->id;
+	char	   *error;
+
+	if (request->has_id && claim_id(&id, role))
+		return id;
+	if (!request->has_id)
+		id_new(&id);
+	definition = definition_find(SPEC_WORKFLOW, request->workflow, request->namespace_, false, NULL, role);
+	if (definition == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_UNDEFINED),
+				 errmsg("workflow \"%s\" does not exist", request->workflow),
+				 request->namespace_[0] ? errdetail("It was looked for in namespace \"%s\".", request->namespace_) : 0,
+				 errhint("The view mistral.workflows lists the workflows you may start.")));
+	check_size("input", request->input);
+	check_size("params", request->params);
+
+	start.input = request->input;
+	start.params = start_params(request, role);
+	start.description = request->description;
+	start.namespace_ = request->namespace_;
+	start.owner = role;
+	tree = tree_new(CurrentMemoryContext, &id);
+
+	/* execution_create reads env from the root's params, which it sets first. */
+	execution = execution_create(tree, NULL, definition, &start, &error);
+	if (execution == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
+				 errmsg("cannot start workflow \"%s\"", definition->name),
+				 errdetail("%s.", error)));
+	store_flush(list_make1(tree));
+	(void) message_put(&id, MESSAGE_START, NULL, 0, NULL);
+	MemoryContextDelete(tree->cxt);
+	return id;
+}
+
+void
+control_pause(const pg_uuid_t *id, Oid role)
+{
+	Execution  *execution = open_execution(id, role);
+
+	if (execution->state == STATE_PAUSED)
+		return;
+	if (execution->state != STATE_RUNNING)
+		refuse(execution, "paused");
+	execution_pause(execution, NULL);
+	close_execution(execution, MESSAGE_STOPPED);
+}
+
+void
+control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role)
+{
+	Execution  *execution = open_execution(id, role);
+
+	if (execution->state != STATE_PAUSED)
+		refuse(execution, "resumed");
+	if (env)
+	{
+		Jsonb	   *params = json_ref_get(execution->tree, &execution->params);
+		Jsonb	   *old = json_get_jsonb(params, "env");
+
+		if (!json_is_object(env))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("env must be an object")));
+		params = json_merge(params, json_pair("env", json_merge_deep(old, env)));
+		check_size("params", params);
+		json_ref_set(&execution->params, tree_keep(execution->tree, params));
+	}
+	execution_resume(execution);
+	close_execution(execution, MESSAGE_RESUME);
+}
+
+void
+control_stop(const pg_uuid_t *id, State state, const char *message, Oid role)
+{
+	Execution  *execution = open_execution(id, role);
+
+	/* As in the original: a paused execution can only be cancelled. */
+	if (state_is_final(execution->state) ||
+		(execution->state == STATE_PAUSED && state != STATE_CANCELLED))
+	{
+		if (execution->state == state)
+			return;
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
+				 errmsg("cannot change the state of execution %s from %s to %s",
+						id_cstring(id), state_name(execution->state), state_name(state)),
+				 execution->state == STATE_PAUSED ? errhint("Resume it first, or cancel it.") : 0));
+	}
+	execution_stop(execution, state, message);
+	close_execution(execution, MESSAGE_STOPPED);
+}
+
+void
+control_delete(const pg_uuid_t *id, Oid role)
+{
+	static DbStatement statements[] = {
+		{"DELETE FROM mistral.action_execution a USING mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND a.task_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDOID}},
+		{"DELETE FROM mistral.timer m USING mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND m.target_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDOID}},
+		{"DELETE FROM mistral.task t USING mistral.execution e "
+		"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDOID}},
+		{"DELETE FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}},
+	};
+	Execution  *execution = open_execution(id, role);
+	Datum		values[1];
+	int			i;
+
+	if (execution->parent_task)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
+				 errmsg("execution %s is a sub-workflow", id_cstring(id)),
+				 errhint("Delete its root, %s.", id_cstring(&execution->tree->root_id))));
+	if (!state_is_final(execution->state))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
+				 errmsg("execution %s is %s", id_cstring(id), state_name(execution->state)),
+				 errhint("Only a finished execution can be deleted; cancel it first.")));
+	cache_drop(execution->tree);
+	values[0] = UUIDPGetDatum(id);
+	for (i = 0; i < lengthof(statements); i++)
+		db_execute(&statements[i], values, NULL, false, 0);
+}
+
+/* ---------------------------------------------------------------- finding */
+
+void
+control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id)
+{
+	if (!find_execution(id, role, root_id))
+		raise_undefined(id);
+}
+
+/* False when there is no such execution for this role; *root_id is its root. */
+static bool
+find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id)
+{
+	static DbStatement select = {
+		"SELECT owner, root_id FROM mistral.execution WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(id)};
+	bool		isnull;
+
+	if (db_execute(&select, values, NULL, false, 1) == 0)
+		return false;
+	*root_id = *DatumGetUUIDP(db_datum(0, 2, &isnull));
+	return has_privs_of_role(role, DatumGetObjectId(db_datum(0, 1, &isnull)));
+}
+
+/*
+ * Two starts with the same id meet here: the second waits for the first and
+ * finds its execution.  True when it is there already.
+ */
+static bool
+claim_id(const pg_uuid_t *id, Oid role)
+{
+	static DbStatement lock = {
+		"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))", 1, {TEXTOID}
+	};
+	static DbStatement exists = {
+		"SELECT owner FROM mistral.execution WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+	};
+	Datum		values[1];
+	bool		isnull;
+
+	values[0] = CStringGetTextDatum(psprintf("mistral %s", id_cstring(id)));
+	db_execute(&lock, values, NULL, false, 0);
+	values[0] = UUIDPGetDatum(id);
+	if (db_execute(&exists, values, NULL, false, 1) == 0)
+		return false;
+	if (!has_privs_of_role(role, DatumGetObjectId(db_datum(0, 1, &isnull))))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("execution %s belongs to another role", id_cstring(id))));
+	return true;
+}
+
+/* Locks the execution's tree and brings it into memory. */
+static Execution *
+open_execution(const pg_uuid_t *id, Oid role)
+{
+	LockedRoot	locked;
+	pg_uuid_t	root_id;
+	Execution  *execution = NULL;
+
+	cache_check_tables();
+	if (find_execution(id, role, &root_id) && store_lock_roots(&root_id, 1, true, &locked) == 1)
+	{
+		Tree	   *tree = linitial(store_get_trees(&locked, 1));
+
+		tree_attach(tree);
+		execution = tree_find_execution(tree, id);
+	}
+	if (execution == NULL)
+		raise_undefined(id);
+	return execution;
+}
+
+static void
+raise_undefined(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_UNDEFINED_EXECUTION),
+			 errmsg("execution %s does not exist", id_cstring(id)),
+			 errhint("The view mistral.executions lists the executions you may see.")));
+}
+
+static void
+close_execution(Execution *execution, const char *message)
+{
+	Tree	   *tree = execution->tree;
+	pg_uuid_t	root_id = tree->root_id;
+	pg_uuid_t	id = execution->id;
+
+	tree->notices = NIL;
+	tree->nfinished = 0;
+
+	/*
+	 * What the change has queued is found again from the rows, by the engine.
+	 * The tasks' own rows say so, hence this copy has done its duty.
+	 */
+	store_flush(list_make1(tree));
+	(void) message_put(&root_id, message, &id, 0, NULL);
+	cache_drop(tree);
+}
+
+static void
+refuse(const Execution *execution, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
+			 errmsg("execution %s is %s and cannot be %s", id_cstring(&execution->id), state_name(execution->state), what)));
+}
+
+/* ---------------------------------------------------------------- starting */
+
+static Jsonb *
+start_params(const StartRequest *request, Oid role)
+{
+	JsonBuilder b = {0};
+
+	json_begin_object(&b);
+	json_add_key(&b, "env");
+	json_add_jsonb(&b, environment(request->params, role));
+	json_add_key(&b, "namespace");
+	json_add_string(&b, request->namespace_);
+	json_end_object(&b);
+	return json_merge(request->params, json_finish(&b));
+}
+
+typedef struct EnvEvaluation
+{
+	const ExprData *data;
+	ExprEnv		env;
+	Jsonb	   *result;
+} EnvEvaluation;
+
+static void
+evaluate_env(void *arg)
+{
+	EnvEvaluation *e = arg;
+	Value		value = expr_data_eval(e->data, &e->env);
+
+	e->result = value_to_jsonb(&value);
+}
+
+/* params.env: an object, or the name of a stored environment; its values may be expressions of env() itself. */
+static Jsonb *
+environment(const Jsonb *params, Oid role)
+{
+	Jsonb	   *env = json_get_jsonb(params, "env");
+	EnvEvaluation e = {0};
+	ExprError	syntax;
+	char	   *error;
+
+	if (json_is_null(env))
+		return json_empty();
+	if (!json_is_object(env))
+	{
+		char	   *name = json_get_string(params, "env");
+
+		env = name ? environment_find(name, role) : NULL;
+		if (env == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_MISTRAL_UNDEFINED),
+					 name ? errmsg("environment \"%s\" does not exist", name)
+					 : errmsg("params.env must be an object or the name of an environment")));
+	}
+	if (!json_get_bool(params, "evaluate_env", true))
+		return env;
+	e.data = expr_data_compile(env, &syntax, NULL);
+	if (e.data == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_EXPRESSION_SYNTAX),
+				 errmsg("the environment has an expression that does not parse"),
+				 errdetail("%s.", syntax.message)));
+	e.env.var_env = value_from_jsonb(env);
+	e.env.root = value_from_jsonb(json_pair("__env", env));
+	error = guard_expression(evaluate_env, &e);
+	if (error)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_EXPRESSION),
+				 errmsg("the environment cannot be evaluated"),
+				 errdetail("%s.", error)));
+	return e.result;
+}
+
+static void
+check_size(const char *what, const Jsonb *value)
+{
+	if (VARSIZE(value) > (Size) guc_max_result_size * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_TOO_LARGE),
+				 errmsg("%s is larger than mistral.max_result_size (%d kB)", what, guc_max_result_size)));
+}

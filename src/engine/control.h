@@ -1,0 +1,49 @@
+/*
+ * control.h
+ *		What sessions do to executions, in their own transaction.  Between
+ *		db_enter and db_leave; rights are checked against the role given.
+ *		Whatever starts tasks is left to the engine, by message.
+ */
+#ifndef MISTRAL_CONTROL_H
+#define MISTRAL_CONTROL_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#include "mistral.h"
+
+typedef struct StartRequest
+{
+	const char *workflow;
+	const char *namespace_;
+	const Jsonb *input;
+	const Jsonb *params;
+	const char *description;
+	bool		has_id;
+	pg_uuid_t	id;				/* given by the caller, or filled in */
+} StartRequest;
+
+/* Starts an execution; with an id that exists, returns that execution's. */
+extern pg_uuid_t control_start(const StartRequest *request, Oid role);
+
+/* The root of an execution; an error when it does not exist for the role. */
+extern void control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
+
+/* Raise an error when the execution is not there for the role, or its state does not allow it. */
+extern void control_pause(const pg_uuid_t *id, Oid role);
+extern void control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role);
+extern void control_stop(const pg_uuid_t *id, State state, const char *message, Oid role);
+extern void control_delete(const pg_uuid_t *id, Oid role);
+
+/*
+ * Ends an action execution from outside.  Repeating the same call is harmless;
+ * another outcome for an action that has ended is an error.
+ */
+extern void control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, Oid role);
+
+/* Runs one action without a workflow. */
+extern pg_uuid_t control_run_action(const char *name, const Jsonb *input, const char *namespace_, Oid role);
+
+#endif							/* MISTRAL_CONTROL_H */

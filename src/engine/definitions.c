@@ -1,0 +1,401 @@
+/*
+ * definitions.c
+ *		The definition store: versions in a table, compiled forms in a cache.
+ *
+ * A version never changes, so that the cache is keyed by its id alone and
+ * needs no invalidation.  An entry that a transaction has seen stays until that
+ * transaction ends, even when the cache is over its limit.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "base/clock.h"
+#include "base/db.h"
+#include "base/ids.h"
+#include "engine/definitions.h"
+#include "guc.h"
+#include "mistral.h"
+
+/* Share of mistral.cache_size for definitions; live executions have the rest. */
+#define CACHE_SHARE 4
+
+typedef struct CacheEntry
+{
+	pg_uuid_t	id;				/* hash key */
+	Definition *definition;
+	MemoryContext context;
+	Size		bytes;
+	uint64		transaction;	/* last transaction that got it */
+	dlist_node	node;			/* most recent first */
+} CacheEntry;
+
+static HTAB *cache = NULL;
+static dlist_head cache_order;
+static Size cache_bytes = 0;
+static uint64 current_transaction = 1;
+
+static const char *const kind_names[] = {NULL, "workbook", "workflow", "action"};
+
+static void cache_init(void);
+static void cache_trim(void);
+static void cache_transaction_ended(XactEvent event, void *arg);
+static Definition *load_definition(const pg_uuid_t *id, MemoryContext context);
+static bool find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool with_public, pg_uuid_t *id);
+static void lock_names(const SpecDocument *document, const char *namespace_, Oid owner);
+static void store_version(SpecKind kind, const char *name, const char *workbook, const char *namespace_, bool public_,
+						  Oid owner, const char *text, const char *input, List *tags);
+
+const char *
+definition_kind_name(SpecKind kind)
+{
+	return kind_names[kind];
+}
+
+/* ---------------------------------------------------------------- cache */
+
+const Definition *
+definition_by_id(const pg_uuid_t *id)
+{
+	CacheEntry *entry;
+	Definition *definition;
+	MemoryContext context;
+	bool		found;
+
+	if (cache == NULL)
+		cache_init();
+	entry = hash_search(cache, id, HASH_FIND, NULL);
+	if (entry != NULL)
+	{
+		entry->transaction = current_transaction;
+		dlist_move_head(&cache_order, &entry->node);
+		return entry->definition;
+	}
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "mistral definition", ALLOCSET_SMALL_SIZES);
+	definition = load_definition(id, context);
+	if (definition == NULL)
+	{
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	entry = hash_search(cache, id, HASH_ENTER, &found);
+	entry->definition = definition;
+	entry->context = context;
+	entry->bytes = MemoryContextMemAllocated(context, true);
+	entry->transaction = current_transaction;
+	dlist_push_head(&cache_order, &entry->node);
+	cache_bytes += entry->bytes;
+	MemoryContextSetParent(context, CacheMemoryContext);
+	cache_trim();
+	return definition;
+}
+
+static void
+cache_init(void)
+{
+	HASHCTL		info = {.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(CacheEntry), .hcxt = CacheMemoryContext};
+
+	cache = hash_create("mistral definitions", 64, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	dlist_init(&cache_order);
+	RegisterXactCallback(cache_transaction_ended, NULL);
+}
+
+/* Drops the least recently used entries that this transaction has not seen. */
+static void
+cache_trim(void)
+{
+	Size		limit = (Size) guc_cache_size * 1024 / CACHE_SHARE;
+
+	while (cache_bytes > limit && !dlist_is_empty(&cache_order))
+	{
+		CacheEntry *entry = dlist_container(CacheEntry, node, dlist_tail_node(&cache_order));
+
+		if (entry->transaction == current_transaction)
+			return;
+		dlist_delete(&entry->node);
+		cache_bytes -= entry->bytes;
+		MemoryContextDelete(entry->context);
+		hash_search(cache, &entry->id, HASH_REMOVE, NULL);
+	}
+}
+
+static void
+cache_transaction_ended(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	current_transaction++;
+	cache_trim();
+}
+
+/* Reads and compiles a version into `context`; NULL when there is none. */
+static Definition *
+load_definition(const pg_uuid_t *id, MemoryContext context)
+{
+	static DbStatement statement = {
+		"SELECT kind, name, namespace, workbook, owner, scope = 'public', definition FROM mistral.definition WHERE id = $1",
+		1, {UUIDOID}
+	};
+	Datum		values[] = {UUIDPGetDatum(id)};
+	MemoryContext caller;
+	Definition *definition;
+	bool		isnull;
+	char	   *kind;
+	char	   *source;
+	Datum		workbook;
+
+	if (db_execute(&statement, values, NULL, false, 1) == 0)
+		return NULL;
+	kind = TextDatumGetCString(db_datum(0, 1, &isnull));
+	source = TextDatumGetCString(db_datum(0, 7, &isnull));
+	caller = MemoryContextSwitchTo(context);
+	definition = palloc0(sizeof(Definition));
+	definition->id = *id;
+	definition->name = TextDatumGetCString(db_datum(0, 2, &isnull));
+	definition->namespace_ = TextDatumGetCString(db_datum(0, 3, &isnull));
+	workbook = db_datum(0, 4, &isnull);
+	definition->workbook = isnull ? NULL : TextDatumGetCString(workbook);
+	definition->owner = DatumGetObjectId(db_datum(0, 5, &isnull));
+	definition->public_ = DatumGetBool(db_datum(0, 6, &isnull));
+	if (strcmp(kind, kind_names[SPEC_WORKFLOW]) == 0)
+	{
+		definition->kind = SPEC_WORKFLOW;
+		definition->workflow = spec_compile_workflow(source, strlen(source));
+	}
+	else if (strcmp(kind, kind_names[SPEC_ACTION]) == 0)
+	{
+		definition->kind = SPEC_ACTION;
+		definition->action = spec_compile_action(source, strlen(source));
+	}
+	else
+		definition = NULL;
+	MemoryContextSwitchTo(caller);
+	return definition;
+}
+
+/* ---------------------------------------------------------------- names */
+
+const Definition *
+definition_find(SpecKind kind, const char *name, const char *namespace_, bool fall_back_to_default_namespace,
+				const char *workbook, Oid role)
+{
+	char	   *names[2] = {workbook ? psprintf("%s.%s", workbook, name) : NULL, unconstify(char *, name)};
+	const char *namespaces[2] = {namespace_, ""};
+	int			nnamespaces = fall_back_to_default_namespace && namespace_[0] != '\0' ? 2 : 1;
+	pg_uuid_t	id;
+
+	for (int n = 0; n < lengthof(names); n++)
+	{
+		for (int s = 0; names[n] != NULL && s < nnamespaces; s++)
+		{
+			if (find_id(kind, names[n], namespaces[s], role, true, &id))
+				return definition_by_id(&id);
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Ranks the live versions of the name: the role's own, those of roles that it
+ * has the rights of, public ones.  Two of the best rank are an error.
+ */
+static bool
+find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool with_public, pg_uuid_t *id)
+{
+	static DbStatement statement = {
+		"SELECT id, owner, scope = 'public' FROM mistral.definition WHERE kind = $1 AND name = $2 AND namespace = $3 AND live",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[] = {CStringGetTextDatum(kind_names[kind]), CStringGetTextDatum(name), CStringGetTextDatum(namespace_)};
+	uint64		nrows = db_execute(&statement, values, NULL, false, 0);
+	int			best = 3;
+	int			count = 0;
+
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		bool		isnull;
+		Oid			owner = DatumGetObjectId(db_datum(i, 2, &isnull));
+		bool		public_ = DatumGetBool(db_datum(i, 3, &isnull));
+		int			rank = owner == role ? 0 : has_privs_of_role(role, owner) ? 1 : public_ && with_public ? 2 : 3;
+
+		if (rank == 3 || rank > best)
+			continue;
+		count = rank < best ? 1 : count + 1;
+		best = rank;
+		*id = *DatumGetUUIDP(db_datum(i, 1, &isnull));
+	}
+	if (count > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
+				 errmsg("%s name \"%s\" is ambiguous", kind_names[kind], name),
+				 errdetail("Several roles whose rights you have own a %s of that name.", kind_names[kind]),
+				 errhint("Use SET ROLE to say whose you mean.")));
+	return count == 1;
+}
+
+bool
+definition_retire(SpecKind kind, const char *name, const char *namespace_, Oid role)
+{
+	static DbStatement statement = {
+		"UPDATE mistral.definition SET live = false, updated_at = $2 WHERE id = $1 AND live",
+		2, {UUIDOID, TIMESTAMPTZOID}
+	};
+	pg_uuid_t	id;
+	Datum		values[2];
+
+	if (!find_id(kind, name, namespace_, role, false, &id))
+		return false;
+	values[0] = UUIDPGetDatum(&id);
+	values[1] = TimestampTzGetDatum(clock_now());
+	return db_execute(&statement, values, NULL, false, 0) > 0;
+}
+
+/* ---------------------------------------------------------------- storing */
+
+void
+definition_store(const SpecDocument *document, const char *text, const char *namespace_, bool public_, Oid owner)
+{
+	ListCell   *lc;
+
+	lock_names(document, namespace_, owner);
+	if (document->workbook != NULL)
+		store_version(SPEC_WORKBOOK, document->workbook, document->workbook, namespace_, public_, owner, text, "", document->tags);
+	foreach(lc, document->definitions)
+	{
+		SpecDefinition *definition = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		store_version(definition->kind, definition->name, document->workbook, namespace_, public_, owner,
+					  definition->text, definition->input, definition->tags);
+	}
+}
+
+static int
+compare_hashes(const void *a, const void *b)
+{
+	uint32		x = *(const uint32 *) a;
+	uint32		y = *(const uint32 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Two sessions that load the same name come one after the other, instead of
+ * one failing on the unique index.  In order of the hash, so that two loads
+ * never wait for each other.
+ */
+static void
+lock_names(const SpecDocument *document, const char *namespace_, Oid owner)
+{
+	Oid			table = db_table("definition");
+	int			n = list_length(document->definitions) + 1;
+	uint32	   *hashes = palloc0(n * sizeof(uint32));
+	uint32		base = hash_combine(hash_bytes((const unsigned char *) namespace_, strlen(namespace_)), owner);
+	int			i = 0;
+	ListCell   *lc;
+
+	if (document->workbook != NULL)
+		hashes[i++] = hash_combine(base, hash_bytes((const unsigned char *) document->workbook, strlen(document->workbook)));
+	foreach(lc, document->definitions)
+	{
+		SpecDefinition *definition = lfirst(lc);
+
+		hashes[i++] = hash_combine(base + definition->kind,
+								   hash_bytes((const unsigned char *) definition->name, strlen(definition->name)));
+	}
+	qsort(hashes, i, sizeof(uint32), compare_hashes);
+	for (n = 0; n < i; n++)
+	{
+		if (n == 0 || hashes[n] != hashes[n - 1])
+			LockDatabaseObject(table, hashes[n], 0, ExclusiveLock);
+	}
+}
+
+/* A public name is one for all. */
+static void
+check_public_name(SpecKind kind, const char *name, const char *namespace_, Oid owner)
+{
+	static DbStatement statement = {
+		"SELECT 1 FROM mistral.definition WHERE kind = $1 AND name = $2 AND namespace = $3 AND live AND scope = 'public' AND owner <> $4",
+		4, {TEXTOID, TEXTOID, TEXTOID, OIDOID}
+	};
+	Datum		values[] = {
+		CStringGetTextDatum(kind_names[kind]), CStringGetTextDatum(name), CStringGetTextDatum(namespace_),
+		ObjectIdGetDatum(owner)
+	};
+
+	if (db_execute(&statement, values, NULL, false, 1) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("public %s \"%s\" exists already", kind_names[kind], name),
+				 errdetail("Public names are unique in a namespace, and another role owns this one.")));
+}
+
+/* Takes the owner's live version out of use, puts the new one in its place. */
+static void
+store_version(SpecKind kind, const char *name, const char *workbook, const char *namespace_, bool public_,
+			  Oid owner, const char *text, const char *input, List *tags)
+{
+	static DbStatement retire = {
+		"UPDATE mistral.definition SET live = false, updated_at = $5"
+		" WHERE kind = $1 AND name = $2 AND namespace = $3 AND owner = $4 AND live RETURNING created_at",
+		5, {TEXTOID, TEXTOID, TEXTOID, OIDOID, TIMESTAMPTZOID}
+	};
+	static DbStatement insert = {
+		"INSERT INTO mistral.definition (id, kind, name, namespace, workbook, owner, scope, live, definition, input, tags,"
+		" created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, $9, $10, $11, $12)",
+		12, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
+		TIMESTAMPTZOID, TIMESTAMPTZOID}
+	};
+	TimestampTz now = clock_now();
+	Datum		created = TimestampTzGetDatum(now);
+	Datum	   *tag_values = palloc(Max(list_length(tags), 1) * sizeof(Datum));
+	Datum		values[12];
+	char		nulls[13] = "            ";
+	pg_uuid_t	id;
+	bool		isnull;
+	ListCell   *lc;
+	int			ntags = 0;
+
+	if (public_)
+		check_public_name(kind, name, namespace_, owner);
+	values[0] = CStringGetTextDatum(kind_names[kind]);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = CStringGetTextDatum(namespace_);
+	values[3] = ObjectIdGetDatum(owner);
+	values[4] = TimestampTzGetDatum(now);
+	if (db_execute(&retire, values, NULL, false, 0) > 0)
+		created = db_datum(0, 1, &isnull);
+
+	foreach(lc, tags)
+		tag_values[ntags++] = CStringGetTextDatum(lfirst(lc));
+	id_new(&id);
+	values[0] = UUIDPGetDatum(&id);
+	values[1] = CStringGetTextDatum(kind_names[kind]);
+	values[2] = CStringGetTextDatum(name);
+	values[3] = CStringGetTextDatum(namespace_);
+	values[4] = workbook ? CStringGetTextDatum(workbook) : (Datum) 0;
+	if (workbook == NULL)
+		nulls[4] = 'n';
+	values[5] = ObjectIdGetDatum(owner);
+	values[6] = CStringGetTextDatum(public_ ? "public" : "private");
+	values[7] = CStringGetTextDatum(text);
+	values[8] = CStringGetTextDatum(input);
+	values[9] = PointerGetDatum(construct_array(tag_values, ntags, TEXTOID, -1, false, TYPALIGN_INT));
+	values[10] = created;
+	values[11] = TimestampTzGetDatum(now);
+	db_execute(&insert, values, nulls, false, 0);
+}

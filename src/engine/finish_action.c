@@ -1,0 +1,215 @@
+/*
+ * finish_action.c
+ *		Actions from outside: ending one, and running one without a workflow.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/db.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "engine/adhoc.h"
+#include "engine/control.h"
+#include "engine/lone_action.h"
+#include "engine/states.h"
+#include "engine/workflow.h"
+#include "guc.h"
+#include "queue/message.h"
+
+typedef struct FoundAction
+{
+	pg_uuid_t	root_id;
+	State		state;
+	int			attempt;
+	Jsonb	   *outcome;		/* what ended it, as it was sent; NULL while it runs */
+} FoundAction;
+
+static void find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
+static Jsonb *pending_outcome(const pg_uuid_t *id, int attempt);
+static void check_same(const pg_uuid_t *id, const Jsonb *before, const Jsonb *now);
+static void insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
+						  State state, const Jsonb *result);
+static void insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role);
+
+/*
+ * The completion is put first, under the key that lets only one in, and the
+ * action is read afterwards with a newer snapshot: whichever way this and a
+ * step of the engine overlap, one of the two looks sees the other.
+ */
+void
+control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, Oid role)
+{
+	FoundAction found;
+	Jsonb	   *payload;
+
+	if (result && VARSIZE(result) > (Size) guc_max_result_size * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_TOO_LARGE),
+				 errmsg("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size),
+				 errdetail("The action execution %s goes on waiting.", id_cstring(id))));
+	find_action(id, role, &found);
+	payload = message_action_result(state_name(state), result);
+	if (!state_is_final(found.state))
+	{
+		if (!message_put(&found.root_id, MESSAGE_ACTION, id, found.attempt, payload))
+			check_same(id, pending_outcome(id, found.attempt), payload);
+		find_action(id, role, &found);
+	}
+	if (state_is_final(found.state))
+		check_same(id, found.outcome, payload);
+}
+
+pg_uuid_t
+control_run_action(const char *name, const Jsonb *input, const char *namespace_, Oid role)
+{
+	Tree	   *tree;
+	EvalPlace	place = {0};
+	AdhocChain	chain;
+	ActionOutcome outcome = {0};
+	Jsonb	   *result = NULL;
+	State		state = STATE_RUNNING;
+	char	   *error;
+	bool		forced;
+	pg_uuid_t	id;
+
+	id_new(&id);
+	tree = tree_new(CurrentMemoryContext, &id);
+	place.execution = lone_execution(tree, namespace_, role);
+	if (!json_is_object(input))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
+				 errmsg("the input of an action must be an object")));
+	if (!adhoc_resolve(&place, name, input, &chain, &error, &forced))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
+				 errmsg("cannot run action \"%s\"", name),
+				 errdetail("%s.", error)));
+	if (chain.type->mode == ACTION_INLINE)
+	{
+		chain.type->run(chain.input, &outcome);
+		if (outcome.delay_ms > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
+					 errmsg("an action with a delay needs a workflow")));
+		state = outcome.failed ? STATE_ERROR : STATE_SUCCESS;
+		result = outcome.result ? json_copy(outcome.result) : NULL;
+		if (!outcome.failed && !adhoc_apply_outputs(&place, adhoc_runtime(&chain), &result, &error))
+		{
+			state = STATE_ERROR;
+			result = json_from_string(error);
+		}
+	}
+	insert_action(&id, &chain, input, role, state, result);
+	if (chain.type->mode == ACTION_HTTP || chain.type->mode == ACTION_HTTP_WAIT)
+		insert_dispatch(&id, &chain, role);
+	return id;
+}
+
+static void
+find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
+{
+	static DbStatement select = {
+		"SELECT root_id, state, attempt, owner, COALESCE(runtime OPERATOR(pg_catalog.->) 'raw', result) "
+		"FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) $1",
+		1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(id)};
+	Datum		datum;
+	bool		isnull;
+
+	if (db_execute(&select, values, NULL, false, 1) == 0 ||
+		!has_privs_of_role(role, DatumGetObjectId(db_datum(0, 4, &isnull))))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_UNDEFINED_ACTION),
+				 errmsg("action execution %s does not exist, or nobody has to complete it", id_cstring(id)),
+				 errhint("The view mistral.action_executions lists those you may see; RUNNING ones can be completed.")));
+	found->root_id = *DatumGetUUIDP(db_datum(0, 1, &isnull));
+	(void) state_parse(TextDatumGetCString(db_datum(0, 2, &isnull)), &found->state);
+	found->attempt = DatumGetInt32(db_datum(0, 3, &isnull));
+	datum = db_datum(0, 5, &isnull);
+	found->outcome = message_action_result(state_name(found->state), isnull ? NULL : DatumGetJsonbPCopy(datum));
+}
+
+/* What another completion of this attempt says, which no step has taken yet. */
+static Jsonb *
+pending_outcome(const pg_uuid_t *id, int attempt)
+{
+	static DbStatement select = {
+		"SELECT payload FROM mistral.message WHERE target_id OPERATOR(pg_catalog.=) $1 AND attempt OPERATOR(pg_catalog.=) $2 "
+		"AND attempt IS NOT NULL",
+		2, {UUIDOID, INT4OID}
+	};
+	Datum		values[2] = {UUIDPGetDatum(id), Int32GetDatum(attempt)};
+	bool		isnull;
+
+	if (db_execute(&select, values, NULL, false, 1) == 0)
+		return NULL;			/* taken meanwhile: the action itself tells */
+	return DatumGetJsonbPCopy(db_datum(0, 1, &isnull));
+}
+
+static void
+check_same(const pg_uuid_t *id, const Jsonb *before, const Jsonb *now)
+{
+	if (before == NULL || json_equal(before, now))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_ACTION_FINISHED),
+			 errmsg("action execution %s has ended already, as %s", id_cstring(id), json_get_string(before, "state")),
+			 errdetail("The first completion counts; this one says something else.")));
+}
+
+static void
+insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
+			  State state, const Jsonb *result)
+{
+	static DbStatement insert = {
+		"INSERT INTO mistral.action_execution (id, root_id, owner, name, state, accepted, created_at, updated_at, "
+		"finished_at, runtime, input, result) VALUES ($1, $1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10)",
+		10, {UUIDOID, OIDOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, JSONBOID}
+	};
+	Jsonb	   *runtime = adhoc_runtime(chain);
+	bool		final = state_is_final(state);
+	Datum		values[10];
+	char		nulls[10];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = UUIDPGetDatum(id);
+	values[1] = ObjectIdGetDatum(role);
+	values[2] = CStringGetTextDatum(chain->name);
+	values[3] = CStringGetTextDatum(state_name(state));
+	values[4] = BoolGetDatum(final);
+	values[5] = values[6] = TimestampTzGetDatum(clock_now());
+	nulls[6] = final ? ' ' : 'n';
+	values[7] = PointerGetDatum(runtime);
+	nulls[7] = runtime ? ' ' : 'n';
+	values[8] = PointerGetDatum(input);
+	values[9] = PointerGetDatum(result);
+	nulls[9] = result ? ' ' : 'n';
+	db_execute(&insert, values, nulls, false, 0);
+}
+
+static void
+insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role)
+{
+	static DbStatement insert = {
+		"INSERT INTO mistral.dispatch (id, root_id, action_id, attempt, performer, owner, action, safe_rerun, created_at, headers, input) "
+		"VALUES ($1, $1, $1, 1, 'http', $2, $3, false, $4, '{}', $5)",
+		5, {UUIDOID, OIDOID, TEXTOID, TIMESTAMPTZOID, JSONBOID}
+	};
+	Datum		values[5];
+
+	values[0] = UUIDPGetDatum(id);
+	values[1] = ObjectIdGetDatum(role);
+	values[2] = CStringGetTextDatum(chain->type->name);
+	values[3] = TimestampTzGetDatum(clock_now());
+	values[4] = PointerGetDatum(chain->input);
+	db_execute(&insert, values, NULL, false, 0);
+	if (work_dispatched_hook)
+		work_dispatched_hook();
+}

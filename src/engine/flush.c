@@ -1,0 +1,590 @@
+/*
+ * flush.c
+ *		Writing what changed in trees: table by table, new rows in one go.
+ *
+ * A row that was born and finished within a batch is written once, in its final
+ * state.  Every written tree stamps its root with this transaction's id.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "base/clock.h"
+#include "base/db.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "base/rows.h"
+#include "engine/context.h"
+#include "engine/states.h"
+#include "engine/store.h"
+#include "queue/message.h"
+
+static void write_executions(RowWriter *writer, Tree *tree);
+static void write_tasks(RowWriter *writer, Tree *tree);
+static void write_actions(RowWriter *writer, Tree *tree);
+static void write_timers(List *trees);
+static void write_dispatches(List *trees);
+static void delete_timers(List *trees);
+static void fill_execution(TupleTableSlot *slot, Execution *execution);
+static void fill_task(TupleTableSlot *slot, Task *task);
+static void fill_action(TupleTableSlot *slot, ActionExecution *action);
+static void choose_place(Task *task);
+static ActionExecution *folded_action(Task *task);
+static Jsonb *store_triggered_by(const Task *task);
+static Jsonb *store_next_tasks(const Task *task);
+static Jsonb *store_runtime(const Task *task);
+static Jsonb *store_backlog(const Execution *execution);
+
+/* Columns are filled in the order of the table. */
+typedef struct Filler
+{
+	TupleTableSlot *slot;
+	int			col;
+} Filler;
+
+static void put(Filler *f, Datum datum);
+static void put_null(Filler *f);
+static void put_text(Filler *f, const char *s);
+static void put_json(Filler *f, const Jsonb *json);
+static void put_ref(Filler *f, const JsonRef *ref);
+static void put_time(Filler *f, TimestampTz t);
+
+void
+store_flush(List *trees)
+{
+	RowWriter	executions;
+	RowWriter	tasks;
+	RowWriter	actions;
+	FullTransactionId stamp = GetTopFullTransactionId();
+	ListCell   *lc;
+
+	rows_open(&executions, "execution");
+	rows_open(&tasks, "task");
+	rows_open(&actions, "action_execution");
+	foreach(lc, trees)
+	{
+		Tree	   *tree = lfirst(lc);
+
+		tree->stamp = stamp;
+		row_touch(&tree->root->change);
+		write_executions(&executions, tree);
+		write_tasks(&tasks, tree);
+		write_actions(&actions, tree);
+	}
+	rows_close(&executions);
+	rows_close(&tasks);
+	rows_close(&actions);
+	delete_timers(trees);
+	write_timers(trees);
+	write_dispatches(trees);
+
+	/* A later flush of the same transaction updates what this one wrote. */
+	CommandCounterIncrement();
+}
+
+static void
+write_executions(RowWriter *writer, Tree *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree->executions)
+	{
+		Execution  *execution = lfirst(lc);
+
+		if (execution->change == ROW_NEW)
+			fill_execution(rows_add(writer, &execution->tid), execution);
+		else if (execution->change == ROW_CHANGED)
+		{
+			fill_execution(rows_update_slot(writer), execution);
+			rows_update(writer, &execution->tid);
+		}
+		execution->change = ROW_CLEAN;
+	}
+}
+
+static void
+write_tasks(RowWriter *writer, Tree *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree->executions)
+	{
+		Execution  *execution = lfirst(lc);
+		int			i;
+
+		for (i = 0; i < execution->ntasks; i++)
+		{
+			Task	   *task = execution->tasks[i];
+
+			if (task == NULL || task->change == ROW_CLEAN)
+				continue;
+			choose_place(task);
+			if (task->change == ROW_NEW)
+				fill_task(rows_add(writer, &task->tid), task);
+			else
+			{
+				fill_task(rows_update_slot(writer), task);
+				rows_update(writer, &task->tid);
+			}
+		}
+	}
+}
+
+/* After the tasks, whose marks still tell which of them have changed. */
+static void
+write_actions(RowWriter *writer, Tree *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree->executions)
+	{
+		Execution  *execution = lfirst(lc);
+		int			i;
+
+		for (i = 0; i < execution->ntasks; i++)
+		{
+			Task	   *task = execution->tasks[i];
+			ListCell   *la;
+
+			if (task == NULL || task->change == ROW_CLEAN)
+				continue;
+			foreach(la, task->actions)
+			{
+				ActionExecution *action = lfirst(la);
+
+				if (!action->separate)
+					action->change = ROW_CLEAN;
+				else if (action->change == ROW_NEW)
+					fill_action(rows_add(writer, &action->tid), action);
+				else if (action->change == ROW_CHANGED)
+				{
+					fill_action(rows_update_slot(writer), action);
+					rows_update(writer, &action->tid);
+				}
+				action->change = ROW_CLEAN;
+			}
+			task->change = ROW_CLEAN;
+		}
+	}
+}
+
+/*
+ * The only action of a task, when the engine itself has run it, is kept in the
+ * task's row; when a second one comes, both get rows of their own.
+ */
+static void
+choose_place(Task *task)
+{
+	ListCell   *lc;
+
+	if (task == NULL || list_length(task->actions) < 2)
+		return;
+	foreach(lc, task->actions)
+	{
+		ActionExecution *action = lfirst(lc);
+
+		if (!action->separate)
+		{
+			action->separate = true;
+			action->change = ROW_NEW;
+			action->folded_on_disk = false;
+			row_touch(&task->change);
+		}
+	}
+}
+
+static ActionExecution *
+folded_action(Task *task)
+{
+	ActionExecution *action = task->actions ? linitial(task->actions) : NULL;
+
+	return action && !action->separate ? action : NULL;
+}
+
+/* ---------------------------------------------------------------- rows */
+
+static void
+fill_execution(TupleTableSlot *slot, Execution *execution)
+{
+	Filler		f = {slot, 0};
+	bool		is_root = execution->parent_task == NULL;
+
+	put(&f, UUIDPGetDatum(&execution->id));
+	put(&f, UUIDPGetDatum(&execution->tree->root_id));
+	if (is_root)
+		put_null(&f);
+	else
+		put(&f, UUIDPGetDatum(&execution->parent_task->id));
+	put(&f, Int32GetDatum(execution->ordinal));
+	put(&f, UUIDPGetDatum(&execution->definition_id));
+	put(&f, ObjectIdGetDatum(execution->owner));
+	put_text(&f, execution->name);
+	put_text(&f, execution->namespace_);
+	put_text(&f, state_name(execution->state));
+	if (is_root)
+		put(&f, FullTransactionIdGetDatum(execution->tree->stamp));
+	else
+		put_null(&f);
+	put(&f, TimestampTzGetDatum(execution->created_at));
+	put(&f, TimestampTzGetDatum(execution->updated_at));
+	put_time(&f, execution->finished_at);
+	put_text(&f, execution->state_info);
+	put_text(&f, execution->description);
+	put_ref(&f, &execution->input);
+	put_ref(&f, &execution->params);
+	put_ref(&f, &execution->globals);
+	put_ref(&f, &execution->output);
+	put_json(&f, store_backlog(execution));
+}
+
+static void
+fill_task(TupleTableSlot *slot, Task *task)
+{
+	Filler		f = {slot, 0};
+	ActionExecution *action = folded_action(task);
+
+	put(&f, UUIDPGetDatum(&task->id));
+	put(&f, UUIDPGetDatum(&task->execution->id));
+	put(&f, Int32GetDatum(task->ordinal));
+	put_text(&f, task->name);
+	put_text(&f, task->is_workflow ? "WORKFLOW" : "ACTION");
+	put_text(&f, state_name(task->state));
+	put(&f, BoolGetDatum(task->processed));
+	put(&f, BoolGetDatum(task->error_handled));
+	put(&f, BoolGetDatum(task->has_next_tasks));
+	put(&f, TimestampTzGetDatum(task->created_at));
+	put(&f, TimestampTzGetDatum(task->updated_at));
+	put_time(&f, task->started_at);
+	put_time(&f, task->finished_at);
+	if (action)
+	{
+		put(&f, UUIDPGetDatum(&action->id));
+		put_text(&f, action->name);
+		put_text(&f, state_name(action->state));
+	}
+	else
+	{
+		put_null(&f);
+		put_null(&f);
+		put_null(&f);
+	}
+	put_text(&f, task->state_info);
+	if (action)
+	{
+		put_ref(&f, &action->input);
+		put_ref(&f, &action->result);
+	}
+	else
+	{
+		put_null(&f);
+		put_null(&f);
+	}
+	put_ref(&f, &task->published);
+	put_json(&f, scope_store(task->scope));
+	put_ref(&f, &task->merged);
+	put_json(&f, store_triggered_by(task));
+	put_json(&f, store_next_tasks(task));
+	put_json(&f, store_runtime(task));
+}
+
+static void
+fill_action(TupleTableSlot *slot, ActionExecution *action)
+{
+	Filler		f = {slot, 0};
+	Execution  *execution = action->task->execution;
+
+	put(&f, UUIDPGetDatum(&action->id));
+	put(&f, UUIDPGetDatum(&action->task->id));
+	put(&f, UUIDPGetDatum(&execution->id));
+	put(&f, UUIDPGetDatum(&execution->tree->root_id));
+	put(&f, Int32GetDatum(action->ordinal));
+	put_null(&f);				/* item */
+	put(&f, ObjectIdGetDatum(execution->owner));
+	put_text(&f, action->name);
+	put_text(&f, state_name(action->state));
+	put(&f, BoolGetDatum(action->accepted));
+	put(&f, Int32GetDatum(action->attempt));
+	put(&f, TimestampTzGetDatum(action->created_at));
+	put(&f, TimestampTzGetDatum(action->updated_at));
+	put_time(&f, action->finished_at);
+	put_text(&f, "");
+	put_ref(&f, &action->runtime);
+	put_ref(&f, &action->input);
+	put_ref(&f, &action->result);
+}
+
+static void
+write_timers(List *trees)
+{
+	RowWriter	writer;
+	ListCell   *lc;
+	ListCell   *lt;
+	bool		open = false;
+
+	foreach(lc, trees)
+	{
+		Tree	   *tree = lfirst(lc);
+
+		foreach(lt, tree->timers)
+		{
+			TimerRow   *timer = lfirst(lt);
+			Filler		f = {NULL, 0};
+
+			if (!open)
+				rows_open(&writer, "timer");
+			open = true;
+			tree->has_timers = true;
+			f.slot = rows_add(&writer, NULL);
+			put(&f, TimestampTzGetDatum(timer->due_at));
+			put(&f, UUIDPGetDatum(&timer->id));
+			put(&f, UUIDPGetDatum(&tree->root_id));
+			put_text(&f, timer->kind);
+			put(&f, UUIDPGetDatum(&timer->target_id));
+		}
+	}
+	if (open)
+		rows_close(&writer);
+	foreach(lc, trees)
+		((Tree *) lfirst(lc))->timers = NIL;
+}
+
+static void
+write_dispatches(List *trees)
+{
+	RowWriter	writer;
+	ListCell   *lc;
+	ListCell   *ld;
+	bool		open = false;
+
+	foreach(lc, trees)
+	{
+		Tree	   *tree = lfirst(lc);
+
+		foreach(ld, tree->dispatches)
+		{
+			DispatchRow *row = lfirst(ld);
+			Filler		f = {NULL, 0};
+
+			/* Somebody has ended it meanwhile. */
+			if (row->action->state != STATE_RUNNING)
+				continue;
+			if (!open)
+				rows_open(&writer, "dispatch");
+			open = true;
+			f.slot = rows_add(&writer, NULL);
+			put(&f, UUIDPGetDatum(&row->action->id));
+			put(&f, UUIDPGetDatum(&tree->root_id));
+			put(&f, UUIDPGetDatum(&row->action->id));
+			put(&f, Int32GetDatum(row->action->attempt));
+			put_text(&f, "http");
+			put(&f, ObjectIdGetDatum(row->action->task->execution->owner));
+			put_text(&f, row->base);
+			put(&f, BoolGetDatum(row->safe_rerun));
+			if (row->timeout > 0)
+				put(&f, Int32GetDatum(row->timeout));
+			else
+				put_null(&f);
+			put(&f, TimestampTzGetDatum(clock_now()));
+			put_json(&f, row->headers);
+			put_json(&f, row->input);
+		}
+		tree->dispatches = NIL;
+	}
+	if (!open)
+		return;
+	rows_close(&writer);
+	if (work_dispatched_hook)
+		work_dispatched_hook();
+}
+
+static void
+delete_timers(List *trees)
+{
+	static DbStatement delete = {
+		"DELETE FROM mistral.timer WHERE target_id OPERATOR(pg_catalog.=) ANY ($1)",
+		1, {UUIDARRAYOID}
+	};
+	List	   *targets = NIL;
+	Datum	   *elements;
+	Datum		values[1];
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, trees)
+	{
+		Tree	   *tree = lfirst(lc);
+
+		targets = list_concat(targets, tree->cancelled);
+		tree->cancelled = NIL;
+	}
+	if (targets == NIL)
+		return;
+	elements = palloc(sizeof(Datum) * list_length(targets));
+	foreach(lc, targets)
+		elements[n++] = UUIDPGetDatum(lfirst(lc));
+	values[0] = PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	db_execute(&delete, values, NULL, false, 0);
+}
+
+/* ---------------------------------------------------------------- stored forms */
+
+static Jsonb *
+store_triggered_by(const Task *task)
+{
+	JsonBuilder b = {0};
+	int			i;
+
+	if (task->ntriggered_by == 0)
+		return NULL;
+	json_begin_array(&b);
+	for (i = 0; i < task->ntriggered_by; i++)
+	{
+		json_begin_array(&b);
+		json_add_int(&b, task->triggered_by[i].ordinal);
+		json_add_string(&b, task->triggered_by[i].event);
+		json_end_array(&b);
+	}
+	json_end_array(&b);
+	return json_finish(&b);
+}
+
+static Jsonb *
+store_next_tasks(const Task *task)
+{
+	JsonBuilder b = {0};
+	int			i;
+
+	if (task->nnext_tasks == 0)
+		return NULL;
+	json_begin_array(&b);
+	for (i = 0; i < task->nnext_tasks; i++)
+	{
+		if (task->next_tasks[i].spec < 0)
+			continue;
+		json_begin_array(&b);
+		json_add_string(&b, task->execution->workflow->tasks[task->next_tasks[i].spec].name);
+		json_add_string(&b, task->next_tasks[i].event);
+		json_end_array(&b);
+	}
+	json_end_array(&b);
+	return json_finish(&b);
+}
+
+static Jsonb *
+store_runtime(const Task *task)
+{
+	JsonBuilder b = {0};
+
+	if (task->retry_no == 0 && !task->waited_before && !task->waited_after)
+		return NULL;
+	json_begin_object(&b);
+	json_add_key(&b, "retry_no");
+	json_add_int(&b, task->retry_no);
+	json_add_key(&b, "waited_before");
+	json_add_bool(&b, task->waited_before);
+	json_add_key(&b, "waited_after");
+	json_add_bool(&b, task->waited_after);
+	if (task->waited_after)
+	{
+		json_add_key(&b, "end_state");
+		json_add_string(&b, state_name(task->end_state));
+		json_add_key(&b, "end_info");
+		json_add_string(&b, task->end_info);
+	}
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+static Jsonb *
+store_backlog(const Execution *execution)
+{
+	JsonBuilder b = {0};
+	ListCell   *lc;
+
+	if (execution->backlog == NIL)
+		return NULL;
+	json_begin_object(&b);
+	json_add_key(&b, "backlog");
+	json_begin_array(&b);
+	foreach(lc, execution->backlog)
+	{
+		Command    *command = lfirst(lc);
+
+		json_begin_object(&b);
+		json_add_key(&b, "kind");
+		json_add_int(&b, command->kind);
+		json_add_key(&b, "from");
+		json_add_int(&b, command->from);
+		json_add_key(&b, "event");
+		json_add_string(&b, command->event);
+		json_add_key(&b, "message");
+		json_add_string(&b, command->message);
+		json_add_key(&b, "task");
+		json_add_string(&b, command->spec >= 0 ? execution->workflow->tasks[command->spec].name : NULL);
+		json_end_object(&b);
+	}
+	json_end_array(&b);
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+/* ---------------------------------------------------------------- columns */
+
+static void
+put(Filler *f, Datum datum)
+{
+	f->slot->tts_values[f->col] = datum;
+	f->slot->tts_isnull[f->col] = false;
+	f->col++;
+}
+
+static void
+put_null(Filler *f)
+{
+	f->slot->tts_values[f->col] = (Datum) 0;
+	f->slot->tts_isnull[f->col] = true;
+	f->col++;
+}
+
+static void
+put_text(Filler *f, const char *s)
+{
+	if (s)
+		put(f, CStringGetTextDatum(s));
+	else
+		put_null(f);
+}
+
+static void
+put_json(Filler *f, const Jsonb *json)
+{
+	if (json)
+		put(f, PointerGetDatum(json));
+	else
+		put_null(f);
+}
+
+/* As it is stored, where it is stored: what was only carried is not read. */
+static void
+put_ref(Filler *f, const JsonRef *ref)
+{
+	if (ref->stored)
+		put(f, PointerGetDatum(ref->stored));
+	else
+		put_json(f, ref->plain);
+}
+
+static void
+put_time(Filler *f, TimestampTz t)
+{
+	if (TIMESTAMP_NOT_FINITE(t))
+		put_null(f);
+	else
+		put(f, TimestampTzGetDatum(t));
+}

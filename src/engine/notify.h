@@ -1,0 +1,18 @@
+/*
+ * notify.h
+ *		What listeners are told, in the batch's transaction.
+ */
+#ifndef MISTRAL_NOTIFY_H
+#define MISTRAL_NOTIFY_H
+
+#include "engine/tree.h"
+
+/* Keep a notice with the tree, when mistral.notify names its kind. */
+extern void notify_execution(Execution *execution);
+extern void notify_task(Task *task);
+extern void notify_action(ActionExecution *action);
+
+/* Sends the tree's notices; none while the queue is half full. */
+extern void notify_send(Tree *tree);
+
+#endif							/* MISTRAL_NOTIFY_H */

@@ -1,0 +1,259 @@
+/*
+ * policies.c
+ *		Policies, in the original's order: wait-before, wait-after, fail-on,
+ *		retry, timeout.
+ *
+ * To add one: its function here, a line in the list it belongs to, a test.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "base/json.h"
+#include "engine/context.h"
+#include "engine/states.h"
+#include "engine/workflow.h"
+
+/* A policy applied before the first start; *delayed: not to start now. */
+typedef bool (*BeforePolicy) (Task *task, bool *delayed, char **error);
+
+/* A policy applied when a final state is reached; it may change the state. */
+typedef bool (*AfterPolicy) (Task *task, char **error);
+
+static bool wait_before(Task *task, bool *delayed, char **error);
+static bool start_timeout(Task *task, bool *delayed, char **error);
+static bool wait_after(Task *task, char **error);
+static bool fail_on(Task *task, char **error);
+static bool retry(Task *task, char **error);
+static bool retry_conditions(Task *task, bool *again, char **error);
+static bool get_integer(Task *task, const char *policy, const ExprData *value, int *result, char **error);
+static bool get_condition(Task *task, const ExprTemplate *condition, bool *result, char **error);
+static void delay_task(Task *task, const char *policy, const char *timer, int seconds);
+
+static const BeforePolicy before_policies[] = {wait_before, start_timeout};
+static const AfterPolicy after_policies[] = {wait_after, fail_on, retry};
+
+/* The longest delay, in seconds: what fits a timestamp for centuries. */
+#define MAX_DELAY 1000000000
+
+bool
+policies_before(Task *task, bool *delayed, char **error)
+{
+	int			i;
+
+	*delayed = false;
+	for (i = 0; i < lengthof(before_policies); i++)
+	{
+		if (!before_policies[i] (task, delayed, error))
+			return false;
+	}
+	return true;
+}
+
+bool
+policies_after(Task *task, char **error)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(after_policies); i++)
+	{
+		if (!after_policies[i] (task, error))
+			return false;
+	}
+	return true;
+}
+
+bool
+policies_timeout(Task *task, int *seconds, char **error)
+{
+	return get_integer(task, "timeout", task_spec(task)->policies.timeout.value, seconds, error);
+}
+
+static bool
+wait_before(Task *task, bool *delayed, char **error)
+{
+	int			seconds;
+
+	if (!get_integer(task, "wait-before", task_spec(task)->policies.wait_before.value, &seconds, error))
+		return false;
+	if (seconds == 0 || task->waited_before)
+		return true;
+	task->waited_before = true;
+	*delayed = true;
+	delay_task(task, "wait-before", TIMER_WAIT_BEFORE, seconds);
+	return true;
+}
+
+/* Runs from before the first start, over delays and tries. */
+static bool
+start_timeout(Task *task, bool *delayed, char **error)
+{
+	int			seconds;
+
+	if (!policies_timeout(task, &seconds, error))
+		return false;
+	if (seconds > 0)
+		tree_add_timer(task->execution->tree, TIMER_TIMEOUT, &task->id, (int64) seconds * 1000);
+	return true;
+}
+
+static bool
+wait_after(Task *task, char **error)
+{
+	int			seconds;
+
+	if (!get_integer(task, "wait-after", task_spec(task)->policies.wait_after.value, &seconds, error))
+		return false;
+	if (seconds == 0 || task->waited_after)
+		return true;
+	task->waited_after = true;
+	task->end_state = task->state;
+	task->end_info = task->state_info;
+	delay_task(task, "wait-after", TIMER_WAIT_AFTER, seconds);
+	return true;
+}
+
+static bool
+fail_on(Task *task, char **error)
+{
+	const ExprData *condition = task_spec(task)->policies.fail_on.value;
+	EvalPlace	place;
+	Jsonb	   *value;
+	JsonbValue	v;
+
+	if (condition == NULL || task->state != STATE_SUCCESS)
+		return true;
+	task_place(&place, task);
+	if (!evaluate_data(&place, condition, &value, error))
+		return false;
+	if (!JB_ROOT_IS_SCALAR(value) || !JsonbExtractScalar(&value->root, &v) || v.type != jbvBool)
+	{
+		*error = psprintf("the policy \"fail-on\" of task \"%s\" must be true or false", task->name);
+		return false;
+	}
+	if (v.val.boolean)
+		task_set_state(task, STATE_ERROR, "Failed by 'fail-on' policy");
+	return true;
+}
+
+static bool
+retry(Task *task, char **error)
+{
+	const SpecRetry *policy = &task_spec(task)->policies.retry;
+	int			count;
+	int			delay;
+	bool		again;
+	int			tries = task->retry_no;
+	ListCell   *lc;
+
+	if (!policy->present)
+		return true;
+	if (!get_integer(task, "retry: count", policy->count, &count, error) ||
+		!get_integer(task, "retry: delay", policy->delay, &delay, error))
+		return false;
+	if (count == 0)
+		return true;
+	if (!retry_conditions(task, &again, error))
+		return false;
+	if (task->state != STATE_SUCCESS && task->state != STATE_ERROR)
+		return true;
+
+	task->retry_no = 0;
+	if (tries >= count || !again)
+		return true;
+	task->retry_no = tries + 1;
+	foreach(lc, task->actions)
+	{
+		ActionExecution *action = lfirst(lc);
+
+		action->accepted = false;
+		row_touch(&action->change);
+	}
+	if (task_spec(task)->join != JOIN_NONE)
+	{
+		task_set_state(task, STATE_WAITING, psprintf("Delayed by 'retry' policy [delay=%d]", delay));
+		tree_add_timer(task->execution->tree, TIMER_JOIN, &task->id, (int64) delay * 1000);
+	}
+	else
+		delay_task(task, "retry", TIMER_RETRY, delay);
+	return true;
+}
+
+/*
+ * Another try after an error unless break-on says no, or continue-on is there
+ * and says no; after a success only if continue-on says yes.  Both conditions
+ * see what this try has published, and are evaluated whatever the state is.
+ */
+static bool
+retry_conditions(Task *task, bool *again, char **error)
+{
+	const SpecRetry *policy = &task_spec(task)->policies.retry;
+	bool		go_on = false;
+	bool		stop = false;
+
+	if (!get_condition(task, policy->continue_on, &go_on, error) ||
+		!get_condition(task, policy->break_on, &stop, error))
+		return false;
+	if (policy->continue_on && !go_on)
+		*again = false;
+	else if (task->state == STATE_SUCCESS)
+		*again = policy->continue_on != NULL;
+	else
+		*again = !stop;
+	return true;
+}
+
+static bool
+get_condition(Task *task, const ExprTemplate *condition, bool *result, char **error)
+{
+	EvalPlace	place;
+
+	if (condition == NULL)
+		return true;
+	task_place(&place, task);
+	place.scope = scope_outbound(task);
+	return evaluate_guard(&place, condition, result, error);
+}
+
+/* A policy's value: a number of 0 or more; absent counts as 0. */
+static bool
+get_integer(Task *task, const char *policy, const ExprData *value, int *result, char **error)
+{
+	EvalPlace	place;
+	Jsonb	   *json;
+	JsonbValue	v;
+	Numeric		rounded;
+
+	*result = 0;
+	if (value == NULL)
+		return true;
+	task_place(&place, task);
+	if (!evaluate_data(&place, value, &json, error))
+		return false;
+	if (JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &v) && v.type == jbvNumeric)
+	{
+		rounded = DatumGetNumeric(DirectFunctionCall2(numeric_trunc, NumericGetDatum(v.val.numeric), Int32GetDatum(0)));
+		if (DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(rounded), NumericGetDatum(v.val.numeric))))
+		{
+			double		d = DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(rounded)));
+
+			if (d >= 0)
+			{
+				*result = (int) Min(d, MAX_DELAY);
+				return true;
+			}
+		}
+	}
+	*error = psprintf("the policy \"%s\" of task \"%s\" must be an integer of 0 or more, not %s",
+					  policy, task->name, json_to_text(json));
+	return false;
+}
+
+static void
+delay_task(Task *task, const char *policy, const char *timer, int seconds)
+{
+	task_set_state(task, STATE_DELAYED, psprintf("Delayed by '%s' policy [delay=%d]", policy, seconds));
+	tree_add_timer(task->execution->tree, timer, &task->id, (int64) seconds * 1000);
+}

@@ -1,0 +1,305 @@
+/*
+ * run.c
+ *		Running a tree in memory: what a message does, and the queue that
+ *		follows from it.
+ *
+ * The queue is first in, first out: all commands of one completion are carried
+ * out before the next completion is looked at.  Joins are looked at when the
+ * queue is empty.  What is left at the end of a slice can be told from the rows
+ * alone (tree_requeue), so that another process may go on.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "engine/definitions.h"
+#include "engine/notify.h"
+#include "engine/run.h"
+#include "engine/states.h"
+#include "engine/workflow.h"
+#include "queue/message.h"
+
+/* A slice of one tree: pieces of work, and milliseconds. */
+#define SLICE_WORK 1000
+#define SLICE_MS 20.0
+
+static void apply_start(Tree *tree);
+static void apply_action(Tree *tree, const TreeEvent *event);
+static void apply_resume(Tree *tree, const TreeEvent *event);
+static void apply_stopped(Tree *tree, const TreeEvent *event);
+static void apply_task_timer(Tree *tree, const TreeEvent *event);
+static void apply_action_timer(Tree *tree, const TreeEvent *event);
+static void do_work(Work *work);
+
+void
+tree_attach(Tree *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree->executions)
+	{
+		Execution  *execution = lfirst(lc);
+		const Definition *definition = definition_by_id(&execution->definition_id);
+
+		if (definition == NULL && !state_is_final(execution->state))
+			ereport(ERROR,
+					(errcode(ERRCODE_MISTRAL_UNDEFINED),
+					 errmsg("the definition of workflow \"%s\" is missing", execution->name)));
+		execution_attach(execution, definition);
+	}
+}
+
+void
+tree_apply(Tree *tree, const TreeEvent *event)
+{
+	if (strcmp(event->kind, MESSAGE_START) == 0)
+		apply_start(tree);
+	else if (strcmp(event->kind, MESSAGE_ACTION) == 0)
+		apply_action(tree, event);
+	else if (strcmp(event->kind, MESSAGE_RESUME) == 0)
+		apply_resume(tree, event);
+	else if (strcmp(event->kind, MESSAGE_STOPPED) == 0)
+		apply_stopped(tree, event);
+	else if (strcmp(event->kind, MESSAGE_CONTINUE) == 0)
+		;						/* the queue says what is left */
+	else if (strcmp(event->kind, TIMER_ACTION) == 0)
+		apply_action_timer(tree, event);
+	else
+		apply_task_timer(tree, event);
+}
+
+bool
+tree_run(Tree *tree)
+{
+	MemoryContext slice = AllocSetContextCreate(CurrentMemoryContext, "mistral slice", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(slice);
+	instr_time	start;
+	instr_time	now;
+	int			done = 0;
+
+	INSTR_TIME_SET_CURRENT(start);
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (tree->next_work < list_length(tree->work))
+			do_work(list_nth(tree->work, tree->next_work++));
+		else if (tree->joins != NIL)
+		{
+			Task	   *join = linitial(tree->joins);
+
+			tree->joins = list_delete_first(tree->joins);
+			join->queued = false;
+			join_refresh(join);
+		}
+		else
+			break;
+		if (++done >= SLICE_WORK)
+			break;
+		if (done % 16 == 0)
+		{
+			INSTR_TIME_SET_CURRENT(now);
+			INSTR_TIME_SUBTRACT(now, start);
+			if (INSTR_TIME_GET_MILLISEC(now) > SLICE_MS)
+				break;
+			MemoryContextReset(slice);
+		}
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(slice);
+
+	if (tree->next_work >= list_length(tree->work))
+	{
+		list_free_deep(tree->work);
+		tree->work = NIL;
+		tree->next_work = 0;
+	}
+	return tree->work != NIL || tree->joins != NIL;
+}
+
+void
+tree_requeue(Tree *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree->executions)
+	{
+		Execution  *execution = lfirst(lc);
+		int			i;
+
+		if (execution->parent_task && execution->state == STATE_RUNNING && execution->ntasks == 0)
+			tree_queue(tree, WORK_SUB_START, execution);
+		if (execution->parent_task && state_is_final(execution->state) &&
+			!state_is_final(execution->parent_task->state))
+			tree_queue(tree, WORK_SUB_DONE, execution);
+		for (i = 0; i < execution->ntasks; i++)
+		{
+			Task	   *task = execution->tasks[i];
+			ListCell   *la;
+
+			if (task == NULL)
+				continue;
+			if (task->state == STATE_WAITING && task->retry_no == 0)
+				tree_queue_join(tree, task);
+			foreach(la, task->actions)
+			{
+				ActionExecution *action = lfirst(la);
+
+				if (action->state == STATE_RUNNING && action->type && !ACTION_IS_ASYNC(action->type) &&
+					!json_get_bool(json_ref_get(tree, &action->runtime), "delayed", false))
+					tree_queue(tree, WORK_ACTION, action);
+			}
+		}
+	}
+}
+
+static void
+do_work(Work *work)
+{
+	switch (work->kind)
+	{
+		case WORK_ACTION:
+			action_run(work->object);
+			break;
+		case WORK_SUB_START:
+			if (((Execution *) work->object)->ntasks == 0)
+				execution_run(work->object);
+			break;
+		case WORK_SUB_DONE:
+			subworkflow_done(work->object);
+			break;
+	}
+}
+
+/* ---------------------------------------------------------------- events */
+
+static void
+apply_start(Tree *tree)
+{
+	Execution  *root = tree->root;
+
+	notify_execution(root);
+	if (root->ntasks == 0 && (root->state == STATE_RUNNING || root->state == STATE_PAUSED))
+		execution_run(root);
+}
+
+static void
+apply_action(Tree *tree, const TreeEvent *event)
+{
+	ActionExecution *action = tree_find_action(tree, &event->target);
+	char	   *name = json_get_string(event->payload, "state");
+	State		state;
+	Jsonb	   *result;
+
+	if (action == NULL || name == NULL || !state_parse(name, &state) || !state_is_final(state))
+		return;
+	result = json_get_jsonb(event->payload, "result");
+	action_finish(action, state, result ? tree_keep(tree, result) : NULL);
+}
+
+/* Sub-executions go on before what they belong to. */
+static void
+apply_resume(Tree *tree, const TreeEvent *event)
+{
+	int			i;
+
+	for (i = list_length(tree->executions) - 1; i >= 0; i--)
+	{
+		Execution  *execution = list_nth(tree->executions, i);
+
+		if (event->has_target && id_equal(&execution->id, &event->target))
+			notify_execution(execution);
+		execution_continue(execution);
+	}
+}
+
+/* A session has stopped or paused an execution: tell who listens; its task is in the queue. */
+static void
+apply_stopped(Tree *tree, const TreeEvent *event)
+{
+	Execution  *execution = event->has_target ? tree_find_execution(tree, &event->target) : NULL;
+
+	if (execution == NULL)
+		return;
+	notify_execution(execution);
+	if (state_is_final(execution->state))
+		tree->nfinished++;
+}
+
+static void
+apply_task_timer(Tree *tree, const TreeEvent *event)
+{
+	Task	   *task = tree_find_task(tree, &event->target);
+
+	if (task == NULL || state_is_final(task->state))
+		return;
+	if (strcmp(event->kind, TIMER_TIMEOUT) == 0)
+	{
+		int			seconds = 0;
+		char	   *error;
+
+		(void) policies_timeout(task, &seconds, &error);
+		task_complete(task, STATE_ERROR, psprintf("Task timed out [timeout(s)=%d].", seconds));
+	}
+	else if (strcmp(event->kind, TIMER_JOIN) == 0)
+		tree_queue_join(tree, task);
+	else if (task->state != STATE_DELAYED)
+		;						/* somebody else has moved it meanwhile */
+	else if (strcmp(event->kind, TIMER_WAIT_AFTER) == 0)
+		task_complete(task, task->end_state, task->end_info);
+	else
+		task_continue(task);
+}
+
+static void
+apply_action_timer(Tree *tree, const TreeEvent *event)
+{
+	ActionExecution *action = tree_find_action(tree, &event->target);
+
+	if (action != NULL)
+		action_run(action);
+}
+
+/* ---------------------------------------------------------------- timers */
+
+void
+tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target, int64 delay_ms)
+{
+	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	TimerRow   *timer = palloc(sizeof(TimerRow));
+
+	id_new(&timer->id);
+	timer->due_at = TimestampTzPlusMilliseconds(clock_now(), delay_ms);
+	timer->kind = kind;
+	timer->target_id = *target;
+	tree->timers = lappend(tree->timers, timer);
+	MemoryContextSwitchTo(old);
+}
+
+void
+tree_cancel_timers(Tree *tree, const pg_uuid_t *target)
+{
+	ListCell   *lc;
+	MemoryContext old;
+	pg_uuid_t  *copy;
+
+	/* Those of this step are not written yet. */
+	foreach(lc, tree->timers)
+	{
+		TimerRow   *timer = lfirst(lc);
+
+		if (id_equal(&timer->target_id, target))
+			tree->timers = foreach_delete_current(tree->timers, lc);
+	}
+	if (!tree->has_timers)
+		return;
+	old = MemoryContextSwitchTo(tree->cxt);
+	copy = palloc(sizeof(pg_uuid_t));
+	*copy = *target;
+	tree->cancelled = lappend(tree->cancelled, copy);
+	MemoryContextSwitchTo(old);
+}

@@ -1,0 +1,282 @@
+/*
+ * tree.h
+ *		A tree in memory: a root execution, its sub-executions, their tasks and
+ *		action executions, and what a step wants written besides.
+ *
+ * Everything of a tree lives in its memory context.  A tree is kept in the
+ * process's cache between steps and is good as long as its stamp is the one in
+ * the root's row; the step works on it, store.c loads it and flush.c writes
+ * what is marked.
+ */
+#ifndef MISTRAL_TREE_H
+#define MISTRAL_TREE_H
+
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "lib/ilist.h"
+#include "nodes/pg_list.h"
+#include "storage/itemptr.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "actions/registry.h"
+#include "dsl/spec.h"
+#include "mistral.h"
+
+typedef struct Tree Tree;
+typedef struct Execution Execution;
+typedef struct Task Task;
+typedef struct ActionExecution ActionExecution;
+
+/*
+ * A jsonb column's value: as stored (perhaps compressed or out of line) until
+ * somebody asks (json_ref_get), so that what is only carried costs nothing.
+ */
+typedef struct JsonRef
+{
+	struct varlena *stored;		/* NULL: SQL NULL, unless plain is set */
+	Jsonb	   *plain;
+} JsonRef;
+
+/* Where a visible variable's value is. */
+typedef struct ScopeEntry
+{
+	const char *key;
+	int			len;
+	int			ordinal;		/* the task that published it */
+	bool		merged;			/* in that task's `merged`, not `published` */
+	int			version;		/* times it was published along the branch */
+} ScopeEntry;
+
+/* A branch's variables, ordered by key; immutable, shared between tasks. */
+typedef struct Scope
+{
+	int			n;
+	ScopeEntry	entries[FLEXIBLE_ARRAY_MEMBER];
+} Scope;
+
+/* What happened to a row since it was last written. */
+typedef enum RowChange
+{
+	ROW_CLEAN,
+	ROW_NEW,
+	ROW_CHANGED
+} RowChange;
+
+struct ActionExecution
+{
+	pg_uuid_t	id;
+	Task	   *task;
+	int			ordinal;
+	const ActionType *type;		/* NULL: no longer known */
+	char	   *name;			/* as resolved: ad-hoc or built-in */
+	State		state;
+	bool		accepted;
+	int			attempt;
+	bool		separate;		/* has a row of its own */
+	bool		folded_on_disk; /* the task's row holds it */
+	RowChange	change;
+	ItemPointerData tid;
+	TimestampTz created_at;
+	TimestampTz updated_at;
+	TimestampTz finished_at;
+	JsonRef		input;
+	JsonRef		result;
+	JsonRef		runtime;		/* see action_run.c */
+};
+
+typedef struct TriggeredBy
+{
+	int			ordinal;		/* of the task, within the execution */
+	const char *event;			/* "on-success" ... (static text) */
+} TriggeredBy;
+
+typedef struct NextTask
+{
+	int			spec;			/* index into the workflow's tasks */
+	const char *event;
+} NextTask;
+
+struct Task
+{
+	pg_uuid_t	id;
+	Execution  *execution;
+	int			ordinal;
+	int			spec;			/* index into the workflow's tasks; -1: not in it any more */
+	char	   *name;
+	bool		is_workflow;	/* type WORKFLOW */
+	State		state;
+	bool		processed;
+	bool		error_handled;
+	bool		has_next_tasks;
+	char	   *state_info;
+	TimestampTz created_at;
+	TimestampTz updated_at;
+	TimestampTz started_at;
+	TimestampTz finished_at;
+	JsonRef		published;
+	JsonRef		merged;
+	const Scope *scope;			/* inbound; never NULL */
+	int			ntriggered_by;
+	TriggeredBy *triggered_by;
+	int			nnext_tasks;
+	NextTask   *next_tasks;
+	List	   *actions;		/* of ActionExecution *, in order of ordinal */
+	List	   *subs;			/* of Execution *, in order of ordinal */
+
+	/* the policies' memory, stored in `runtime` */
+	int			retry_no;
+	bool		waited_before;
+	bool		waited_after;
+	State		end_state;		/* while wait-after delays */
+	char	   *end_info;
+
+	bool		queued;			/* a join that is in the tree's `joins` */
+	RowChange	change;
+	ItemPointerData tid;
+};
+
+/* A command that a pause kept back, or that is to be carried out. */
+typedef struct Command
+{
+	EngineCommand kind;
+	int			spec;			/* of the task to run */
+	int			from;			/* ordinal of the task that led here, -1: none */
+	const char *event;
+	char	   *message;		/* of fail, succeed, pause */
+} Command;
+
+struct Execution
+{
+	pg_uuid_t	id;
+	Tree	   *tree;
+	Task	   *parent_task;	/* NULL: the root */
+	int			ordinal;
+	pg_uuid_t	definition_id;
+	Oid			owner;
+	char	   *name;
+	char	   *namespace_;
+	char	   *workbook;		/* of its definition, or NULL; known while stepping */
+	State		state;
+	char	   *state_info;
+	char	   *description;
+	JsonRef		input;
+	JsonRef		params;
+	JsonRef		globals;
+	JsonRef		output;
+	List	   *backlog;		/* of Command * */
+	Jsonb	   *pending_backlog;	/* while loading */
+	List	   *waiting;		/* of Task *: joins that wait, and some that no longer do */
+	TimestampTz created_at;
+	TimestampTz updated_at;
+	TimestampTz finished_at;
+
+	int			ntasks;
+	int			maxtasks;
+	Task	  **tasks;			/* by ordinal */
+	int			nincomplete;	/* tasks not in a final state */
+	int			nunhandled;		/* tasks in ERROR whose error nothing handles */
+	int			ncancelled;
+	int			nlast;
+	int		   *last;			/* per task of the spec: ordinal of its last execution, -1: none */
+
+	const WorkflowSpec *workflow;	/* while stepping; NULL: its definition is gone */
+	RowChange	change;
+	ItemPointerData tid;
+};
+
+/* What the executor is to do. */
+typedef struct DispatchRow
+{
+	ActionExecution *action;
+	Jsonb	   *headers;
+	Jsonb	   *input;
+	const char *base;			/* the built-in action's name */
+	bool		safe_rerun;
+	int			timeout;		/* seconds, 0: none */
+} DispatchRow;
+
+typedef struct TimerRow
+{
+	TimestampTz due_at;
+	pg_uuid_t	id;
+	const char *kind;
+	pg_uuid_t	target_id;
+} TimerRow;
+
+typedef enum WorkKind
+{
+	WORK_ACTION,				/* an inline action is to run */
+	WORK_SUB_START,				/* a sub-execution is to start */
+	WORK_SUB_DONE				/* a sub-execution has ended: tell its task */
+} WorkKind;
+
+/* One piece of work, first in, first out. */
+typedef struct Work
+{
+	WorkKind	kind;
+	void	   *object;
+} Work;
+
+struct Tree
+{
+	pg_uuid_t	root_id;
+	MemoryContext cxt;
+	Execution  *root;
+	FullTransactionId stamp;	/* of the transaction that last wrote it */
+	List	   *executions;		/* of Execution *, root first */
+	List	   *work;			/* of Work *, the queue */
+	int			next_work;		/* the first of them still to do */
+	List	   *joins;			/* of Task *: joins to look at when the queue is empty */
+	bool		fresh;			/* just loaded: its queue is to be told from the rows */
+	bool		uncommitted;	/* changed by the transaction that is still open */
+
+	/* to be written with the rows */
+	bool		has_timers;		/* timers may be in the table */
+	List	   *timers;			/* of TimerRow * */
+	List	   *cancelled;		/* of pg_uuid_t *: targets whose timers go */
+	List	   *dispatches;		/* of DispatchRow * */
+	List	   *notices;		/* notify.c keeps and sends them */
+	int			nfinished;
+
+	dlist_node	lru;
+};
+
+extern Jsonb *json_ref_get(Tree *tree, JsonRef *ref);
+extern void json_ref_set(JsonRef *ref, Jsonb *plain);
+#define JSON_REF_IS_NULL(ref) ((ref)->stored == NULL && (ref)->plain == NULL)
+
+/* A copy of the value in the tree's context. */
+extern Jsonb *tree_keep(Tree *tree, const Jsonb *value);
+
+extern const Scope empty_scope;
+
+extern Tree *tree_new(MemoryContext parent, const pg_uuid_t *root_id);
+extern Execution *tree_add_execution(Tree *tree, Task *parent);
+extern Task *execution_add_task(Execution *execution, int spec);
+extern ActionExecution *task_add_action(Task *task);
+extern void execution_place_task(Execution *execution, Task *task);
+
+extern Execution *tree_find_execution(Tree *tree, const pg_uuid_t *id);
+extern Task *tree_find_task(Tree *tree, const pg_uuid_t *id);
+extern ActionExecution *tree_find_action(Tree *tree, const pg_uuid_t *id);
+
+extern void tree_queue(Tree *tree, WorkKind kind, void *object);
+extern void tree_queue_join(Tree *tree, Task *join);
+
+static inline TaskSpec *
+task_spec(const Task *task)
+{
+	return &task->execution->workflow->tasks[task->spec];
+}
+
+static inline void
+row_touch(RowChange *change)
+{
+	if (*change == ROW_CLEAN)
+		*change = ROW_CHANGED;
+}
+
+#endif							/* MISTRAL_TREE_H */

@@ -1,0 +1,129 @@
+/*
+ * workflow.h
+ *		The state machines' doors to each other, one group for each file.
+ *
+ * All work on a tree in memory; nothing here reads or writes tables, except
+ * that names are resolved through definitions.h.
+ */
+#ifndef MISTRAL_WORKFLOW_H
+#define MISTRAL_WORKFLOW_H
+
+#include "engine/evaluate.h"
+#include "engine/tree.h"
+
+/* ---- execution.c: create, start, pause, resume, stop, complete ---- */
+
+/* What an execution starts with; jsonb values are copied into the tree. */
+typedef struct ExecutionStart
+{
+	const Jsonb *input;
+	const Jsonb *params;
+	const char *description;
+	const char *namespace_;		/* where names below are looked for */
+	Oid			owner;
+} ExecutionStart;
+
+struct Definition;
+
+/*
+ * Creates an execution of the definition in the tree, RUNNING, with its input
+ * completed by defaults and its vars evaluated.  Returns NULL and *error when
+ * input is missing or unexpected (sub-workflows: what is unexpected must have
+ * been moved to params) or an expression of vars fails.
+ */
+extern Execution *execution_create(Tree *tree, Task *parent, const struct Definition *definition,
+								   const ExecutionStart *start, char **error);
+
+/* Ties an execution to its compiled definition (NULL: it is gone), for the time of a step. */
+extern void execution_attach(Execution *execution, const struct Definition *definition);
+
+/* Dispatches the tasks that nothing leads to. */
+extern void execution_run(Execution *execution);
+
+/* Completes the execution when no task of it is incomplete. */
+extern void execution_check(Execution *execution);
+
+extern void execution_pause(Execution *execution, const char *message);
+extern void execution_resume(Execution *execution);
+
+/* After a resume: dispatches what the pause kept back. */
+extern void execution_continue(Execution *execution);
+
+/* SUCCESS, ERROR or CANCELLED; the last cascades to sub-executions. */
+extern void execution_stop(Execution *execution, State state, const char *message);
+
+/* An error of the definition rather than of an action: no on-error applies. */
+extern void execution_force_fail(Execution *execution, const char *message);
+
+/* ---- task.c: run, complete, time out ---- */
+
+extern void task_run_command(Execution *execution, const Command *command);
+extern void task_start(Task *task); /* schedules its action or sub-workflow */
+extern void task_complete(Task *task, State state, const char *info);
+extern void task_force_fail(Task *task, const char *message);
+extern void task_continue(Task *task);	/* a delay before it, or between two tries, has passed */
+extern void task_place(EvalPlace *place, Task *task);
+
+/* ---- direct.c: what comes next ---- */
+
+/*
+ * The commands that follow from the task's state, as List of Command * in the
+ * tree's context; *handles_error tells whether an on-error clause gave any.
+ * False and *error when an expression fails.
+ */
+extern bool direct_next_commands(Task *task, List **commands, bool *handles_error, char **error);
+
+/* Carries commands out, what a pause kept back first. */
+extern void direct_dispatch(Execution *execution, List *commands);
+
+/* ---- join.c ---- */
+
+/* The task has completed: joins that this may decide are looked at soon. */
+extern void join_task_completed(Task *task);
+
+/* Looks at a join that waits: runs it, fails it, or leaves it waiting. */
+extern void join_refresh(Task *task);
+
+/* ---- policies.c ---- */
+
+/*
+ * Before a task's first start.  *delayed: it is not to start now.  False and
+ * *error when a policy's value is wrong.
+ */
+extern bool policies_before(Task *task, bool *delayed, char **error);
+
+/* After it reached a final state: may change the state, or take it back for a delay or another try. */
+extern bool policies_after(Task *task, char **error);
+
+/* The task's timeout in seconds, 0: none. */
+extern bool policies_timeout(Task *task, int *seconds, char **error);
+
+/* ---- action_run.c ---- */
+
+extern bool action_schedule(Task *task, char **error, bool *forced);
+extern void action_run(ActionExecution *action);
+extern void action_finish(ActionExecution *action, State state, Jsonb *result);
+
+/* Evaluates the task's input: inline parameters below `input`. */
+extern bool action_input(Task *task, Jsonb **input, char **error);
+
+/* ---- subworkflow.c ---- */
+
+extern bool subworkflow_schedule(Task *task, char **error, bool *forced);
+extern void subworkflow_done(Execution *sub);
+
+/* ---- timers of a tree ---- */
+
+#define TIMER_WAIT_BEFORE	"wait-before"
+#define TIMER_WAIT_AFTER	"wait-after"
+#define TIMER_RETRY			"retry"
+#define TIMER_TIMEOUT		"timeout"
+#define TIMER_JOIN			"join"
+#define TIMER_ACTION		"action"
+
+extern void tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target, int64 delay_ms);
+
+/* The target's timers are of no use any more. */
+extern void tree_cancel_timers(Tree *tree, const pg_uuid_t *target);
+
+#endif							/* MISTRAL_WORKFLOW_H */
