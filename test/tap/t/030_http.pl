@@ -568,6 +568,20 @@ subtest 'many' => sub {
 	cmp_ok(executor_status('fds'), '<=', $fds + 260, 'and no more descriptors than connections that are kept');
 };
 
+subtest 'a slow host' => sub {
+	# More than may be claimed at all, for a host that never answers: no other waits for it.
+	my @slow = dispatch(map { { input => { url => "$url/silence", timeout => 3 } } } 1 .. 5000);
+	ok(wait_for(sub { sql('SELECT count(*) FROM mistral.attempt') >= 200 }), 'many wait for a host');
+	my $start = time;
+	my ($answer) = request({ url => "http://localhost:$port/echo" });
+	is($answer->{state}, 'SUCCESS', 'another is asked');
+	cmp_ok(time - $start, '<', 2, 'at once');
+	ok(wait_for(sub { sql("SELECT count(*) FROM public.answers WHERE result::text LIKE '%timed out after 3000 ms%'") > 200 }, 20),
+		'the slow one\'s come one after the other, each with its full time');
+	cmp_ok(sql('SELECT count(*) FROM mistral.attempt'), '>', 0, 'and go on');
+	sql('DELETE FROM mistral.dispatch; DELETE FROM mistral.attempt');
+};
+
 subtest 'a crash' => sub {
 	my ($repeated, $unknown) = dispatch(
 		{ input => { url => "$url/delay/3" }, safe_rerun => JSON::PP::true },
