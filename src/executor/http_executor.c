@@ -27,6 +27,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "executor/http_egress.h"
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
 #include "executor/http_response.h"
@@ -40,11 +41,14 @@
 #define ACTION_WAIT_NAME "std.mistral_http"
 
 /*
- * How much may be claimed: as many again as may run wait here for their host,
- * so that one slow host does not keep others' requests in the table.
+ * How much may be claimed, in multiples of what may run: the others wait here
+ * for their hosts, so that a slow one does not keep the rest in the table.
  */
 #define CLAIM_FACTOR 4
 #define CLAIM_BYTES (256 * 1024 * 1024)
+
+/* How many hosts with too many waiting requests a claim leaves out. */
+#define CLAIM_MAX_CROWDED 64
 
 /* An attempt that took its executor with it this often is not repeated. */
 #define MAX_ATTEMPTS 3
@@ -64,6 +68,7 @@ static int	nclaimed = 0;
 static int	nrecording = 0;		/* recording and deferred ones; recorded ones too, until their commit */
 static size_t bytes_held = 0;	/* of requests, without their answers */
 
+static Datum crowded_places(void);
 static void claim_row(uint64 row);
 static void refuse_row(uint64 row, const char *action, Oid owner);
 static void put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *text);
@@ -163,16 +168,26 @@ executor_room(void)
 	return (int) Max(Min(room, limit), 0);
 }
 
+bool
+executor_relieved(void)
+{
+	return http_pool_relieved();
+}
+
 /*
  * Whether an owner may use an action is asked here, when it is used, with the
- * guard function's privileges of this moment.
+ * guard function's privileges of this moment.  Actions for crowded hosts stay
+ * in the table, or they would take all the room and those behind them wait for
+ * a host that they do not want.
  */
 int
 executor_claim(int max)
 {
 	static DbStatement claim = {
 		"WITH taken AS (DELETE FROM mistral.dispatch WHERE ctid = ANY (ARRAY("
-		"SELECT ctid FROM mistral.dispatch WHERE performer = $1 LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
+		"SELECT ctid FROM mistral.dispatch WHERE performer = $1 AND (pg_catalog.cardinality($4) = 0 OR "
+		"(pg_catalog.substring(input OPERATOR(pg_catalog.->>) 'url', '://(?:[^/?#]*@)?([^/?#]*)') = ANY ($4)) IS NOT TRUE) "
+		"LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
 		"checked AS MATERIALIZED (SELECT taken.*, CASE action "
 		"WHEN 'std.http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
 		"WHEN 'std.mistral_http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_mistral_http(jsonb)', 'EXECUTE') "
@@ -182,10 +197,10 @@ executor_claim(int max)
 		"SELECT action_id, attempt, root_id, performer, owner, action, safe_rerun, timeout, $3, headers, input "
 		"FROM checked WHERE allowed) "
 		"SELECT root_id, action_id, attempt, owner, action, timeout, headers, input, allowed, safe_rerun FROM checked",
-		3, {TEXTOID, INT8OID, TIMESTAMPTZOID}
+		4, {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTARRAYOID}
 	};
 	DbSession	session;
-	Datum		values[3];
+	Datum		values[4];
 	uint64		n;
 	uint64		i;
 	SPITupleTable *rows;
@@ -197,6 +212,7 @@ executor_claim(int max)
 	values[0] = CStringGetTextDatum(PERFORMER);
 	values[1] = Int64GetDatum(max);
 	values[2] = TimestampTzGetDatum(clock_now());
+	values[3] = crowded_places();
 	n = db_execute(&claim, values, NULL, false, 0);
 	rows = SPI_tuptable;
 	for (i = 0; i < n; i++)
@@ -213,6 +229,7 @@ executor_claim(int max)
 void
 executor_submit(void)
 {
+	http_egress_refresh();
 	while (!dlist_is_empty(&claimed))
 	{
 		HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(&claimed));
@@ -363,6 +380,20 @@ executor_shutdown(void)
 	curl_global_cleanup();
 	curl_signals_restore(&saved);
 	started = false;
+}
+
+/* The hosts to leave out, as a text[]. */
+static Datum
+crowded_places(void)
+{
+	const char *places[CLAIM_MAX_CROWDED];
+	Datum		texts[CLAIM_MAX_CROWDED];
+	int			n = http_pool_crowded(places, CLAIM_MAX_CROWDED);
+	int			i;
+
+	for (i = 0; i < n; i++)
+		texts[i] = CStringGetTextDatum(places[i]);
+	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* Makes a request of a claimed row, or a message of one that is refused. */

@@ -57,6 +57,13 @@ extern void executor_forget_claimed(void);
 extern int	executor_room(void);
 
 /*
+ * Whether it is worth claiming again although the last claim found nothing: it
+ * had left out actions for a host with too many requests waiting, which has
+ * room now.  True once.
+ */
+extern bool executor_relieved(void);
+
+/*
  * One descriptor that becomes readable when libcurl wants to work: all of its
  * sockets and its timer.  Valid from executor_start to executor_shutdown.
  */

@@ -32,6 +32,7 @@
 
 #define HTTP_HOST_SLOTS		1024
 #define HTTP_HOST_LIMIT		100 /* requests to one host at once */
+#define HTTP_HOST_CROWD		100 /* requests waiting for one host above which it is crowded */
 #define HTTP_IDLE_LIMIT		256 /* connections kept for later requests */
 #define HTTP_SPARE_FDS		128 /* of the process, for everything but requests */
 #define HTTP_DRIVE_EVENTS	64
@@ -40,6 +41,8 @@
 typedef struct HostSlot
 {
 	int			running;
+	int			nwaiting;
+	bool		crowded;
 	dlist_head	waiting;
 } HostSlot;
 
@@ -52,6 +55,8 @@ static HostSlot *slots = NULL;
 static int	nrunning = 0;
 static int	nwaiting = 0;
 static int	nfinished = 0;
+static int	ncrowded = 0;		/* slots */
+static bool relieved = false;	/* a slot is not crowded any more */
 static dlist_head running = DLIST_STATIC_INIT(running);
 static dlist_head finished = DLIST_STATIC_INIT(finished);
 
@@ -133,7 +138,7 @@ http_pool_shutdown(void)
 	for (i = 0; slots != NULL && i < HTTP_HOST_SLOTS; i++)
 		while (!dlist_is_empty(&slots[i].waiting))
 			http_request_free(dlist_container(HttpRequest, node, dlist_pop_head_node(&slots[i].waiting)));
-	nrunning = nwaiting = 0;
+	nrunning = nwaiting = ncrowded = 0;
 	while ((request = http_pool_take()) != NULL)
 	{
 		http_response_clear(request);
@@ -160,7 +165,6 @@ http_pool_add(HttpRequest *request)
 	CurlSignals saved;
 	const char *host;
 
-	http_egress_refresh();
 	if (request->failed)
 	{
 		finish(request);
@@ -170,8 +174,16 @@ http_pool_add(HttpRequest *request)
 	request->slot = hash_bytes((const unsigned char *) host, strlen(host)) % HTTP_HOST_SLOTS;
 	if (nrunning >= http_pool_limit() || slots[request->slot].running >= HTTP_HOST_LIMIT)
 	{
-		dlist_push_tail(&slots[request->slot].waiting, &request->node);
+		HostSlot   *slot = &slots[request->slot];
+
+		dlist_push_tail(&slot->waiting, &request->node);
+		slot->nwaiting++;
 		nwaiting++;
+		if (!slot->crowded && slot->nwaiting > HTTP_HOST_CROWD)
+		{
+			slot->crowded = true;
+			ncrowded++;
+		}
 		return;
 	}
 	curl_signals_block(&saved);
@@ -231,6 +243,41 @@ int
 http_pool_held(void)
 {
 	return nrunning + nwaiting + nfinished;
+}
+
+int
+http_pool_crowded(const char **places, int max)
+{
+	int			n = 0;
+	int			i;
+	int			j;
+	dlist_iter	iter;
+
+	for (i = 0; ncrowded > 0 && i < HTTP_HOST_SLOTS; i++)
+	{
+		if (!slots[i].crowded)
+			continue;
+		/* One host may be spelled in several ways. */
+		dlist_foreach(iter, &slots[i].waiting)
+		{
+			const char *place = dlist_container(HttpRequest, node, iter.cur)->place;
+
+			for (j = 0; j < n && strcmp(places[j], place) != 0; j++)
+				;
+			if (j == n && n < max)
+				places[n++] = place;
+		}
+	}
+	return n;
+}
+
+bool
+http_pool_relieved(void)
+{
+	bool		result = relieved;
+
+	relieved = false;
+	return result;
 }
 
 int
@@ -404,8 +451,15 @@ start_waiting(void)
 		next_slot = (next_slot + 1) % HTTP_HOST_SLOTS;
 		while (!dlist_is_empty(&slot->waiting) && slot->running < HTTP_HOST_LIMIT && nrunning < limit)
 		{
+			slot->nwaiting--;
 			nwaiting--;
 			start(dlist_container(HttpRequest, node, dlist_pop_head_node(&slot->waiting)));
+		}
+		if (slot->crowded && slot->nwaiting <= HTTP_HOST_CROWD / 2)
+		{
+			slot->crowded = false;
+			ncrowded--;
+			relieved = true;
 		}
 	}
 }

@@ -20,7 +20,7 @@ extern void http_pool_shutdown(void);
 
 /*
  * Takes the request over: it is started now, or when its host has room.  One
- * that has failed already is only passed on to the finished ones.
+ * that has failed already is only passed on to the finished ones.  After http_egress_refresh().
  */
 extern void http_pool_add(HttpRequest *request);
 
@@ -38,6 +38,16 @@ extern void http_pool_wake_at(TimestampTz when);
 
 /* Requests that the pool holds: started, waiting for their host, or finished and not taken. */
 extern int	http_pool_held(void);
+
+/*
+ * Hosts that have so many requests waiting here that no more should come: at
+ * most `max` of their places, which live as long as their requests.  Returns
+ * how many.
+ */
+extern int	http_pool_crowded(const char **places, int max);
+
+/* True once after a crowded host has got room again. */
+extern bool http_pool_relieved(void);
 
 /* Requests that may run at once: mistral.http_max_connections, or fewer where descriptors are short. */
 extern int	http_pool_limit(void);

@@ -26,6 +26,7 @@ static char *copy_text(const char *text);
 static char *value_text(const JsonbValue *value);
 static JsonbValue *get_param(const Jsonb *input, const char *name);
 static bool build_method(HttpRequest *request, const Jsonb *input);
+static char *copy_place(const char *url);
 static bool build_url(HttpRequest *request, const Jsonb *input);
 static bool build_body(HttpRequest *request, const Jsonb *input);
 static bool build_headers(HttpRequest *request, const Jsonb *input, const Jsonb *engine_headers);
@@ -56,6 +57,7 @@ http_request_free(HttpRequest *request)
 	free(request->method);
 	free(request->url);
 	free(request->origin);
+	free(request->place);
 	free(request->user);
 	free(request->password);
 	free(request->cookies);
@@ -382,6 +384,26 @@ make_form(const JsonbValue *value, HttpBuffer *form)
 	return true;
 }
 
+/* What stands between "://", or the userinfo's "@", and the path: executor_claim finds the same in SQL. */
+static char *
+copy_place(const char *url)
+{
+	const char *begin = strstr(url, "://");
+	const char *end;
+	const char *at;
+	char	   *copy;
+
+	begin = begin ? begin + 3 : url;
+	end = begin + strcspn(begin, "/?#");
+	for (at = begin; at < end; at++)
+		if (*at == '@')
+			begin = at + 1;
+	copy = strndup(begin, end - begin);
+	if (copy == NULL)
+		out_of_memory();
+	return copy;
+}
+
 static bool
 build_url(HttpRequest *request, const Jsonb *input)
 {
@@ -418,7 +440,9 @@ build_url(HttpRequest *request, const Jsonb *input)
 		free(raw);
 	}
 
-	text = copy_text(json_value_cstring(value));
+	text = json_value_cstring(value);
+	request->place = copy_place(text);
+	text = copy_text(text);
 	error = http_url_parse(text, query.data, &parts);
 	free(text);
 	http_buffer_reset(&query);

@@ -59,6 +59,7 @@ typedef struct HttpRequest
 	char	   *method;			/* upper case */
 	char	   *url;			/* without userinfo */
 	char	   *origin;			/* scheme://host:port, lower case */
+	char	   *place;			/* host:port as the input spells it, in the server's encoding */
 	char	   *user;			/* of auth or of the URL's userinfo */
 	char	   *password;
 	char	   *cookies;		/* "name=value; name=value" */

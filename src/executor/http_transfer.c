@@ -319,15 +319,14 @@ timeout_phase(CURL *easy)
 	curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
 	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
 	curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-	if (resolved == 0)
-		return "looking up the host";
-	if (connected == 0)
-		return "connecting";
-	if (ready == 0)
-		return "negotiating the connection";
-	if (answered == 0)
+	/* From the end, for a kept connection has no times of its own beginning. */
+	if (answered != 0)
+		return "receiving the answer";
+	if (ready != 0)
 		return "waiting for the answer";
-	return "receiving the answer";
+	if (connected != 0)
+		return "negotiating the connection";
+	return resolved != 0 ? "connecting" : "looking up the host";
 }
 
 /* Copies the cookies that the last answer set and that libcurl took over for its host. */

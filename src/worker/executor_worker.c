@@ -83,6 +83,8 @@ mistral_executor_main(Datum arg)
 			worker_wait_adoption();
 		if (pg_atomic_exchange_u32(&my_worker->look, 0) != 0 || now >= executor.look_at)
 			executor.look = true;
+		if (executor_relieved())
+			executor.look = true;
 		claim(now);
 		executor.unrecorded = executor_drive();
 		record(now);

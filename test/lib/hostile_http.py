@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """An HTTP server that answers in every way that a client must survive.
 
-    hostile_http.py [--address 127.0.0.1] [--port 0]
+    hostile_http.py [--address 127.0.0.1] [--port 0] [--certificate FILE]
 
 Prints its port on a line of its own, then serves until it is killed or its
 standard input ends (so that it never outlives the test that started it).
 
 The first part of the path names the case, what follows are its arguments:
-/status/503, /delay/1.5, /huge/50.  CASES lists them.  /echo gives back the
+/status/503, /delay/1.5, /huge/50.  CASES lists them.  With a certificate (and
+its key in the same file) it speaks TLS.  It takes a proxy's requests for its own.  /echo gives back the
 request as JSON, /hits says how many requests came (without those for /hits).
 """
 
@@ -17,6 +18,7 @@ import json
 import os
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import threading
@@ -44,6 +46,8 @@ class Request:
         self.headers = headers
         self.body = body
         path, _, self.query = self.target.partition("?")
+        if "://" in path:           # what a client asks of a proxy
+            path = "/" + path.split("://", 1)[1].partition("/")[2]
         self.parts = path.strip("/").split("/")
         self.parameters = dict(urllib.parse.parse_qsl(self.query))
 
@@ -95,7 +99,7 @@ def hits(sock, request):
 
 @case
 def status(sock, request):
-    answer(sock, b'{"status": "given"}', int(request.argument("200")), "Some Reason", "application/json")
+    answer(sock, b'{"status": "given"}', request.argument(200), "Some Reason", "application/json")
 
 
 @case
@@ -216,7 +220,7 @@ def garbage(sock, request):
 
 @case
 def redirect(sock, request):
-    answer(sock, b"", int(request.argument("302")), "Moved", headers=[("Location", request.parameters["to"])])
+    answer(sock, b"", request.argument(302), "Moved", headers=[("Location", request.parameters["to"])])
 
 
 @case
@@ -463,13 +467,21 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 1024
 
+    def handle_error(self, request, client_address):
+        """A client that leaves in the middle is what this server is for."""
+
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--certificate")
     options = parser.parse_args()
     server = Server((options.address, options.port), Handler)
+    if options.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     while sys.stdin.buffer.read(1):
