@@ -57,7 +57,6 @@ CREATE TABLE mistral.execution (
     namespace text NOT NULL,
     state text NOT NULL,
     stamp xid8,
-    next_ordinal int NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     finished_at timestamptz,

@@ -58,15 +58,6 @@ CREATE VIEW mistral.workflows WITH (security_barrier) AS
 COMMENT ON VIEW mistral.workflows IS 'Workflows that the current role may start';
 COMMENT ON COLUMN mistral.workflows.definition IS 'The workflow''s own part of its document';
 
-CREATE VIEW mistral.actions WITH (security_barrier) AS
-  SELECT d.id, d.name, d.namespace, d.input, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
-         d.created_at, d.updated_at, d.workbook AS workbook_name
-    FROM mistral.definition d
-   WHERE d.kind = 'action' AND d.live
-     AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'));
-COMMENT ON VIEW mistral.actions IS 'Actions that the current role may use';
-COMMENT ON COLUMN mistral.actions.definition IS 'The action''s own part of its document; null for built-in actions';
-
 REVOKE ALL ON FUNCTION mistral.load_workbook(text, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.load_workflow(text, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.load_action(text, text, text) FROM PUBLIC;

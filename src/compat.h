@@ -36,13 +36,13 @@ extern void compat_init_materialized_srf(FunctionCallInfo fcinfo);
 
 /* 16 can leave summarizing indexes alone, and tells which indexes an update needs. */
 #if PG_VERSION_NUM >= 160000
-#define compat_insert_index_tuples(rri, slot, estate, update) \
-	ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL, false)
+#define compat_insert_index_tuples(rri, slot, estate) \
+	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL, false)
 typedef TU_UpdateIndexes CompatUpdateIndexes;
 #define COMPAT_NEEDS_INDEXES(u) ((u) != TU_None)
 #else
-#define compat_insert_index_tuples(rri, slot, estate, update) \
-	ExecInsertIndexTuples(rri, slot, estate, update, false, NULL, NIL)
+#define compat_insert_index_tuples(rri, slot, estate) \
+	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL)
 typedef bool CompatUpdateIndexes;
 #define COMPAT_NEEDS_INDEXES(u) (u)
 #endif

@@ -16,11 +16,11 @@
 #include "base/json.h"
 #include "engine/control.h"
 
-PG_FUNCTION_INFO_V1(mistral_complete_action);
-PG_FUNCTION_INFO_V1(mistral_fail_action);
-PG_FUNCTION_INFO_V1(mistral_cancel_action);
-PG_FUNCTION_INFO_V1(mistral_run_action);
-PG_FUNCTION_INFO_V1(mistral_builtin_actions);
+SQL_FUNCTION(mistral_complete_action);
+SQL_FUNCTION(mistral_fail_action);
+SQL_FUNCTION(mistral_cancel_action);
+SQL_FUNCTION(mistral_run_action);
+SQL_FUNCTION(mistral_builtin_actions);
 
 static void finish(FunctionCallInfo fcinfo, State state, const Jsonb *result);
 

@@ -10,11 +10,10 @@
 
 #include "fmgr.h"
 
-PGDLLEXPORT Datum mistral_std_http(PG_FUNCTION_ARGS);
-PGDLLEXPORT Datum mistral_std_mistral_http(PG_FUNCTION_ARGS);
+#include "api/args.h"
 
-PG_FUNCTION_INFO_V1(mistral_std_http);
-PG_FUNCTION_INFO_V1(mistral_std_mistral_http);
+SQL_FUNCTION(mistral_std_http);
+SQL_FUNCTION(mistral_std_mistral_http);
 
 static void refuse_call(const char *action) pg_attribute_noreturn();
 

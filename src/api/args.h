@@ -1,6 +1,7 @@
 /*
  * args.h
- *		Arguments of SQL functions, as the layers below take them.
+ *		SQL functions in C: making them visible, and their arguments as the
+ *		layers below take them.
  */
 #ifndef MISTRAL_ARGS_H
 #define MISTRAL_ARGS_H
@@ -10,6 +11,14 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
+
+/*
+ * Makes a C function callable from SQL: PG_FUNCTION_INFO_V1, and visible also
+ * where (before 16) that leaves the function itself hidden.
+ */
+#define SQL_FUNCTION(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
 
 /* Each raises "X must not be null" when the argument is NULL. */
 extern char *arg_text(FunctionCallInfo fcinfo, int n, const char *name);

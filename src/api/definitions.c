@@ -10,20 +10,21 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
 #include "dsl/spec.h"
 #include "engine/definitions.h"
 #include "mistral.h"
 
-PG_FUNCTION_INFO_V1(mistral_load_workbook);
-PG_FUNCTION_INFO_V1(mistral_load_workflow);
-PG_FUNCTION_INFO_V1(mistral_load_action);
-PG_FUNCTION_INFO_V1(mistral_delete_workbook);
-PG_FUNCTION_INFO_V1(mistral_delete_workflow);
-PG_FUNCTION_INFO_V1(mistral_delete_action);
-PG_FUNCTION_INFO_V1(mistral_validate);
-PG_FUNCTION_INFO_V1(mistral_publish_definition);
+SQL_FUNCTION(mistral_load_workbook);
+SQL_FUNCTION(mistral_load_workflow);
+SQL_FUNCTION(mistral_load_action);
+SQL_FUNCTION(mistral_delete_workbook);
+SQL_FUNCTION(mistral_delete_workflow);
+SQL_FUNCTION(mistral_delete_action);
+SQL_FUNCTION(mistral_validate);
+SQL_FUNCTION(mistral_publish_definition);
 
 /* Checks the document in the first argument and stores what it makes. */
 static SpecDocument *

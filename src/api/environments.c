@@ -8,14 +8,15 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
 #include "engine/environments.h"
 #include "guc.h"
 #include "mistral.h"
 
-PG_FUNCTION_INFO_V1(mistral_set_environment);
-PG_FUNCTION_INFO_V1(mistral_delete_environment);
+SQL_FUNCTION(mistral_set_environment);
+SQL_FUNCTION(mistral_delete_environment);
 
 Datum
 mistral_set_environment(PG_FUNCTION_ARGS)

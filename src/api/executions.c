@@ -19,14 +19,14 @@
 #include "engine/engine.h"
 #include "engine/states.h"
 
-PG_FUNCTION_INFO_V1(mistral_start_workflow);
-PG_FUNCTION_INFO_V1(mistral_pause_workflow);
-PG_FUNCTION_INFO_V1(mistral_resume_workflow);
-PG_FUNCTION_INFO_V1(mistral_stop_workflow);
-PG_FUNCTION_INFO_V1(mistral_cancel_workflow);
-PG_FUNCTION_INFO_V1(mistral_delete_execution);
-PG_FUNCTION_INFO_V1(mistral_step);
-PG_FUNCTION_INFO_V1(mistral_now);
+SQL_FUNCTION(mistral_start_workflow);
+SQL_FUNCTION(mistral_pause_workflow);
+SQL_FUNCTION(mistral_resume_workflow);
+SQL_FUNCTION(mistral_stop_workflow);
+SQL_FUNCTION(mistral_cancel_workflow);
+SQL_FUNCTION(mistral_delete_execution);
+SQL_FUNCTION(mistral_step);
+SQL_FUNCTION(mistral_now);
 
 /* start_workflow(workflow, input, params, namespace, description, execution_id) returns uuid */
 Datum

@@ -24,6 +24,7 @@
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
 
+#include "api/args.h"
 #include "base/db.h"
 #include "base/ids.h"
 #include "errcodes.h"
@@ -32,8 +33,7 @@
 /* Also unasked, for an end that nobody announced. */
 #define LONGEST_SLEEP_MS 5000
 
-PG_FUNCTION_INFO_V1(mistral_wait_workflow);
-PGDLLEXPORT Datum mistral_wait_workflow(PG_FUNCTION_ARGS);
+SQL_FUNCTION(mistral_wait_workflow);
 
 static char *look(const pg_uuid_t *id, bool *ended);
 static void sleep_until(TimestampTz deadline);

@@ -16,7 +16,7 @@
 #include "compat.h"
 #include "engine/why.h"
 
-PG_FUNCTION_INFO_V1(mistral_why);
+SQL_FUNCTION(mistral_why);
 
 static void put_text(Datum *values, bool *nulls, int col, const char *s);
 static void put_time(Datum *values, bool *nulls, int col, TimestampTz t);

@@ -18,6 +18,7 @@
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
+#include "api/args.h"
 #include "base/db.h"
 #include "errcodes.h"
 #include "worker/instance.h"
@@ -27,16 +28,11 @@
 #define WORKER_COLUMNS	11
 #define STOP_WAIT_MS	10000
 
-PG_FUNCTION_INFO_V1(mistral_worker_status);
-PGDLLEXPORT Datum mistral_worker_status(PG_FUNCTION_ARGS);
-PG_FUNCTION_INFO_V1(mistral_stop_worker);
-PGDLLEXPORT Datum mistral_stop_worker(PG_FUNCTION_ARGS);
-PG_FUNCTION_INFO_V1(mistral_restart_worker);
-PGDLLEXPORT Datum mistral_restart_worker(PG_FUNCTION_ARGS);
-PG_FUNCTION_INFO_V1(mistral_adopt);
-PGDLLEXPORT Datum mistral_adopt(PG_FUNCTION_ARGS);
-PG_FUNCTION_INFO_V1(mistral_instance_matches);
-PGDLLEXPORT Datum mistral_instance_matches(PG_FUNCTION_ARGS);
+SQL_FUNCTION(mistral_worker_status);
+SQL_FUNCTION(mistral_stop_worker);
+SQL_FUNCTION(mistral_restart_worker);
+SQL_FUNCTION(mistral_adopt);
+SQL_FUNCTION(mistral_instance_matches);
 
 static bool rules_workers(void);
 static void require_rule(const char *action);

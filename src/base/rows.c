@@ -77,7 +77,7 @@ rows_flush(RowWriter *writer)
 	for (i = 0; i < writer->nslots; i++)
 	{
 		if (writer->rri->ri_NumIndices > 0)
-			list_free(compat_insert_index_tuples(writer->rri, writer->slots[i], writer->estate, false));
+			list_free(compat_insert_index_tuples(writer->rri, writer->slots[i], writer->estate));
 		if (writer->places[i])
 			*writer->places[i] = writer->slots[i]->tts_tid;
 		ResetPerTupleExprContext(writer->estate);
@@ -105,7 +105,7 @@ rows_update(RowWriter *writer, ItemPointer place)
 	ExecStoreVirtualTuple(writer->update_slot);
 	simple_table_tuple_update(writer->rel, &old, writer->update_slot, GetActiveSnapshot(), &update_indexes);
 	if (writer->rri->ri_NumIndices > 0 && COMPAT_NEEDS_INDEXES(update_indexes))
-		list_free(compat_insert_index_tuples(writer->rri, writer->update_slot, writer->estate, true));
+		list_free(compat_insert_index_tuples(writer->rri, writer->update_slot, writer->estate));
 	*place = writer->update_slot->tts_tid;
 	ResetPerTupleExprContext(writer->estate);
 }

@@ -102,9 +102,11 @@ engine_step(const MessageHint *hints, int nhints, bool full_look, int limit, Eng
 		batch.trees = store_get_trees(locked, nlocked);
 		read_messages(&batch);
 		step_trees(&batch);
+
+		/* Before the flush, which deletes a task's other timers with it. */
+		inbox_delete(batch.messages, batch.nmessages);
 		if (batch.trees != NIL)
 			store_flush(batch.trees);
-		inbox_delete(batch.messages, batch.nmessages);
 		foreach(lc, batch.trees)
 		{
 			Tree	   *tree = lfirst(lc);

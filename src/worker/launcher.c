@@ -46,6 +46,7 @@
 #define FIRST_BACKOFF_MS	1000
 #define FIRST_PROBE_MS		10000
 #define LONGEST_BACKOFF_MS	300000
+#define FOLLOWER_MS			200
 #define STABLE_MS			60000	/* who ran so long starts anew with its backoff */
 
 /* What the launcher knows of one place in a database slot, beyond shared memory. */
@@ -379,6 +380,12 @@ settle(DatabaseSlot *db, WorkerSlot *worker, Place *info, TimestampTz now)
 			info->backoff = 0;
 			break;
 		case ENDING_NO_EXTENSION:
+			if (worker != &db->workers[0])
+			{
+				/* The first engine decides: it goes too, or has found a new extension. */
+				info->backoff = FOLLOWER_MS;
+				break;
+			}
 			db->extension = false;
 			info->backoff = Min(Max(info->backoff * 2, FIRST_PROBE_MS), LONGEST_BACKOFF_MS);
 			break;

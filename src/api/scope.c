@@ -1,6 +1,6 @@
 /*
- * arguments.c
- *		Arguments of SQL functions, checked.
+ * scope.c
+ *		Arguments that name a thing and say who may use it.
  */
 #include "postgres.h"
 
@@ -14,19 +14,10 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
-#include "api/arguments.h"
+#include "api/args.h"
+#include "api/scope.h"
 #include "base/db.h"
 #include "mistral.h"
-
-char *
-arg_text(FunctionCallInfo fcinfo, int argno, const char *what)
-{
-	if (PG_ARGISNULL(argno))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(argno));
-}
 
 char *
 arg_name(FunctionCallInfo fcinfo, int argno, const char *what, bool empty)

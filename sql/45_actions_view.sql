@@ -1,0 +1,14 @@
+-- Actions: those that are built in, and the ad-hoc actions that were loaded.
+
+CREATE VIEW mistral.actions WITH (security_barrier) AS
+  SELECT d.id, d.name, d.namespace, d.input, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
+         d.created_at, d.updated_at, d.workbook AS workbook_name, NULL::text AS description, false AS is_system
+    FROM mistral.definition d
+   WHERE d.kind = 'action' AND d.live
+     AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'))
+  UNION ALL
+  SELECT NULL::uuid, b.name, '', b.input, NULL::text, '{}'::text[], 'public', NULL::pg_catalog.regrole,
+         NULL::timestamptz, NULL::timestamptz, NULL::text, b.description, true
+    FROM mistral.builtin_actions() b;
+COMMENT ON VIEW mistral.actions IS 'Actions that the current role may use: ad-hoc actions and built-in ones';
+COMMENT ON COLUMN mistral.actions.definition IS 'The action''s own part of its document; null for built-in actions';
