@@ -47,8 +47,13 @@
 #define CLAIM_FACTOR 4
 #define CLAIM_BYTES (256 * 1024 * 1024)
 
-/* How many hosts with too many waiting requests a claim leaves out. */
+/*
+ * How many hosts with too many waiting requests a claim leaves out, and how many
+ * times as long as it took the next such claim has to wait: it reads past all
+ * that it leaves out.
+ */
 #define CLAIM_MAX_CROWDED 64
+#define CLAIM_REST 10
 
 /* An attempt that took its executor with it this often is not repeated. */
 #define MAX_ATTEMPTS 3
@@ -67,8 +72,10 @@ static dlist_head deferred = DLIST_STATIC_INIT(deferred);
 static int	nclaimed = 0;
 static int	nrecording = 0;		/* recording and deferred ones; recorded ones too, until their commit */
 static size_t bytes_held = 0;	/* of requests, without their answers */
+static TimestampTz selective_after = 0; /* a claim that leaves hosts out rests until then */
+static bool selective_owed = false; /* one was asked for meanwhile */
 
-static Datum crowded_places(void);
+static Datum text_array(const char **texts, int n);
 static void claim_row(uint64 row);
 static void refuse_row(uint64 row, const char *action, Oid owner);
 static void put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *text);
@@ -171,7 +178,13 @@ executor_room(void)
 bool
 executor_relieved(void)
 {
-	return http_pool_relieved();
+	bool		relieved = http_pool_relieved();
+
+	if (selective_owed && GetCurrentTimestamp() >= selective_after)
+		relieved = true;
+	if (relieved)
+		selective_owed = false;
+	return relieved;
 }
 
 /*
@@ -204,17 +217,28 @@ executor_claim(int max)
 	uint64		n;
 	uint64		i;
 	SPITupleTable *rows;
+	const char *crowded[CLAIM_MAX_CROWDED];
+	int			ncrowded;
+	TimestampTz begin = GetCurrentTimestamp();
 
 	max = Min(max, executor_room());
 	if (max <= 0)
 		return 0;
+	ncrowded = http_pool_crowded(crowded, CLAIM_MAX_CROWDED);
+	if (ncrowded > 0 && begin < selective_after)
+	{
+		selective_owed = true;
+		return 0;
+	}
 	db_enter(&session);
 	values[0] = CStringGetTextDatum(PERFORMER);
 	values[1] = Int64GetDatum(max);
 	values[2] = TimestampTzGetDatum(clock_now());
-	values[3] = crowded_places();
+	values[3] = text_array(crowded, ncrowded);
 	n = db_execute(&claim, values, NULL, false, 0);
 	rows = SPI_tuptable;
+	if (ncrowded > 0)
+		selective_after = GetCurrentTimestamp() + CLAIM_REST * (GetCurrentTimestamp() - begin);
 	for (i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -259,7 +283,7 @@ int
 executor_drive(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = 0;
+	TimestampTz next = selective_owed ? selective_after : 0;
 	dlist_mutable_iter iter;
 	int			ready = 0;
 	dlist_iter	it;
@@ -382,18 +406,15 @@ executor_shutdown(void)
 	started = false;
 }
 
-/* The hosts to leave out, as a text[]. */
 static Datum
-crowded_places(void)
+text_array(const char **texts, int n)
 {
-	const char *places[CLAIM_MAX_CROWDED];
-	Datum		texts[CLAIM_MAX_CROWDED];
-	int			n = http_pool_crowded(places, CLAIM_MAX_CROWDED);
+	Datum	   *values = palloc(Max(n, 1) * sizeof(Datum));
 	int			i;
 
 	for (i = 0; i < n; i++)
-		texts[i] = CStringGetTextDatum(places[i]);
-	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
+		values[i] = CStringGetTextDatum(texts[i]);
+	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* Makes a request of a claimed row, or a message of one that is refused. */

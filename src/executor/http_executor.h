@@ -59,7 +59,7 @@ extern int	executor_room(void);
 /*
  * Whether it is worth claiming again although the last claim found nothing: it
  * had left out actions for a host with too many requests waiting, which has
- * room now.  True once.
+ * room now, or had to rest.  True once; the descriptor is readable then.
  */
 extern bool executor_relieved(void);
 

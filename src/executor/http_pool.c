@@ -32,7 +32,7 @@
 
 #define HTTP_HOST_SLOTS		1024
 #define HTTP_HOST_LIMIT		100 /* requests to one host at once */
-#define HTTP_HOST_CROWD		100 /* requests waiting for one host above which it is crowded */
+#define HTTP_HOST_CROWD		400 /* requests waiting for one host above which it is crowded */
 #define HTTP_IDLE_LIMIT		256 /* connections kept for later requests */
 #define HTTP_SPARE_FDS		128 /* of the process, for everything but requests */
 #define HTTP_DRIVE_EVENTS	64

@@ -1,45 +1,13 @@
 /*
  * http_request.c
- *		From an action's evaluated input to what is asked of libcurl.
- *
- * Parameters are read as Python's requests reads them, with two differences on
- * purpose: `timeout` bounds the whole request and not each read, and `verify`
- * is a boolean only (a path would let a workflow probe the server's files).
+ *		A request's life, apart from what it is made of (http_build.c) and what
+ *		it does (http_transfer.c): memory, failure, redirects.
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 
-#include "base/ids.h"
-#include "base/json.h"
 #include "executor/http_request.h"
-
-#define HTTP_MAX_REQUEST_HEADERS 200
-
-static char *copy_text(const char *text);
-static char *value_text(const JsonbValue *value);
-static JsonbValue *get_param(const Jsonb *input, const char *name);
-static bool build_method(HttpRequest *request, const Jsonb *input);
-static char *copy_place(const char *url);
-static bool build_url(HttpRequest *request, const Jsonb *input);
-static bool build_body(HttpRequest *request, const Jsonb *input);
-static bool build_headers(HttpRequest *request, const Jsonb *input, const Jsonb *engine_headers);
-static bool build_cookies(HttpRequest *request, const Jsonb *input);
-static bool build_auth(HttpRequest *request, const Jsonb *input);
-static bool build_options(HttpRequest *request, const Jsonb *input, int task_timeout);
-static bool build_proxies(HttpRequest *request, const Jsonb *input);
-static bool get_flag(HttpRequest *request, const Jsonb *input, const char *name, bool missing, bool *flag);
-static bool append_form(const char *name, const JsonbValue *value, HttpBuffer *form);
-static HttpHeader *find_header(HttpRequest *request, const char *name);
-static bool set_header(HttpRequest *request, const char *name, const char *value);
-static void drop_header(HttpRequest *request, const char *name);
-static void out_of_memory(void) pg_attribute_noreturn();
 
 HttpRequest *
 http_request_new(void)
@@ -95,24 +63,6 @@ http_request_fail(HttpRequest *request, const char *format,...)
 			*p = '?';
 }
 
-void
-http_request_build(HttpRequest *request, const Jsonb *input, const Jsonb *headers, int task_timeout)
-{
-	if (!json_is_object(input))
-	{
-		http_request_fail(request, "the input is not an object");
-		return;
-	}
-	if (build_method(request, input) &&
-		build_url(request, input) &&
-		build_body(request, input) &&
-		build_headers(request, input, headers) &&
-		build_cookies(request, input) &&
-		build_auth(request, input) &&
-		build_options(request, input, task_timeout))
-		(void) build_proxies(request, input);
-}
-
 bool
 http_request_redirect(HttpRequest *request, const char *url)
 {
@@ -134,9 +84,9 @@ http_request_redirect(HttpRequest *request, const char *url)
 
 	if (strcmp(request->origin, parts.origin) != 0)
 	{
-		drop_header(request, "Authorization");
-		drop_header(request, "Cookie");
-		drop_header(request, "Host");
+		http_request_drop_header(request, "Authorization");
+		http_request_drop_header(request, "Cookie");
+		http_request_drop_header(request, "Host");
 		free(request->user);
 		free(request->password);
 		free(request->cookies);
@@ -155,7 +105,7 @@ http_request_redirect(HttpRequest *request, const char *url)
 		free(request->body);
 		request->body = NULL;
 		request->body_len = 0;
-		drop_header(request, "Content-Type");
+		http_request_drop_header(request, "Content-Type");
 	}
 	return true;
 }
@@ -173,6 +123,31 @@ size_t
 http_request_size(const HttpRequest *request)
 {
 	return sizeof(HttpRequest) + request->body_len + request->head.capacity + request->content.capacity;
+}
+
+HttpHeader *
+http_request_find_header(const HttpRequest *request, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < request->nheaders; i++)
+		if (pg_strcasecmp(request->headers[i].name, name) == 0)
+			return &request->headers[i];
+	return NULL;
+}
+
+void
+http_request_drop_header(HttpRequest *request, const char *name)
+{
+	HttpHeader *header = http_request_find_header(request, name);
+
+	if (header == NULL)
+		return;
+	free(header->name);
+	free(header->value);
+	request->nheaders--;
+	if (header != &request->headers[request->nheaders])
+		*header = request->headers[request->nheaders];
 }
 
 bool
@@ -204,612 +179,4 @@ http_buffer_reset(HttpBuffer *buffer)
 {
 	free(buffer->data);
 	memset(buffer, 0, sizeof(*buffer));
-}
-
-static void
-out_of_memory(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OUT_OF_MEMORY),
-			 errmsg("out of memory")));
-}
-
-/* The text in UTF-8, malloc'd. */
-static char *
-copy_text(const char *text)
-{
-	char	   *copy;
-
-	/* An SQL_ASCII database keeps bytes of any encoding; they go out as they are. */
-	if (GetDatabaseEncoding() != PG_SQL_ASCII)
-		text = pg_server_to_any(text, strlen(text), PG_UTF8);
-	copy = strdup(text);
-	if (copy == NULL)
-		out_of_memory();
-	return copy;
-}
-
-/* A value as Python's str() writes it; NULL for null. palloc'd. */
-static char *
-value_text(const JsonbValue *value)
-{
-	switch (value->type)
-	{
-		case jbvNull:
-			return NULL;
-		case jbvString:
-			return json_value_cstring(value);
-		case jbvNumeric:
-			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-		case jbvBool:
-			return pstrdup(value->val.boolean ? "True" : "False");
-		default:
-			return json_to_text(json_from_value(value));
-	}
-}
-
-/* A parameter that is given and not null. */
-static JsonbValue *
-get_param(const Jsonb *input, const char *name)
-{
-	JsonbValue *value = json_get(input, name, strlen(name));
-
-	return value != NULL && value->type == jbvNull ? NULL : value;
-}
-
-/* A method is a token (RFC 9110), so that nothing but a method can be put there. */
-static bool
-build_method(HttpRequest *request, const Jsonb *input)
-{
-	JsonbValue *value = get_param(input, "method");
-	const char *method = "GET";
-	char	   *p;
-
-	if (value != NULL && value->type != jbvString)
-	{
-		http_request_fail(request, "\"method\" is not a string");
-		return false;
-	}
-	if (value != NULL)
-		method = json_value_cstring(value);
-	if (method[0] == '\0' || strlen(method) > 32 ||
-		method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")] != '\0')
-	{
-		http_request_fail(request, "\"method\" is not an HTTP method");
-		return false;
-	}
-	/* A redirect may make it GET, which needs as much room. */
-	request->method = calloc(1, Max(strlen(method), 3) + 1);
-	if (request->method == NULL)
-		out_of_memory();
-	strcpy(request->method, method);
-	for (p = request->method; *p; p++)
-		*p = pg_ascii_toupper((unsigned char) *p);
-	return true;
-}
-
-/* Adds one parameter: each element of a list, each key of an object, any other value once. */
-static bool
-append_form(const char *name, const JsonbValue *value, HttpBuffer *form)
-{
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	item;
-	JsonbIteratorToken wanted;
-	char	   *text;
-	bool		ok = true;
-
-	name = GetDatabaseEncoding() == PG_SQL_ASCII ? name : pg_server_to_any(name, strlen(name), PG_UTF8);
-	if (value->type != jbvBinary)
-	{
-		char	   *utf8;
-
-		text = value_text(value);
-		if (text == NULL)
-			return true;
-		utf8 = copy_text(text);
-		ok = http_url_append_pair(form, name, utf8);
-		free(utf8);
-		return ok;
-	}
-
-	wanted = JsonContainerIsObject(value->val.binary.data) ? WJB_KEY : WJB_ELEM;
-	it = JsonbIteratorInit(value->val.binary.data);
-	while (ok && (token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
-	{
-		char	   *utf8;
-
-		CHECK_FOR_INTERRUPTS();
-		if (token != wanted || (text = value_text(&item)) == NULL)
-			continue;
-		utf8 = copy_text(text);
-		ok = http_url_append_pair(form, name, utf8);
-		free(utf8);
-	}
-	return ok;
-}
-
-typedef struct FormState
-{
-	HttpBuffer *form;
-	bool		ok;
-} FormState;
-
-static void
-add_form_member(void *arg, const char *key, int len, const JsonbValue *value)
-{
-	FormState  *state = arg;
-
-	if (state->ok && value->type != jbvNull)
-		state->ok = append_form(pnstrdup(key, len), value, state->form);
-}
-
-/*
- * Form data from an object, or from a list of pairs.  False when a list holds
- * anything else; lack of memory is raised, after the buffer was freed.
- */
-static bool
-make_form(const JsonbValue *value, HttpBuffer *form)
-{
-	Jsonb	   *data = json_from_value(value);
-	FormState	state = {form, true};
-	int			n;
-	int			i;
-
-	if (json_is_object(data))
-		json_members(data, add_form_member, &state);
-	n = json_is_object(data) ? 0 : json_count(data);
-	for (i = 0; i < n && state.ok; i++)
-	{
-		JsonbValue *pair = getIthJsonbValueFromContainer(&data->root, i);
-		JsonbValue *name;
-		JsonbValue *item;
-
-		if (pair == NULL || pair->type != jbvBinary || !JsonContainerIsArray(pair->val.binary.data) ||
-			JsonContainerSize(pair->val.binary.data) != 2)
-		{
-			http_buffer_reset(form);
-			return false;
-		}
-		name = getIthJsonbValueFromContainer(pair->val.binary.data, 0);
-		item = getIthJsonbValueFromContainer(pair->val.binary.data, 1);
-		if (name->type != jbvNull && item->type != jbvNull)
-			state.ok = append_form(value_text(name), item, form);
-	}
-	if (!state.ok)
-	{
-		http_buffer_reset(form);
-		out_of_memory();
-	}
-	return true;
-}
-
-/* What stands between "://", or the userinfo's "@", and the path: executor_claim finds the same in SQL. */
-static char *
-copy_place(const char *url)
-{
-	const char *begin = strstr(url, "://");
-	const char *end;
-	const char *at;
-	char	   *copy;
-
-	begin = begin ? begin + 3 : url;
-	end = begin + strcspn(begin, "/?#");
-	for (at = begin; at < end; at++)
-		if (*at == '@')
-			begin = at + 1;
-	copy = strndup(begin, end - begin);
-	if (copy == NULL)
-		out_of_memory();
-	return copy;
-}
-
-static bool
-build_url(HttpRequest *request, const Jsonb *input)
-{
-	JsonbValue *value = get_param(input, "url");
-	JsonbValue *params = get_param(input, "params");
-	HttpBuffer	query = {0};
-	HttpUrl		parts;
-	char	   *text;
-	const char *error;
-
-	if (value == NULL || value->type != jbvString)
-	{
-		http_request_fail(request, "\"url\" is not a string");
-		return false;
-	}
-	if (params != NULL && params->type == jbvBinary)
-	{
-		if (!make_form(params, &query))
-		{
-			http_request_fail(request, "\"params\" is neither an object nor a string nor a list of pairs");
-			return false;
-		}
-	}
-	else if (params != NULL && params->type != jbvString)
-	{
-		http_request_fail(request, "\"params\" is neither an object nor a string nor a list of pairs");
-		return false;
-	}
-	else if (params != NULL)
-	{
-		char	   *raw = copy_text(json_value_cstring(params));
-
-		(void) http_buffer_append(&query, raw, strlen(raw));
-		free(raw);
-	}
-
-	text = json_value_cstring(value);
-	request->place = copy_place(text);
-	text = copy_text(text);
-	error = http_url_parse(text, query.data, &parts);
-	free(text);
-	http_buffer_reset(&query);
-	if (error)
-	{
-		http_request_fail(request, "%s", error);
-		return false;
-	}
-	request->url = parts.url;
-	request->origin = parts.origin;
-	request->user = parts.user;
-	request->password = parts.password;
-	return true;
-}
-
-/* `body`: text as it is, an object as JSON, a list of pairs as form data; `json`: JSON with its media type. */
-static bool
-build_body(HttpRequest *request, const Jsonb *input)
-{
-	JsonbValue *body = get_param(input, "body");
-	JsonbValue *json = get_param(input, "json");
-	HttpBuffer	form = {0};
-
-	/* Python's truth: empty ones may stand beside each other. */
-	if (body != NULL && body->type == jbvString && body->val.string.len == 0)
-		body = NULL;
-	if (body != NULL && json != NULL)
-	{
-		http_request_fail(request, "only one of \"body\" and \"json\" can be passed");
-		return false;
-	}
-
-	if (json != NULL)
-	{
-		request->body = copy_text(JsonbToCString(NULL, &json_from_value(json)->root, 0));
-		if (!set_header(request, "Content-Type", "application/json"))
-			return false;
-	}
-	else if (body != NULL && body->type == jbvBinary && JsonContainerIsArray(body->val.binary.data))
-	{
-		if (!make_form(body, &form))
-		{
-			http_request_fail(request, "\"body\" is a list, but not one of pairs");
-			return false;
-		}
-		request->body = form.data ? form.data : copy_text("");
-		if (!set_header(request, "Content-Type", "application/x-www-form-urlencoded"))
-			return false;
-	}
-	else if (body != NULL)
-		request->body = copy_text(value_text(body));
-
-	if (request->body != NULL)
-		request->body_len = strlen(request->body);
-	if (request->body_len > 0 && strcmp(request->method, "HEAD") == 0)
-	{
-		http_request_fail(request, "a HEAD request has no body");
-		return false;
-	}
-	return true;
-}
-
-static HttpHeader *
-find_header(HttpRequest *request, const char *name)
-{
-	int			i;
-
-	for (i = 0; i < request->nheaders; i++)
-		if (pg_strcasecmp(request->headers[i].name, name) == 0)
-			return &request->headers[i];
-	return NULL;
-}
-
-/* Sets or replaces one header; the value is checked, so that it cannot end its line. */
-static bool
-set_header(HttpRequest *request, const char *name, const char *value)
-{
-	HttpHeader *header = find_header(request, name);
-	const unsigned char *p;
-
-	if (name[0] == '\0' ||
-		name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")] != '\0')
-	{
-		http_request_fail(request, "the name of a header is not a token");
-		return false;
-	}
-	for (p = (const unsigned char *) (value ? value : ""); *p; p++)
-		if ((*p < ' ' && *p != '\t') || *p == 0x7F)
-		{
-			http_request_fail(request, "the value of header \"%s\" has a line break or another control character", name);
-			return false;
-		}
-
-	if (header == NULL)
-	{
-		if (request->nheaders >= HTTP_MAX_REQUEST_HEADERS)
-		{
-			http_request_fail(request, "there are more than %d headers", HTTP_MAX_REQUEST_HEADERS);
-			return false;
-		}
-		if (request->headers == NULL)
-			request->headers = calloc(HTTP_MAX_REQUEST_HEADERS, sizeof(HttpHeader));
-		if (request->headers == NULL)
-			out_of_memory();
-		header = &request->headers[request->nheaders];
-		header->name = copy_text(name);
-		request->nheaders++;
-	}
-	free(header->value);
-	header->value = NULL;
-	if (value != NULL)
-		header->value = copy_text(value);
-	return true;
-}
-
-static void
-drop_header(HttpRequest *request, const char *name)
-{
-	HttpHeader *header = find_header(request, name);
-
-	if (header == NULL)
-		return;
-	free(header->name);
-	free(header->value);
-	request->nheaders--;
-	if (header != &request->headers[request->nheaders])
-		*header = request->headers[request->nheaders];
-}
-
-static void
-add_user_header(void *arg, const char *key, int len, const JsonbValue *value)
-{
-	HttpRequest *request = arg;
-	char	   *name = pnstrdup(key, len);
-
-	if (request->failed)
-		return;
-	if (value->type == jbvBinary)
-	{
-		http_request_fail(request, "the value of header \"%s\" is neither a string nor a number", name);
-		return;
-	}
-	/* How long the body is and where it ends is known here better. */
-	if (pg_strcasecmp(name, "Content-Length") == 0 || pg_strcasecmp(name, "Transfer-Encoding") == 0)
-		return;
-	(void) set_header(request, name, value_text(value));
-}
-
-/* The engine's values come from names of workflows, so what cannot stand in a header becomes a space. */
-static void
-add_engine_header(void *arg, const char *key, int len, const JsonbValue *value)
-{
-	char	   *text = value_text(value);
-	char	   *p;
-
-	for (p = text; p != NULL && *p; p++)
-		if ((unsigned char) *p < ' ' || *p == 0x7F)
-			*p = ' ';
-	(void) set_header(arg, pnstrdup(key, len), text ? text : "");
-}
-
-static bool
-build_headers(HttpRequest *request, const Jsonb *input, const Jsonb *engine_headers)
-{
-	JsonbValue *headers = get_param(input, "headers");
-	char		number[12];
-	char		id[UUID_TEXT_LEN + 1];
-
-	if (headers != NULL)
-	{
-		Jsonb	   *object = json_from_value(headers);
-
-		if (!json_is_object(object))
-		{
-			http_request_fail(request, "\"headers\" is not an object");
-			return false;
-		}
-		json_members(object, add_user_header, request);
-	}
-	if (engine_headers != NULL && json_is_object(engine_headers))
-		json_members(engine_headers, add_engine_header, request);
-	if (request->failed)
-		return false;
-
-	snprintf(number, sizeof(number), "%d", request->attempt);
-	if (!set_header(request, "Mistral-Attempt", number))
-		return false;
-	/* A key of the workflow's own means more than ours: it may span several actions. */
-	if (find_header(request, "Idempotency-Key") == NULL)
-		return set_header(request, "Idempotency-Key", id_text(&request->action_id, id));
-	return true;
-}
-
-typedef struct CookieState
-{
-	HttpRequest *request;
-	StringInfoData text;
-} CookieState;
-
-static void
-add_cookie(void *arg, const char *key, int len, const JsonbValue *value)
-{
-	CookieState *state = arg;
-	char	   *name = pnstrdup(key, len);
-	char	   *text = value->type == jbvBinary ? NULL : value_text(value);
-	const unsigned char *p;
-
-	if (value->type == jbvNull || state->request->failed)
-		return;
-	if (text == NULL || name[0] == '\0' || strpbrk(name, "=;, \t") != NULL || strchr(text, ';') != NULL)
-		http_request_fail(state->request, "cookie \"%s\" has a name or a value that no cookie can have", name);
-	appendStringInfo(&state->text, "%s%s=%s", state->text.len > 0 ? "; " : "", name, text ? text : "");
-	for (p = (const unsigned char *) state->text.data; *p; p++)
-		if (*p < ' ' || *p == 0x7F)
-			http_request_fail(state->request, "a cookie has a line break or another control character");
-}
-
-static bool
-build_cookies(HttpRequest *request, const Jsonb *input)
-{
-	JsonbValue *cookies = get_param(input, "cookies");
-	CookieState state;
-	Jsonb	   *object;
-
-	if (cookies == NULL)
-		return true;
-	object = json_from_value(cookies);
-	if (!json_is_object(object))
-	{
-		http_request_fail(request, "\"cookies\" is not an object");
-		return false;
-	}
-	state.request = request;
-	initStringInfo(&state.text);
-	json_members(object, add_cookie, &state);
-	if (request->failed)
-		return false;
-	if (state.text.len > 0)
-		request->cookies = copy_text(state.text.data);
-	return true;
-}
-
-/* "user:password", also with more colons in the password; it wins over the URL's userinfo and a header. */
-static bool
-build_auth(HttpRequest *request, const Jsonb *input)
-{
-	JsonbValue *auth = get_param(input, "auth");
-	char	   *text;
-	char	   *colon;
-
-	if (auth == NULL || (auth->type == jbvString && auth->val.string.len == 0))
-	{
-		if (request->user != NULL)
-			drop_header(request, "Authorization");
-		return true;
-	}
-	text = auth->type == jbvString ? json_value_cstring(auth) : NULL;
-	colon = text ? strchr(text, ':') : NULL;
-	if (colon == NULL)
-	{
-		http_request_fail(request, "\"auth\" is not of the form user:password");
-		return false;
-	}
-	*colon = '\0';
-	free(request->user);
-	free(request->password);
-	request->user = request->password = NULL;
-	request->user = copy_text(text);
-	request->password = copy_text(colon + 1);
-	drop_header(request, "Authorization");
-	return true;
-}
-
-/* True, false, or null for `missing`. */
-static bool
-get_flag(HttpRequest *request, const Jsonb *input, const char *name, bool missing, bool *flag)
-{
-	JsonbValue *value = get_param(input, name);
-
-	*flag = missing;
-	if (value == NULL)
-		return true;
-	if (value->type != jbvBool)
-	{
-		http_request_fail(request, "\"%s\" is neither true nor false", name);
-		return false;
-	}
-	*flag = value->val.boolean;
-	return true;
-}
-
-static bool
-build_options(HttpRequest *request, const Jsonb *input, int task_timeout)
-{
-	JsonbValue *timeout = get_param(input, "timeout");
-
-	/* The original passes null on, which requests takes for false. */
-	if (!get_flag(request, input, "allow_redirects", false, &request->follow) ||
-		!get_flag(request, input, "verify", true, &request->verify))
-		return false;
-
-	request->timeout_ms = HTTP_DEFAULT_TIMEOUT_MS;
-	if (task_timeout > 0)
-		request->timeout_ms = Min((int64) task_timeout * 1000, HTTP_MAX_TIMEOUT_MS);
-	if (timeout != NULL)
-	{
-		double		seconds;
-
-		if (timeout->type != jbvNumeric)
-		{
-			http_request_fail(request, "\"timeout\" is not a number of seconds");
-			return false;
-		}
-		seconds = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-													 NumericGetDatum(timeout->val.numeric)));
-		if (!(seconds > 0))
-		{
-			http_request_fail(request, "\"timeout\" is not greater than zero");
-			return false;
-		}
-		seconds = Min(seconds, HTTP_MAX_TIMEOUT_MS / 1000);
-		seconds = Max(1, ceil(seconds * 1000));
-		if (task_timeout <= 0 || seconds < request->timeout_ms)
-			request->timeout_ms = (int) seconds;
-	}
-	return true;
-}
-
-static void
-add_proxy(void *arg, const char *key, int len, const JsonbValue *value)
-{
-	HttpRequest *request = arg;
-	char	   *text = value->type == jbvString ? json_value_cstring(value) : NULL;
-	int			which;
-
-	if (value->type == jbvNull || request->failed)
-		return;
-	if (len == 4 && memcmp(key, "http", 4) == 0)
-		which = 0;
-	else if (len == 5 && memcmp(key, "https", 5) == 0)
-		which = 1;
-	else if (len == 3 && memcmp(key, "all", 3) == 0)
-		which = 2;
-	else
-	{
-		http_request_fail(request, "\"proxies\" has other keys than http, https and all");
-		return;
-	}
-	if (text == NULL || (strstr(text, "://") != NULL &&
-						 pg_strncasecmp(text, "http://", 7) != 0 && pg_strncasecmp(text, "https://", 8) != 0))
-		http_request_fail(request, "a proxy is not an http or https URL");
-	else
-		request->proxies[which] = copy_text(text);
-}
-
-static bool
-build_proxies(HttpRequest *request, const Jsonb *input)
-{
-	JsonbValue *proxies = get_param(input, "proxies");
-	Jsonb	   *object;
-
-	if (proxies == NULL)
-		return true;
-	object = json_from_value(proxies);
-	if (!json_is_object(object))
-		http_request_fail(request, "\"proxies\" is not an object");
-	else
-		json_members(object, add_proxy, request);
-	return !request->failed;
 }

@@ -121,6 +121,10 @@ extern void http_request_build(HttpRequest *request, const Jsonb *input, const J
  */
 extern bool http_request_redirect(HttpRequest *request, const char *url);
 
+/* The header of that name, in any case, or NULL. */
+extern HttpHeader *http_request_find_header(const HttpRequest *request, const char *name);
+extern void http_request_drop_header(HttpRequest *request, const char *name);
+
 /* The proxy for the current URL, "" for none. */
 extern const char *http_request_proxy(const HttpRequest *request);
 

@@ -28,7 +28,6 @@ static bool may_repeat(const HttpRequest *request);
 static bool set_method(HttpRequest *request);
 static bool set_headers(HttpRequest *request);
 static bool append_header(HttpRequest *request, const char *name, const char *value);
-static bool has_header(const HttpRequest *request, const char *name);
 static void describe_failure(HttpRequest *request, CURLcode code);
 static const char *timeout_phase(CURL *easy);
 static void keep_cookies(HttpRequest *request);
@@ -202,9 +201,9 @@ set_headers(HttpRequest *request)
 		if (!append_header(request, request->headers[i].name, request->headers[i].value))
 			return false;
 	/* What libcurl would add to a body by itself. */
-	if (!has_header(request, "Content-Type") && !append_header(request, "Content-Type", NULL))
+	if (http_request_find_header(request, "Content-Type") == NULL && !append_header(request, "Content-Type", NULL))
 		return false;
-	if (!has_header(request, "Expect") && !append_header(request, "Expect", NULL))
+	if (http_request_find_header(request, "Expect") == NULL && !append_header(request, "Expect", NULL))
 		return false;
 	SET(CURLOPT_HTTPHEADER, request->header_list);
 	return true;
@@ -235,17 +234,6 @@ append_header(HttpRequest *request, const char *name, const char *value)
 	}
 	request->header_list = list;
 	return true;
-}
-
-static bool
-has_header(const HttpRequest *request, const char *name)
-{
-	int			i;
-
-	for (i = 0; i < request->nheaders; i++)
-		if (pg_strcasecmp(request->headers[i].name, name) == 0)
-			return true;
-	return false;
 }
 
 /*
