@@ -9,11 +9,12 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "api/args.h"
 #include "expr/expr.h"
 
-PG_FUNCTION_INFO_V1(mistral_evaluate);
-PG_FUNCTION_INFO_V1(mistral_evaluate_data);
-PG_FUNCTION_INFO_V1(mistral_validate_expression);
+SQL_FUNCTION(mistral_evaluate);
+SQL_FUNCTION(mistral_evaluate_data);
+SQL_FUNCTION(mistral_validate_expression);
 
 /* The given context is `$`; the variables of the engine are its keys of those names. */
 static void
