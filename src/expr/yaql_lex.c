@@ -226,6 +226,7 @@ lex_name(Lexer *lexer, Token *token)
 			token->op = words[i].word;
 			if (token->type == TOKEN_CONSTANT)
 				token->value = words[i].kind == VALUE_NULL ? value_null() : value_bool(words[i].boolean);
+			break;
 		}
 	}
 	return true;
