@@ -90,7 +90,7 @@ control_pause(const pg_uuid_t *id, Oid role)
 
 	if (execution->state == STATE_PAUSED)
 		return;
-	if (execution->state != STATE_RUNNING)
+	if (execution->state != STATE_RUNNING && execution->state != STATE_IDLE)
 		refuse(execution, "paused");
 	execution_pause(execution, NULL);
 	close_execution(execution, MESSAGE_STOPPED);

@@ -97,12 +97,16 @@ run_commands(Execution *execution, List *commands)
 {
 	ListCell   *lc;
 
+	/*
+	 * Only what ended before stops the commands: a task that fails by force
+	 * does not keep those beside it from running, as in the original.
+	 */
+	if (state_is_final(execution->state))
+		return;
 	foreach(lc, rearrange(execution, commands))
 	{
 		Command    *command = lfirst(lc);
 
-		if (state_is_final(execution->state))
-			break;
 		if (execution->state == STATE_PAUSED)
 		{
 			MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);

@@ -26,7 +26,6 @@ static void ended(Execution *execution);
 static char *fail_message(Execution *execution);
 static char *cancel_message(Execution *execution);
 static void pause_below(Execution *execution, const char *message);
-static void pause_one(Execution *execution, const char *message);
 
 Execution *
 execution_create(Tree *tree, Task *parent, const Definition *definition, const ExecutionStart *start, char **error)
@@ -53,6 +52,7 @@ execution_create(Tree *tree, Task *parent, const Definition *definition, const E
 	MemoryContextSwitchTo(old);
 	execution_attach(execution, definition);
 
+	/* A root is IDLE until the engine takes it up. */
 	execution->state = STATE_IDLE;
 	if (!evaluate_vars(execution, error))
 	{
@@ -62,7 +62,8 @@ execution_create(Tree *tree, Task *parent, const Definition *definition, const E
 			parent->subs = list_delete_ptr(parent->subs, execution);
 		return NULL;
 	}
-	execution_set_state(execution, STATE_RUNNING, NULL);
+	if (parent)
+		execution_set_state(execution, STATE_RUNNING, NULL);
 	return execution;
 }
 
@@ -117,19 +118,14 @@ execution_check(Execution *execution)
 		fail(execution, fail_message(execution));
 }
 
-/* Pauses what is below first, then the execution, then everything above it. */
+/*
+ * A pause is one of the whole tree: an execution pauses what is below it and
+ * what it belongs to, and that pauses what is below it in turn.
+ */
 void
 execution_pause(Execution *execution, const char *message)
 {
-	Task	   *task;
-
-	pause_below(execution, message);
-	for (task = execution->parent_task; task != NULL; task = task->execution->parent_task)
-	{
-		if (!state_is_final(task->state))
-			task_set_state(task, STATE_PAUSED, NULL);
-		pause_one(task->execution, message);
-	}
+	pause_below(execution->tree->root, message);
 }
 
 /*
@@ -436,12 +432,6 @@ pause_below(Execution *execution, const char *message)
 				task_set_state(task, STATE_PAUSED, NULL);
 		}
 	}
-	pause_one(execution, message);
-}
-
-static void
-pause_one(Execution *execution, const char *message)
-{
-	if (execution->state == STATE_RUNNING)
+	if (execution->state == STATE_RUNNING || execution->state == STATE_IDLE)
 		execution_set_state(execution, STATE_PAUSED, message);
 }

@@ -182,7 +182,8 @@ apply_start(Tree *tree)
 {
 	Execution  *root = tree->root;
 
-	notify_execution(root);
+	if (root->state == STATE_IDLE)
+		execution_set_state(root, STATE_RUNNING, NULL);
 	if (root->ntasks == 0 && (root->state == STATE_RUNNING || root->state == STATE_PAUSED))
 		execution_run(root);
 }

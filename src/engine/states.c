@@ -26,7 +26,8 @@ static const char *const names[STATE_COUNT] = {
 #define TO(state) (1 << (state))
 
 static const int allowed[STATE_COUNT] = {
-	[STATE_IDLE] = TO(STATE_RUNNING) | TO(STATE_ERROR) | TO(STATE_CANCELLED),
+	/* PAUSED is ours: a session may pause what the engine has not taken up yet. */
+	[STATE_IDLE] = TO(STATE_RUNNING) | TO(STATE_PAUSED) | TO(STATE_ERROR) | TO(STATE_CANCELLED),
 	[STATE_WAITING] = TO(STATE_RUNNING),
 	[STATE_RUNNING] = TO(STATE_PAUSED) | TO(STATE_DELAYED) | TO(STATE_SUCCESS) | TO(STATE_ERROR) | TO(STATE_CANCELLED),
 	[STATE_DELAYED] = TO(STATE_RUNNING) | TO(STATE_ERROR) | TO(STATE_CANCELLED),

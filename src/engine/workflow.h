@@ -26,8 +26,8 @@ typedef struct ExecutionStart
 struct Definition;
 
 /*
- * Creates an execution of the definition in the tree, RUNNING, with its input
- * completed by defaults and its vars evaluated.  Returns NULL and *error when
+ * Creates an execution of the definition in the tree (a root IDLE, a
+ * sub-workflow RUNNING) with its input completed by defaults and its vars evaluated.  Returns NULL and *error when
  * input is missing or unexpected (sub-workflows: what is unexpected must have
  * been moved to params) or an expression of vars fails.
  */
