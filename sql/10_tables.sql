@@ -163,7 +163,7 @@ CREATE TABLE mistral.timer (
     PRIMARY KEY (due_at, id)
 );
 CREATE INDEX timer_target ON mistral.timer (target_id);
-COMMENT ON TABLE mistral.timer IS 'Delays that run: wait_before, wait_after, retry, timeout, sleep (by target task or action)';
+COMMENT ON TABLE mistral.timer IS 'Delays that run: wait_before, wait_after, retry, timeout, join, action-delay (by target task or action)';
 
 -- Work for processes outside the engine. The engine only inserts; a performer
 -- moves the row to attempt, commits, does the work, and sends the result as a

@@ -50,13 +50,14 @@ CREATE VIEW mistral.workbooks WITH (security_barrier) AS
 COMMENT ON VIEW mistral.workbooks IS 'Workbooks that the current role may use';
 
 CREATE VIEW mistral.workflows WITH (security_barrier) AS
-  SELECT d.id, d.name, d.namespace, d.input, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
-         d.created_at, d.updated_at, d.workbook AS workbook_name
+  SELECT d.id, d.name, d.namespace, d.input,
+         CASE WHEN d.workbook IS NULL THEN E'version: "2.0"\n\n' ELSE '' END || d.definition AS definition,
+         d.tags, d.scope, d.owner::pg_catalog.regrole AS owner, d.created_at, d.updated_at, d.workbook AS workbook_name
     FROM mistral.definition d
    WHERE d.kind = 'workflow' AND d.live
      AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'));
 COMMENT ON VIEW mistral.workflows IS 'Workflows that the current role may start';
-COMMENT ON COLUMN mistral.workflows.definition IS 'The workflow''s own part of its document';
+COMMENT ON COLUMN mistral.workflows.definition IS 'The workflow''s own part of its document, which can be loaded again; of a workbook''s, without the version';
 
 REVOKE ALL ON FUNCTION mistral.load_workbook(text, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.load_workflow(text, text, text) FROM PUBLIC;

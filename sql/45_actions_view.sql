@@ -1,8 +1,9 @@
 -- Actions: those that are built in, and the ad-hoc actions that were loaded.
 
 CREATE VIEW mistral.actions WITH (security_barrier) AS
-  SELECT d.id, d.name, d.namespace, d.input, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
-         d.created_at, d.updated_at, d.workbook AS workbook_name, NULL::text AS description, false AS is_system
+  SELECT d.id, d.name, d.namespace, d.input,
+         CASE WHEN d.workbook IS NULL THEN E'version: "2.0"\n\n' ELSE '' END || d.definition AS definition,
+         d.tags, d.scope, d.owner::pg_catalog.regrole AS owner, d.created_at, d.updated_at, d.workbook AS workbook_name, NULL::text AS description, false AS is_system
     FROM mistral.definition d
    WHERE d.kind = 'action' AND d.live
      AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'))

@@ -22,6 +22,7 @@ typedef bool (*BeforePolicy) (Task *task, bool *delayed, char **error);
 /* A policy applied when a final state is reached; it may change the state. */
 typedef bool (*AfterPolicy) (Task *task, char **error);
 
+static bool check_values(Task *task, bool *delayed, char **error);
 static bool wait_before(Task *task, bool *delayed, char **error);
 static bool start_timeout(Task *task, bool *delayed, char **error);
 static bool wait_after(Task *task, char **error);
@@ -32,7 +33,7 @@ static bool get_integer(Task *task, const char *policy, const ExprData *value, i
 static bool get_condition(Task *task, const ExprTemplate *condition, bool *result, char **error);
 static void delay_task(Task *task, const char *policy, const char *timer, int seconds);
 
-static const BeforePolicy before_policies[] = {wait_before, start_timeout};
+static const BeforePolicy before_policies[] = {check_values, wait_before, start_timeout};
 static const AfterPolicy after_policies[] = {wait_after, fail_on, retry};
 
 /* The longest delay, in seconds: what fits a timestamp for centuries. */
@@ -69,6 +70,18 @@ bool
 policies_timeout(Task *task, int *seconds, char **error)
 {
 	return get_integer(task, "timeout", task_spec(task)->policies.timeout.value, seconds, error);
+}
+
+/* A wrong value is found before the task starts, not when the policy applies. */
+static bool
+check_values(Task *task, bool *delayed, char **error)
+{
+	const SpecPolicies *policies = &task_spec(task)->policies;
+	int			ignored;
+
+	return get_integer(task, "wait-after", policies->wait_after.value, &ignored, error) &&
+		get_integer(task, "retry: count", policies->retry.count, &ignored, error) &&
+		get_integer(task, "retry: delay", policies->retry.delay, &ignored, error);
 }
 
 static bool

@@ -71,7 +71,12 @@ defer_join(Execution *execution, const Command *command)
 	Task	   *task = last >= 0 ? execution->tasks[last] : NULL;
 
 	if (task == NULL)
+	{
 		task = execution_add_task(execution, command->spec);
+		/* What it sees should it fail without ever running. */
+		if (command->from >= 0)
+			task->scope = scope_outbound(execution->tasks[command->from]);
+	}
 	if (task->state != STATE_WAITING)
 		task_set_state(task, STATE_WAITING, "Task is waiting.");
 }

@@ -119,7 +119,7 @@ extern void subworkflow_done(Execution *sub);
 #define TIMER_RETRY			"retry"
 #define TIMER_TIMEOUT		"timeout"
 #define TIMER_JOIN			"join"
-#define TIMER_ACTION		"action"
+#define TIMER_ACTION		"action-delay"
 
 extern void tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target, int64 delay_ms);
 

@@ -1,3 +1,484 @@
-/* Placeholder until the expression library lands: everything is plain text. */
+/*
+ * expr.c
+ *		Strings and JSON values with expressions in them.
+ *
+ * An expression stands between <% and %> on one line.  Text with expressions is
+ * built by position: unlike the original, a value is never searched for
+ * expressions again.
+ */
 #include "postgres.h"
-#include "expr/expr.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "expr/yaql.h"
+
+typedef enum TemplateKind
+{
+	TEMPLATE_TEXT,
+	TEMPLATE_LONE,				/* one expression, its value keeps its type */
+	TEMPLATE_MIXED,
+	TEMPLATE_JINJA,				/* not built */
+	TEMPLATE_BROKEN				/* a parse error, kept for the evaluation */
+} TemplateKind;
+
+typedef struct TemplatePart
+{
+	const char *text;			/* plain text, or the bare expression */
+	int			len;
+	const YaqlNode *node;			/* NULL: plain text */
+} TemplatePart;
+
+struct ExprTemplate
+{
+	TemplateKind kind;
+	const char *text;
+	int			len;
+	int			nparts;
+	TemplatePart *parts;
+	ExprError	error;
+};
+
+typedef enum DataKind
+{
+	DATA_CONSTANT,
+	DATA_TEMPLATE,
+	DATA_LIST,
+	DATA_DICT
+} DataKind;
+
+typedef struct DataNode
+{
+	DataKind	kind;
+	Value		constant;
+	ExprTemplate *template;
+	int			n;
+	Value	   *keys;
+	struct DataNode **children;
+} DataNode;
+
+struct ExprData
+{
+	Jsonb	   *copy;
+	DataNode   *root;
+};
+
+static const char *const jinja_refusal = "Jinja2 expressions are not supported yet";
+
+/*
+ * The first open...close from `at` on with no line end inside; false when there
+ * is none.  The shortest match, as the original's patterns find it.
+ */
+static bool
+find_delimited(const char *s, int len, int at, const char *open, const char *close, int *from, int *to)
+{
+	for (int i = at; i + 4 <= len; i++)
+	{
+		if (s[i] != open[0] || s[i + 1] != open[1])
+			continue;
+		for (int j = i + 2; j + 2 <= len && s[j] != '\n'; j++)
+		{
+			if (s[j] == close[0] && s[j + 1] == close[1])
+			{
+				*from = i;
+				*to = j + 2;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool
+is_yaql(const char *s, int len)
+{
+	int			from;
+	int			to;
+
+	return find_delimited(s, len, 0, "<%", "%>", &from, &to);
+}
+
+static bool
+is_jinja(const char *s, int len)
+{
+	int			from;
+	int			to;
+
+	return find_delimited(s, len, 0, "{{", "}}", &from, &to) || find_delimited(s, len, 0, "{%", "%}", &from, &to);
+}
+
+/* The bare expression: without any of the delimiters' characters at its ends. */
+static void
+strip_delimiters(const char **s, int *len)
+{
+	while (*len > 0 && strchr("<%>", **s) != NULL && **s != '\0')
+	{
+		(*s)++;
+		(*len)--;
+	}
+	while (*len > 0 && strchr("<%>", (*s)[*len - 1]) != NULL && (*s)[*len - 1] != '\0')
+		(*len)--;
+}
+
+/* The original strips blanks of every kind before it evaluates, not before it validates. */
+static void
+strip_blanks(const char **s, int *len)
+{
+	const char *end = *s + *len;
+	const char *last = *s;
+
+	while (*s < end && char_is_space(*s, char_length(*s, end)))
+		*s += char_length(*s, end);
+	for (const char *p = last = *s; p < end;)
+	{
+		int			n = char_length(p, end);
+
+		if (!char_is_space(p, n))
+			last = p + n;
+		p += n;
+	}
+	*len = last - *s;
+}
+
+static void
+set_error(ExprError *error, const char *message, int offset)
+{
+	memset(error, 0, sizeof(*error));
+	error->message = pstrdup(message);
+	error->offset = offset;
+}
+
+static void
+add_part(ExprTemplate *t, const char *text, int len, const YaqlNode *node)
+{
+	if (len == 0 && node == NULL)
+		return;
+	if (t->nparts % 8 == 0)
+		t->parts = t->parts ? repalloc(t->parts, (t->nparts + 8) * sizeof(TemplatePart)) :
+			palloc(8 * sizeof(TemplatePart));
+	t->parts[t->nparts++] = (TemplatePart)
+	{
+		text, len, node
+	};
+}
+
+/* Parses the expressions of a YAQL template; false and the error when one does not parse. */
+static bool
+compile_parts(ExprTemplate *t, bool strict)
+{
+	int			at = 0;
+	int			from;
+	int			to;
+
+	t->kind = TEMPLATE_MIXED;
+	while (find_delimited(t->text, t->len, at, "<%", "%>", &from, &to))
+	{
+		const char *source = t->text + from;
+		int			len = to - from;
+		YaqlNode	   *node;
+
+		strip_delimiters(&source, &len);
+		if (!strict)
+			strip_blanks(&source, &len);
+		node = yaql_parse(source, len, &t->error);
+		if (node == NULL)
+		{
+			t->error.offset += source - t->text;
+			return false;
+		}
+		strip_blanks(&source, &len);
+		if (from == 0 && to == t->len)
+			t->kind = TEMPLATE_LONE;
+		add_part(t, t->text + at, from - at, NULL);
+		add_part(t, source, len, node);
+		at = to;
+	}
+	add_part(t, t->text + at, t->len - at, NULL);
+	return true;
+}
+
+/* Compiles; errors stay in the template. */
+static ExprTemplate *
+compile(const char *text, int len, bool strict)
+{
+	ExprTemplate *t = palloc0(sizeof(ExprTemplate));
+	bool		yaql = is_yaql(text, len);
+	bool		jinja = is_jinja(text, len);
+
+	t->text = pnstrdup(text, len);
+	t->len = len;
+	if (jinja)
+	{
+		t->kind = TEMPLATE_JINJA;
+		set_error(&t->error, yaql ? "YAQL and Jinja2 expressions cannot be used in one string" : jinja_refusal, 0);
+	}
+	else if (!yaql)
+		t->kind = TEMPLATE_TEXT;
+	else if (!compile_parts(t, strict))
+		t->kind = TEMPLATE_BROKEN;
+	return t;
+}
+
+ExprTemplate *
+expr_template_compile(const char *text, int len, bool lazy, ExprError *error)
+{
+	ExprTemplate *t = compile(text, len, !lazy);
+
+	memset(error, 0, sizeof(*error));
+	if (!lazy && t->error.message)
+	{
+		*error = t->error;
+		return NULL;
+	}
+	return t;
+}
+
+bool
+expr_template_is_text(const ExprTemplate *tmpl)
+{
+	return tmpl->kind == TEMPLATE_TEXT;
+}
+
+bool
+expr_template_is_lone(const ExprTemplate *tmpl)
+{
+	return tmpl->kind == TEMPLATE_LONE;
+}
+
+static void raise_syntax(const char *text, int len, const ExprError *error) pg_attribute_noreturn();
+
+static void
+raise_syntax(const char *text, int len, const ExprError *error)
+{
+	int			position = pg_mbstrlen_with_len(text, Min(error->offset, len)) + 1;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_EXPRESSION_SYNTAX),
+			 errmsg("syntax error in expression \"%.*s\": %s", pg_mbcliplen(text, len, 500), text, error->message),
+			 error->expected ? errdetail("At character %d; expected is %s.", position, error->expected) :
+			 errdetail("At character %d.", position)));
+}
+
+static void raise_jinja(const char *text, int len) pg_attribute_noreturn();
+
+static void
+raise_jinja(const char *text, int len)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_NOT_BUILT),
+			 errmsg("cannot evaluate expression \"%.*s\": %s", pg_mbcliplen(text, len, 500), text, jinja_refusal)));
+}
+
+Value
+expr_template_eval(const ExprTemplate *tmpl, const ExprEnv *env)
+{
+	StringInfoData out;
+
+	switch (tmpl->kind)
+	{
+		case TEMPLATE_TEXT:
+			return value_string(tmpl->text, tmpl->len);
+		case TEMPLATE_LONE:
+			return yaql_run(tmpl->parts[0].node, tmpl->parts[0].text, tmpl->parts[0].len, env);
+		case TEMPLATE_JINJA:
+			raise_jinja(tmpl->text, tmpl->len);
+		case TEMPLATE_BROKEN:
+			raise_syntax(tmpl->text, tmpl->len, &tmpl->error);
+		case TEMPLATE_MIXED:
+			break;
+	}
+	initStringInfo(&out);
+	for (int i = 0; i < tmpl->nparts; i++)
+	{
+		const TemplatePart *part = &tmpl->parts[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (part->node)
+		{
+			Value		value = yaql_run(part->node, part->text, part->len, env);
+
+			value_str(&out, &value);
+		}
+		else
+			appendBinaryStringInfo(&out, part->text, part->len);
+	}
+	return value_text(&out);
+}
+
+typedef struct DataCompiler
+{
+	int			strict_depth;	/* errors down to this depth are reported */
+	ExprError  *error;
+	char	  **error_path;
+} DataCompiler;
+
+static DataNode *
+constant_node(Value value)
+{
+	DataNode   *node = palloc0(sizeof(DataNode));
+
+	node->constant = value;
+	return node;
+}
+
+static DataNode *
+compile_string(DataCompiler *c, const Value *value, int depth, const char *path)
+{
+	DataNode   *node = constant_node(*value);
+	const char *s = value->u.string.data;
+	int			len = value->u.string.len;
+
+	if (!is_yaql(s, len) && !is_jinja(s, len))
+		return node;
+	node->kind = DATA_TEMPLATE;
+	node->template = compile(s, len, depth <= c->strict_depth);
+	if (node->template->error.message && depth <= c->strict_depth)
+	{
+		*c->error = node->template->error;
+		if (c->error_path)
+			*c->error_path = path ? pstrdup(path) : NULL;
+		return NULL;
+	}
+	return node;
+}
+
+/* A node for the value; NULL when an expression at the first level does not parse. */
+static DataNode *
+compile_value(DataCompiler *c, const Value *value, int depth, const char *path)
+{
+	DataNode   *node;
+	ListObject *list = NULL;
+	DictObject *dict = NULL;
+	bool		constant = true;
+
+	check_stack_depth();
+	if (value->kind == VALUE_STRING)
+		return compile_string(c, value, depth, path);
+	if (value->kind != VALUE_LIST && value->kind != VALUE_DICT)
+		return constant_node(*value);
+	if (value->kind == VALUE_LIST)
+		list = value_list_object(value);
+	else
+		dict = value_dict_object(value);
+	node = constant_node(*value);
+	node->kind = list ? DATA_LIST : DATA_DICT;
+	node->n = list ? list->n : dict->n;
+	node->children = palloc(sizeof(DataNode *) * Max(node->n, 1));
+	node->keys = dict ? palloc(sizeof(Value) * Max(node->n, 1)) : NULL;
+	for (int i = 0; i < node->n; i++)
+	{
+		const Value *item = list ? &list->items[i] : &dict->entries[i].item;
+		const char *here = path;
+
+		CHECK_FOR_INTERRUPTS();
+		if (depth == 0)
+			here = list ? psprintf("%d", i) : pnstrdup(dict->entries[i].key.u.string.data,
+													   dict->entries[i].key.u.string.len);
+		if (dict)
+			node->keys[i] = dict->entries[i].key;
+		node->children[i] = compile_value(c, item, depth + 1, here);
+		if (node->children[i] == NULL)
+			return NULL;
+		constant = constant && node->children[i]->kind == DATA_CONSTANT;
+	}
+	return constant ? constant_node(*value) : node;
+}
+
+static ExprData *
+compile_data(const Jsonb *data, int strict_depth, ExprError *error, char **error_path)
+{
+	ExprData   *compiled = palloc0(sizeof(ExprData));
+	DataCompiler c = {strict_depth, error, error_path};
+	Value		value;
+
+	memset(error, 0, sizeof(*error));
+	if (error_path)
+		*error_path = NULL;
+	compiled->copy = palloc(VARSIZE(data));
+	memcpy(compiled->copy, data, VARSIZE(data));
+	value = value_from_jsonb(compiled->copy);
+	compiled->root = compile_value(&c, &value, 0, NULL);
+	return compiled->root ? compiled : NULL;
+}
+
+ExprData *
+expr_data_compile(const Jsonb *data, ExprError *error, char **error_path)
+{
+	return compile_data(data, 1, error, error_path);
+}
+
+const Jsonb *
+expr_data_constant(const ExprData *data)
+{
+	return data->root->kind == DATA_CONSTANT ? data->copy : NULL;
+}
+
+static Value
+eval_data(const DataNode *node, const ExprEnv *env)
+{
+	Value		result;
+
+	check_stack_depth();
+	switch (node->kind)
+	{
+		case DATA_CONSTANT:
+			break;
+		case DATA_TEMPLATE:
+			return expr_template_eval(node->template, env);
+		case DATA_LIST:
+			result = value_list_sized(node->n);
+			for (int i = 0; i < node->n; i++)
+				value_push(&result, eval_data(node->children[i], env));
+			result.flags |= VALUE_F_MUTABLE;
+			return result;
+		case DATA_DICT:
+			result = value_dict_new();
+			for (int i = 0; i < node->n; i++)
+				value_dict_put(&result, node->keys[i], eval_data(node->children[i], env));
+			result.flags |= VALUE_F_MUTABLE;
+			return result;
+	}
+	return node->constant;
+}
+
+Value
+expr_data_eval(const ExprData *data, const ExprEnv *env)
+{
+	return eval_data(data->root, env);
+}
+
+Value
+expr_eval_jsonb(const Jsonb *data, const ExprEnv *env)
+{
+	ExprError	error;
+
+	return eval_data(compile_data(data, -1, &error, NULL)->root, env);
+}
+
+Value
+expr_eval_text(const char *text, int len, const char *language, const ExprEnv *env)
+{
+	ExprError	error;
+	YaqlNode	   *node;
+
+	if (language == NULL)
+		return expr_template_eval(compile(text, len, false), env);
+	if (strcmp(language, "jinja") == 0)
+		raise_jinja(text, len);
+	if (strcmp(language, "yaql") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown expression language \"%s\"", language),
+				 errhint("The languages are \"yaql\" and \"jinja\".")));
+	strip_blanks(&text, &len);
+	node = yaql_parse(text, len, &error);
+	if (node == NULL)
+		raise_syntax(text, len, &error);
+	return yaql_run(node, text, len, env);
+}
+
+bool
+expr_validate_text(const char *text, int len, ExprError *error)
+{
+	return expr_template_compile(text, len, false, error) != NULL;
+}

@@ -106,6 +106,9 @@ extern bool value_truth(const Value *value);
  */
 extern Value expr_eval_text(const char *text, int len, const char *language, const ExprEnv *env);
 
+/* The evaluation behind mistral.evaluate_data: compiles and evaluates, errors at any depth are raised. */
+extern Value expr_eval_jsonb(const Jsonb *data, const ExprEnv *env);
+
 /* The languages are checked without evaluating: false and *error when it does not parse. */
 extern bool expr_validate_text(const char *text, int len, ExprError *error);
 

@@ -34,8 +34,9 @@ typedef enum ValueKind
 	VALUE_TIMESPAN,
 	VALUE_CONTEXT,				/* let, with, def */
 	VALUE_LAMBDA,
-	VALUE_UNDEFINED,			/* Jinja2's StrictUndefined */
-	VALUE_CALLABLE				/* Jinja2's bound methods, macros, globals */
+	VALUE_UNDEFINED,			/* Jinja2's StrictUndefined; YAQL's "not given" */
+	VALUE_CALLABLE,				/* Jinja2's bound methods, macros, globals */
+	VALUE_PAIR					/* YAQL's a => b, on its way into a dict */
 } ValueKind;
 
 typedef struct Value
@@ -53,7 +54,18 @@ typedef struct Value
 			const char *data;
 			int			len;	/* bytes */
 		}			string;
-		void	   *object;		/* kind-specific, see value.c */
+		struct
+		{
+			JsonbContainer *container;
+			int			len;	/* bytes */
+		}			jsonb;		/* list or dict with VALUE_F_JSONB */
+		struct
+		{
+			int64		local;	/* microseconds since 1970-01-01, of the local clock */
+			int32		offset; /* of that clock, seconds east of Greenwich */
+		}			datetime;
+		int64		timespan;	/* microseconds */
+		void	   *object;		/* kind-specific, see value_internal.h */
 	}			u;
 } Value;
 

@@ -1,0 +1,154 @@
+/*
+ * eval.c
+ *		Limits and errors of an evaluation.
+ */
+#include "postgres.h"
+
+#include <stdarg.h>
+
+#include "mb/pg_wchar.h"
+#include "portability/instr_time.h"
+#include "utils/memutils.h"
+
+#include "expr/eval.h"
+#include "guc.h"
+
+/* An expression's text longer than this is cut in messages. */
+#define MESSAGE_TEXT_LENGTH 500
+
+static void error_context(void *arg);
+static char *format_reason(const char *format, va_list args, int save_errno);
+static void raise_error(int code, const char *reason) pg_attribute_noreturn();
+
+void
+eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env)
+{
+	memset(ev, 0, sizeof(*ev));
+	ev->text = text;
+	ev->len = len;
+	ev->position = -1;
+	ev->env = env;
+	ev->outer = ev->context = CurrentMemoryContext;
+	ev->iterator_limit = guc_yaql_limit_iterators;
+	ev->callback.callback = error_context;
+	ev->callback.arg = ev;
+	ev->callback.previous = error_context_stack;
+	error_context_stack = &ev->callback;
+}
+
+void
+eval_leave(Eval *ev)
+{
+	error_context_stack = ev->callback.previous;
+}
+
+Eval *
+eval_current(void)
+{
+	for (ErrorContextCallback *c = error_context_stack; c != NULL; c = c->previous)
+		if (c->callback == error_context)
+			return (Eval *) c->arg;
+	return NULL;
+}
+
+/* Our own errors name the expression already; foreign ones get a line. */
+static void
+error_context(void *arg)
+{
+	Eval	   *ev = arg;
+	int			code = geterrcode();
+
+	if (code != ERRCODE_MISTRAL_EXPRESSION && code != ERRCODE_MISTRAL_EXPRESSION_LIMIT &&
+		code != ERRCODE_MISTRAL_EXPRESSION_SYNTAX)
+		errcontext("evaluating expression \"%.*s\"",
+				   pg_mbcliplen(ev->text, ev->len, MESSAGE_TEXT_LENGTH), ev->text);
+}
+
+static char *
+format_reason(const char *format, va_list args, int save_errno)
+{
+	char	   *buf = palloc(1024);
+
+	errno = save_errno;
+	vsnprintf(buf, 1024, format, args);
+	buf[pg_mbcliplen(buf, strlen(buf), 1023)] = '\0';
+	return buf;
+}
+
+static void
+raise_error(int code, const char *reason)
+{
+	Eval	   *ev = eval_current();
+
+	if (ev == NULL)
+		ereport(ERROR, (errcode(code), errmsg("cannot convert value: %s", reason)));
+	if (ev->position < 0 || ev->position > ev->len)
+		ereport(ERROR, (errcode(code),
+						errmsg("cannot evaluate expression \"%.*s\": %s",
+							   pg_mbcliplen(ev->text, ev->len, MESSAGE_TEXT_LENGTH), ev->text, reason)));
+	ereport(ERROR, (errcode(code),
+					errmsg("cannot evaluate expression \"%.*s\": %s",
+						   pg_mbcliplen(ev->text, ev->len, MESSAGE_TEXT_LENGTH), ev->text, reason),
+					errdetail("At character %d of the expression.",
+							  pg_mbstrlen_with_len(ev->text, ev->position) + 1)));
+}
+
+void
+expr_fail(const char *format,...)
+{
+	va_list		args;
+	char	   *reason;
+
+	va_start(args, format);
+	reason = format_reason(format, args, errno);
+	va_end(args);
+	raise_error(ERRCODE_MISTRAL_EXPRESSION, reason);
+}
+
+void
+expr_limit(const char *format,...)
+{
+	va_list		args;
+	char	   *reason;
+
+	va_start(args, format);
+	reason = format_reason(format, args, errno);
+	va_end(args);
+	raise_error(ERRCODE_MISTRAL_EXPRESSION_LIMIT, reason);
+}
+
+void
+expr_check_depth(void)
+{
+	if (stack_is_too_deep())
+		expr_limit("it is nested too deeply");
+}
+
+void
+expr_reserve_large(Size size)
+{
+	Eval	   *ev = eval_current();
+	Size		limit = (Size) guc_expression_memory * 1024;
+
+	if (ev == NULL)
+		return;
+	if (size > limit || (ev->context != ev->outer && MemoryContextMemAllocated(ev->context, true) + size > limit))
+		expr_limit("it needs more memory than mistral.expression_memory allows (%d kB)", guc_expression_memory);
+}
+
+void
+eval_check(Eval *ev)
+{
+	instr_time	now;
+	int64		us;
+
+	CHECK_FOR_INTERRUPTS();
+	INSTR_TIME_SET_CURRENT(now);
+	us = (int64) INSTR_TIME_GET_MICROSEC(now);
+	if (ev->started == 0)
+		ev->started = us;
+	else if (guc_expression_timeout > 0 && us - ev->started > (int64) guc_expression_timeout * 1000)
+		expr_limit("it takes longer than mistral.expression_timeout allows (%d ms)", guc_expression_timeout);
+	if (ev->context != ev->outer)
+		expr_reserve_large(0);
+}
