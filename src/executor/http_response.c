@@ -57,6 +57,7 @@ static void fail_size(HttpRequest *request);
 static void convert_text(void *arg);
 static void parse_json(void *arg);
 static char *text_of(const char *bytes, size_t len, const char *charset, const char **used);
+static bool is_ascii(const char *bytes, size_t len);
 static char *valid_text(const char *bytes, size_t len, int encoding);
 static JsonLook look_at_json(const char *text, size_t limit);
 static bool exponent_fits(const char *digits);
@@ -211,6 +212,17 @@ parse_json(void *arg)
 	conversion->json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(conversion->text)));
 }
 
+static bool
+is_ascii(const char *bytes, size_t len)
+{
+	size_t		i;
+
+	for (i = 0; i < len; i++)
+		if (IS_HIGHBIT_SET(bytes[i]))
+			return false;
+	return true;
+}
+
 /* The bytes as text of the server's encoding, or NULL where they are none in `encoding`. */
 static char *
 valid_text(const char *bytes, size_t len, int encoding)
@@ -224,6 +236,13 @@ valid_text(const char *bytes, size_t len, int encoding)
 		return NULL;
 	if (encoding == GetDatabaseEncoding())
 		return pnstrdup(bytes, len);
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+	{
+		/* Nothing can be converted there; of all encodings UTF-8 is taken as it is. */
+		if (encoding != PG_UTF8 && !is_ascii(bytes, len))
+			return NULL;
+		return pnstrdup(bytes, len);
+	}
 	return protected_call(convert_text, &conversion) == 0 ? conversion.text : NULL;
 }
 
@@ -247,11 +266,7 @@ text_of(const char *bytes, size_t len, const char *charset, const char **used)
 	text = valid_text(bytes, len, PG_UTF8);
 	if (text != NULL)
 	{
-		const char *p = text;
-
-		while (*p && !IS_HIGHBIT_SET(*p))
-			p++;
-		if (*p && used != NULL && *used != NULL)
+		if (used != NULL && *used != NULL && !is_ascii(text, strlen(text)))
 			*used = "utf-8";
 		return text;
 	}

@@ -568,6 +568,55 @@ subtest 'many' => sub {
 	cmp_ok(executor_status('fds'), '<=', $fds + 260, 'and no more descriptors than connections that are kept');
 };
 
+subtest 'in a workflow' => sub {
+	my $id = sql(qq{
+		SELECT mistral.load_workflow(\$yaml\$
+version: '2.0'
+rates:
+  input: [base]
+  output:
+    target: <% \$.target %>
+    error: <% \$.error %>
+    approved: <% \$.approved %>
+  tasks:
+    ask:
+      action: std.http
+      input:
+        url: <% \$.base %>/echo
+        params: {a: [1, 2]}
+      publish:
+        target: <% task().result.content.target %>
+      on-success: [fail_twice, approve]
+    fail_twice:
+      action: std.http url="<% \$.base %>/status/503"
+      retry: {count: 1, delay: 1}
+      publish-on-error:
+        error: <% task().result.status %>
+      on-error: both
+    approve:
+      action: std.mistral_http url="<% \$.base %>/echo" method="POST"
+      publish:
+        approved: <% task().result.approved %>
+      on-success: both
+    both:
+      join: all
+      action: std.noop
+\$yaml\$);
+		SELECT mistral.start_workflow('rates', '{"base": "$url"}')}) =~ s/^.*\n//r;
+
+	ok(wait_for(sub { sql("SELECT count(*) FROM mistral.dispatch") == 0 &&
+				sql("SELECT count(*) FROM mistral.action_executions a JOIN mistral.tasks t ON t.id = a.task_id
+					WHERE t.execution_id = '$id' AND a.name = 'std.mistral_http' AND a.state = 'RUNNING'") == 1 }),
+		'the action that waits is sent');
+	sql("SELECT mistral.complete_action(a.id, '{\"approved\": true}') FROM mistral.action_executions a
+		JOIN mistral.tasks t ON t.id = a.task_id WHERE t.execution_id = '$id' AND a.name = 'std.mistral_http'");
+	is(sql("SELECT mistral.wait_workflow('$id', '20 s')"), 'SUCCESS', 'the workflow ends');
+	is(sql("SELECT output FROM mistral.executions WHERE id = '$id'"),
+		'{"error": 503, "target": "/echo?a=1&a=2", "approved": true}', 'with what the servers said');
+	is(sql("SELECT count(*) FROM mistral.action_executions a JOIN mistral.tasks t ON t.id = a.task_id
+			WHERE t.execution_id = '$id' AND t.name = 'fail_twice' AND a.state = 'ERROR'"), 2, 'a retry sends again');
+};
+
 subtest 'a slow host' => sub {
 	# More than may be claimed at all, for a host that never answers: no other waits for it.
 	my @slow = dispatch(map { { input => { url => "$url/silence", timeout => 3 } } } 1 .. 5000);
