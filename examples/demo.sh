@@ -16,6 +16,9 @@ chapter() { printf '\n%s== %s%s\n\n' "$bold" "$*" "$plain"; }
 say() { printf '%s\n' "$*"; }
 wrong() { printf '\nThis is not what the demo promises: %s\n' "$*" >&2; exit 1; }
 
+say "A process with two systems, one person, and a crash in the middle.  This builds the extension and runs it on"
+say "a PostgreSQL server of its own; nothing that runs already is touched, and nothing is left running."
+
 chapter "What the build needs"
 bash test/lib/deps.sh demo || exit 1
 . test/lib/server.sh
@@ -23,7 +26,7 @@ python=$(server_python) || die "python3 is needed"
 
 server_prepare
 server_deadline 600
-say "gcc, PostgreSQL $("$PG_CONFIG_PRIVATE" --version | sed 's/^PostgreSQL //'), libyaml, libcurl and PCRE2 are here."
+say "A C compiler, PostgreSQL $("$PG_CONFIG_PRIVATE" --version | sed 's/^PostgreSQL //'), libyaml, libcurl, PCRE2 and python3 are here."
 
 chapter "Build"
 SECONDS_BUILD=$SECONDS
@@ -41,12 +44,13 @@ at_exit() {
 	[ -z "$systems_pid" ] || { kill "$systems_pid" && wait "$systems_pid"; } 2>/dev/null
 }
 
-# A psql session that listens and prints what it hears, as it hears it.
+# A psql session that listens and prints what it hears, as it hears it; ids are cut to fit a line.
 listen_on() {
 	rm -f "$work/listen"
 	mkfifo "$work/listen"
 	psql -X -q -At <"$work/listen" 2>&1 |
-		sed -u -n -E "s/^Asynchronous notification \"([a-z_]+)\" with payload \"(.*)\" received.*/   ${dim}LISTEN \\1  \\2${plain}/p" &
+		sed -u -n -E "s/\"[0-9a-f]{8}-[0-9a-f-]*([0-9a-f]{6})\"/\"..\\1\"/g
+			s/^Asynchronous notification \"([a-z_]+)\" with payload \"(.*)\" received.*/   ${dim}\\1  \\2${plain}/p" &
 	listen_pid=$!
 	exec 7>"$work/listen"
 	echo 'LISTEN mistral_executions; LISTEN mistral_tasks; LISTEN mistral_actions;' >&7
@@ -78,10 +82,10 @@ start_salary() {
 
 states() {
 	show -v id="$1" <<-'SQL'
-		SELECT workflow_name, state, state_info, updated_at - created_at AS age
+		SELECT workflow_name, state, state_info, date_trunc('milliseconds', coalesce(finished_at, now()) - created_at) AS age
 		  FROM mistral.executions WHERE id = :'id';
-		SELECT name, state, published, finished_at - started_at AS took
-		  FROM mistral.tasks WHERE execution_id = :'id' ORDER BY created_at, id;
+		SELECT name, state, published, date_trunc('milliseconds', finished_at - started_at) AS took, left(state_info, 40) AS state_info
+		  FROM mistral.tasks WHERE execution_id = :'id' ORDER BY ordinal;
 	SQL
 }
 
@@ -89,6 +93,10 @@ requests() {
 	say "What the systems saw:"
 	sed 's/^/   /' "$work/requests.log"
 	: >"$work/requests.log"
+}
+
+waits_for() {
+	show -v id="$1" <<<"SELECT kind, name, state, detail FROM mistral.why(:'id');"
 }
 
 waits_for_approval() {
@@ -122,6 +130,9 @@ SQL
 # ---- first run ------------------------------------------------------------------------------
 
 chapter "First run: Alice's salary, as it happens"
+say "Another session has said LISTEN mistral_executions, mistral_tasks, mistral_actions.  What it hears, as it hears it"
+say "(ids are cut to their last six digits here; the payloads are JSON, with ids and states only):"
+say
 listen_on
 id=$(start_salary alice) || wrong "start_workflow failed"
 say "SELECT mistral.start_workflow('payroll.salary', '{\"employee\": \"alice\", ...}');"
@@ -136,7 +147,7 @@ say
 states "$id"
 say "Both amounts came in, in parallel; the two joined. What does it wait for now?"
 say
-show -v id="$id" <<<"SELECT * FROM mistral.why(:'id');"
+waits_for "$id"
 
 chapter "While the manager thinks, the server dies"
 say "pg_ctl stop -m immediate      (no shutdown, no checkpoint: what a crash leaves)"
@@ -147,10 +158,14 @@ server_start demo
 grep -m1 -o 'database system was not properly shut down.*' "$SERVER_DIR/log/demo.log" | sed 's/^/   server log: /'
 say
 show -v id="$id" <<-'SQL'
-	SELECT name, state, published FROM mistral.tasks WHERE execution_id = :'id' ORDER BY created_at, id;
+	SELECT name, state, published FROM mistral.tasks WHERE execution_id = :'id' ORDER BY ordinal;
 SQL
+waits_for "$id"
+say "Nothing is lost, and nothing was repeated: it still waits for the manager."
 
 chapter "The manager approves, from another session"
+say "complete_action is all that a program, or a person with psql, has to call.  The listener is back, too:"
+say
 listen_on
 action=$(one -v id="$id" <<-'SQL'
 	SELECT a.id FROM mistral.action_executions a JOIN mistral.tasks t ON t.id = a.task_id
@@ -160,8 +175,9 @@ SQL
 show -v action="$action" <<-'SQL'
 	SELECT mistral.complete_action(:'action', '{"approved": true, "by": "carol"}');
 SQL
-state=$(one -v id="$id" <<<"SELECT mistral.wait_workflow(:'id', '30 s')")
-sleep 0.5
+show -v id="$id" <<<"SELECT mistral.wait_workflow(:'id', '30 s');"
+state=$(one -v id="$id" <<<"SELECT state FROM mistral.executions WHERE id = :'id'")
+sleep 0.5			# the last notifications, before the tables
 listen_off
 say
 grep -q 'GET ' "$work/requests.log" && { requests; wrong "a system was asked again after the crash"; }
@@ -191,6 +207,11 @@ requests
 say
 states "$id"
 show -v id="$id" <<<"SELECT jsonb_pretty(output) AS output FROM mistral.executions WHERE id = :'id';"
+show -v id="$id" <<-'SQL'
+	SELECT t.name, a.state, a.output->'result'->>'status' AS status, a.output->'result'->>'reason' AS reason
+	  FROM mistral.action_executions a JOIN mistral.tasks t ON t.id = a.task_id
+	 WHERE t.execution_id = :'id' AND a.state = 'ERROR' ORDER BY a.created_at, a.id;
+SQL
 [ "$state" = ERROR ] || wrong "the process ended as $state"
 say "Asked three times (retry: count 2), then on-error told the administrator and the process failed, in words."
 
@@ -202,11 +223,14 @@ server_stop demo || wrong "the server did not stop"
 
 chapter "Where to go next"
 cat <<'END'
-   docs/quickstart.md      your own server: make install, shared_preload_libraries, a first workflow
    examples/salary.yaml    the process you just saw; change it and run `make demo` again
+   docs/operations.md      your own server: install, preload, backup, standby, what to watch
+   docs/actions.md         what a task can do without any code of yours
    docs/settings.md        every setting
-   docs/operations.md      backup, standby, what to watch
+   docs/errors.md          every error code
    make test               everything that proves that it works
 END
 say
-say "Nothing is left running, and $SERVER_DIR is removed. It took $((SECONDS - started)) seconds."
+dir=$SERVER_DIR
+rm -rf "$dir"
+say "Nothing is left running, and $dir is removed. It took $((SECONDS - started)) seconds."
