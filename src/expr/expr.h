@@ -27,6 +27,7 @@ typedef struct ExprError
 	char	   *message;		/* lower case, no final period; NULL when there is no error */
 	char	   *expected;		/* what would have been right, or NULL */
 	int			offset;			/* bytes from the start of the template's text */
+	bool		limit;			/* not wrong, but nested too deeply */
 } ExprError;
 
 /*

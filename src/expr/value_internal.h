@@ -76,7 +76,7 @@ struct Iterator
 /* value.c */
 extern Value value_object(ValueKind kind, uint32 flags, void *object);
 extern Value value_bigint(Numeric n);
-extern Value value_text(const StringInfoData *buf);
+extern Value value_text(StringInfo buf);
 extern Value value_list_sized(int n);
 extern Value value_list_of(const Value *items, int n);	/* copies the array */
 extern int	value_list_length(const Value *list);
