@@ -169,7 +169,7 @@ check_list(Check *check, const YamlNode *root, SpecKind kind)
 		rule_version(check, version);
 		check_leave(check, mark);
 	}
-	if (root->nitems < 2)
+	if (root->nitems == (version != NULL))
 		check_problem(check, root, NULL, "expected at least one %s, found none",
 					  kind == SPEC_WORKFLOW ? "workflow" : "action");
 	for (i = 0; i < root->nitems; i++)
