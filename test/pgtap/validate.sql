@@ -107,7 +107,7 @@ INSERT INTO documents (kind, document, expected) VALUES
 ('workflow', pg_temp.tasks('t: {publish: {a: "x {{ {{ _.x }}"}}'), '{}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: "{{ _.x }} {% if"}}'), '{4:33:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: <% * %>}}'), '{4:25:wf.tasks.t.publish.a}'),
-('workflow', pg_temp.tasks(E't:\n  publish:\n    a: |\n      one\n      two <% * %>'), '{8:14:wf.tasks.t.publish.a}'),
+('workflow', pg_temp.tasks(E't:\n  publish:\n    a: |\n      one\n      two <% * %>'), '{8:18:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: {b: <% * %>}}}'), '{}'),
 ('workflow', pg_temp.tasks('t: {target: <% * %>}'), '{}'),
 ('workflow', pg_temp.tasks('t: {on-success: [fail: <% * %>]}'), '{4:31:wf.tasks.t.on-success}'),
