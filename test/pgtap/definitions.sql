@@ -115,7 +115,7 @@ SELECT throws_ok($$SELECT mistral.load_workflow(NULL)$$, '22004', NULL, 'null is
 SELECT throws_ok($$SELECT mistral.load_workflow('', NULL)$$, '22004', NULL, 'a null namespace is refused');
 SELECT throws_ok($$SELECT mistral.load_workflow('', '', 'all')$$, '22023', NULL, 'another scope is refused');
 SET LOCAL mistral.max_definition_size = '1kB';
-SELECT throws_ok($$SELECT mistral.load_workflow(repeat('#', 1024))$$, 'MS030', NULL, 'the limit of size has its own code');
+SELECT throws_ok($$SELECT mistral.load_workflow(repeat('#', 1025))$$, 'MS030', NULL, 'the limit of size has its own code');
 RESET mistral.max_definition_size;
 
 -- what is valid and not built yet

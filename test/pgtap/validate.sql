@@ -151,9 +151,9 @@ SELECT is((SELECT count(*)::int FROM mistral.validate(repeat('[', 100000), 'work
 SELECT is((SELECT message FROM mistral.validate(repeat('- ', 250) || 'a', 'workflow')), 'nested deeper than 200 levels',
           'the depth has a limit');
 SET LOCAL mistral.max_definition_size = '1kB';
-SELECT is((SELECT count(*)::int FROM mistral.validate(repeat('#', 1024), 'workflow')), 1, 'the size has a limit');
-SELECT is((SELECT message FROM mistral.validate(repeat('#', 1024), 'workflow')),
-          'expected a document of at most 1 kB, found 1 kB', 'which is named');
+SELECT is((SELECT count(*)::int FROM mistral.validate(repeat('#', 1025), 'workflow')), 1, 'the size has a limit');
+SELECT is((SELECT message FROM mistral.validate(repeat('#', 1025), 'workflow')),
+          'expected a document of at most 1 kB, found 2 kB', 'which is named');
 RESET mistral.max_definition_size;
 SELECT cmp_ok((SELECT count(*)::int FROM mistral.validate(
                  E'version: "2.0"\nwf:\n  tasks:\n' || repeat(E'    a: {b: c}\n', 10)
