@@ -407,6 +407,14 @@ expr_data_compile(const Jsonb *data, ExprError *error, char **error_path)
 	return compile_data(data, 1, error, error_path);
 }
 
+ExprData *
+expr_data_compile_lazy(const Jsonb *data)
+{
+	ExprError	error;
+
+	return compile_data(data, -1, &error, NULL);
+}
+
 const Jsonb *
 expr_data_constant(const ExprData *data)
 {

@@ -80,6 +80,9 @@ extern bool expr_template_is_lone(const ExprTemplate *tmpl);
  */
 extern ExprData *expr_data_compile(const Jsonb *data, ExprError *error, char **error_path);
 
+/* The same with every error left to the evaluation; never NULL. */
+extern ExprData *expr_data_compile_lazy(const Jsonb *data);
+
 /* The value when it holds no expression at all, else NULL. */
 extern const Jsonb *expr_data_constant(const ExprData *data);
 
