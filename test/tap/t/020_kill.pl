@@ -33,7 +33,6 @@ $node->start;
 my @kinds = (
 	{ name => 'seq', tasks => 5 },
 	{ name => 'fork', tasks => 5 },
-	{ name => 'items', tasks => 2 },
 	{ name => 'delayed', tasks => 2 },
 	{ name => 'waits', tasks => 2 },
 	{ name => 'parent', tasks => 2 },
@@ -107,11 +106,6 @@ fork:
     y: {action: std.async_noop, publish: {y: 2}, on-success: end}
     z: {action: std.noop, wait-before: 1, publish: {z: 3}, on-success: end}
     end: {join: all, action: std.noop, publish: {sum: <% \$.x + \$.y + \$.z - 1 %>}}
-items:
-  output: {sum: <% \$.sum %>}
-  tasks:
-    each: {with-items: i in <% range(5) %>, concurrency: 2, action: std.async_noop, publish: {n: <% task().result.len() %>}, on-success: end}
-    end: {action: std.noop, publish: {sum: <% \$.n %>}}
 delayed:
   output: {sum: <% \$.sum %>}
   tasks:
