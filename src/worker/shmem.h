@@ -114,6 +114,7 @@ typedef struct SharedState
 	TimestampTz launcher_started_at;
 	TimestampTz launcher_last_loop;
 	bool		probe_all;		/* a database without a slot may have changed */
+	int			crashes;		/* of the server, in a row, since it was started */
 	Hold		holds[MAX_HOLDS];
 	DatabaseSlot databases[MAX_DATABASES];
 	int			ring_users[RING_COUNT]; /* database index * WORKER_PLACES + place, or -1 */

@@ -220,7 +220,7 @@ sub fault
 		engine => "backend_type = 'mistral engine'",
 		executor => "backend_type = 'mistral executor'",
 		terminate => "backend_type LIKE 'mistral %'",
-		backend => "backend_type = 'client backend' AND application_name = 'pgbench'",
+		backend => "backend_type = 'client backend' AND pid <> pg_backend_pid()",
 		client => '');
 	if ($fault eq 'client')
 	{
