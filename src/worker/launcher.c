@@ -47,7 +47,6 @@
 #define FIRST_PROBE_MS		10000
 #define LONGEST_BACKOFF_MS	300000
 #define FOLLOWER_MS			200
-#define PATIENT_CRASHES		20		/* of the server in a row, before workers wait */
 #define STABLE_MS			60000	/* who ran so long starts anew with its backoff */
 
 /* What the launcher knows of one place in a database slot, beyond shared memory. */

@@ -22,6 +22,8 @@
 
 /* Crashes further apart than this have nothing to do with each other. */
 #define CRASH_WINDOW_MS 60000
+/* After many, workers wait up to five minutes before they start. */
+#define LONG_CRASH_WINDOW_MS 600000
 
 SharedState *shared = NULL;
 
@@ -85,9 +87,10 @@ count_crashes(void)
 	static TimestampTz set_up_at = 0;
 	static int	crashes = 0;
 	TimestampTz now = GetCurrentTimestamp();
+	int			window = crashes < PATIENT_CRASHES ? CRASH_WINDOW_MS : LONG_CRASH_WINDOW_MS;
 
 	if (set_up_at != 0)
-		crashes = TimestampDifferenceExceeds(set_up_at, now, CRASH_WINDOW_MS) ? 1 : crashes + 1;
+		crashes = TimestampDifferenceExceeds(set_up_at, now, window) ? 1 : crashes + 1;
 	set_up_at = now;
 	return crashes;
 }

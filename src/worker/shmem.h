@@ -31,6 +31,7 @@
 #define RING_COUNT		16		/* engines with a ring; others look at the table */
 #define RING_SIZE		16384	/* hints in a ring */
 #define ERROR_TEXT_SIZE 256
+#define PATIENT_CRASHES 20		/* of the server in a row, before workers wait with their start */
 
 typedef enum WorkerKind
 {
