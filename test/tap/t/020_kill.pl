@@ -27,7 +27,7 @@ note("seed $seed");
 my $directory = PostgreSQL::Test::Utils::tempdir();
 my ($port, $world) = start_world("$directory/requests");
 my $node = new_server('victim', 'max_connections = 50', "mistral.http_allow = '127.0.0.1/32'",
-	'restart_after_crash = on', 'log_min_messages = warning', 'autovacuum_naptime = 5');
+	'restart_after_crash = on', 'mistral.engine_workers = 2', 'log_min_messages = warning', 'autovacuum_naptime = 5');
 $node->start;
 
 my @kinds = (
