@@ -76,6 +76,7 @@ static struct
 	TimestampTz full_at;		/* when it will be due */
 	bool		more;			/* timers are left over */
 	TimestampTz next_timer;
+	TimestampTz timers_retry_at;	/* due timers wait for locked trees; 0: none do */
 	int			limit;			/* trees in a batch now */
 	int			backoff;		/* ms, after an error; 0: none */
 	TimestampTz resume_at;
@@ -193,6 +194,8 @@ collect(TimestampTz now)
 				engine.full_at = now;
 		drop_hints(&engine.skipped, engine.skipped.n);
 	}
+	if (unlocked != engine.unlocked_seen)
+		engine.timers_retry_at = 0;
 	engine.unlocked_seen = unlocked;
 }
 
@@ -208,9 +211,10 @@ work(TimestampTz now)
 		return true;
 	if (!full_look)
 		nhints = Min(engine.waiting.n, engine.limit);
-	if (!full_look && nhints == 0 && !engine.more && clock_now() < engine.next_timer)
+	if (!full_look && nhints == 0 && !engine.more &&
+		(clock_now() < engine.next_timer || now < engine.timers_retry_at))
 	{
-		pg_atomic_write_u32(&my_worker->skipping, engine.skipped.n > 0);
+		pg_atomic_write_u32(&my_worker->skipping, engine.skipped.n > 0 || engine.timers_retry_at != 0);
 		return false;
 	}
 
@@ -228,6 +232,10 @@ work(TimestampTz now)
 		engine.full = result.more;
 		engine.full_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FULL_LOOK_MS);
 	}
+	/* A due timer that was not consumed concerns a tree that somebody has locked. */
+	engine.timers_retry_at = 0;
+	if (result.messages == 0 && engine.next_timer <= clock_now())
+		engine.timers_retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SKIP_RETRY_MS);
 	engine.limit = Min(engine.limit * 2, guc_batch_size);
 	engine.backoff = 0;
 	return true;
@@ -491,7 +499,9 @@ sleep_time(TimestampTz now)
 	sleep = TimestampDifferenceMilliseconds(now, until) + 1;
 
 	/* Timers go by the clock that they were set by. */
-	if (!TIMESTAMP_NOT_FINITE(engine.next_timer))
+	if (engine.timers_retry_at != 0)
+		sleep = Min(sleep, TimestampDifferenceMilliseconds(now, engine.timers_retry_at) + 1);
+	else if (!TIMESTAMP_NOT_FINITE(engine.next_timer))
 		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_now(), engine.next_timer) + 1);
 	return Min(sleep, FULL_LOOK_MS);
 }
