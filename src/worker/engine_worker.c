@@ -89,8 +89,8 @@ static void collect(TimestampTz now);
 static bool work(TimestampTz now);
 static bool step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStepResult *result);
 static void step_body(void *arg);
-static void after_step(const EngineStepResult *result);
-static void remember_skipped(const EngineStepResult *result);
+static void after_step(const EngineStepResult *result, bool full_look);
+static void remember_skipped(const EngineStepResult *result, bool full_look);
 static void handle_failed_batch(int nhints, bool full_look);
 static void accuse(const MessageHint *hint);
 static bool try_suspect(TimestampTz now);
@@ -206,6 +206,7 @@ work(TimestampTz now)
 	EngineStepResult result;
 	int			nhints = 0;
 	bool		full_look = engine.full && engine.waiting.n == 0;
+	bool		progress;
 
 	if (try_suspect(now))
 		return true;
@@ -226,15 +227,18 @@ work(TimestampTz now)
 		return true;
 	}
 	drop_hints(&engine.waiting, nhints);
-	engine.more = result.more && !full_look;
+	/* Without progress, more of the same would only meet the same locks. */
+	progress = result.messages > 0;
+	engine.more = result.more && progress && !full_look;
 	if (full_look)
 	{
-		engine.full = result.more;
-		engine.full_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FULL_LOOK_MS);
+		engine.full = result.more && progress;
+		engine.full_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 result.more && !progress ? SKIP_RETRY_MS : FULL_LOOK_MS);
 	}
 	/* A due timer that was not consumed concerns a tree that somebody has locked. */
 	engine.timers_retry_at = 0;
-	if (result.messages == 0 && engine.next_timer <= clock_now())
+	if (!progress && engine.next_timer <= clock_now())
 		engine.timers_retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SKIP_RETRY_MS);
 	engine.limit = Min(engine.limit * 2, guc_batch_size);
 	engine.backoff = 0;
@@ -258,7 +262,7 @@ step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStep
 	}
 	engine.next_timer = arguments.next_timer;
 	*result = arguments.result;
-	after_step(result);
+	after_step(result, full_look);
 	return true;
 }
 
@@ -273,24 +277,26 @@ step_body(void *arg)
 
 /* The transaction has committed. */
 static void
-after_step(const EngineStepResult *result)
+after_step(const EngineStepResult *result, bool full_look)
 {
 	pg_atomic_fetch_add_u64(&my_worker->steps, 1);
 	pg_atomic_fetch_add_u64(&my_worker->executions, result->executions);
 	pg_atomic_fetch_add_u64(&my_worker->messages, result->messages);
 	if (result->nfinished > 0)
 		wake_finished();
-	remember_skipped(result);
+	remember_skipped(result, full_look);
 }
 
 /*
- * A step gives back what is locked and what exceeded its limit.  As long as it
- * says that there is more to do, the latter is likely: try again soon.
+ * A step gives back what is locked and what exceeded its limit.  The latter is
+ * likely after a look, and when timers took the place of hints: then it is to
+ * be done next.  A step that consumed nothing met locks only.
  */
 static void
-remember_skipped(const EngineStepResult *result)
+remember_skipped(const EngineStepResult *result, bool full_look)
 {
-	HintList   *list = result->more ? &engine.waiting : &engine.skipped;
+	bool		next = result->more && (full_look || result->messages > 0);
+	HintList   *list = next ? &engine.waiting : &engine.skipped;
 	int			i;
 
 	if (result->skipped == 0)
