@@ -191,7 +191,7 @@ datetime_stored(StringInfo out, const Value *dt)
 	DateParts	p;
 
 	datetime_parts(dt, &p);
-	appendStringInfo(out, "%04d-%02d-%02d", p.year, p.month, p.day);
+	appendStringInfo(out, "%d-%02d-%02d", p.year, p.month, p.day);
 	if (!(dt->flags & VALUE_F_DATE))
 		appendStringInfo(out, "T%02d:%02d:%02d.%06d", p.hour, p.minute, p.second, p.microsecond);
 }
