@@ -180,7 +180,8 @@ extern uint32 char_code(const char *s);
 extern int	char_digit(const char *s, const char *end); /* -1 when it is no digit */
 
 /* datetime.c */
-extern Value datetime_build(int year, int month, int day, int hour, int minute, int second, int microsecond, int offset);
+extern Value datetime_build(int year, int month, int day, int hour, int minute, int second,
+							int microsecond, int offset);
 extern Value datetime_now(int offset);
 extern Value datetime_from_timestamp(double seconds, int offset);
 extern void datetime_str(StringInfo out, const Value *dt);

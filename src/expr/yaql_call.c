@@ -32,7 +32,8 @@ static const struct
 }			type_names[] = {
 	{"any", TYPE_ANY}, {"null", TYPE_NULL}, {"bool", TYPE_BOOL}, {"int*", TYPE_INT | TYPE_BOOL},
 	{"integer", TYPE_INT}, {"number", TYPE_INT | TYPE_FLOAT}, {"string", TYPE_STRING},
-	{"iterable", TYPE_ITERABLE}, {"iterable!set", TYPE_ITERABLE & ~TYPE_SET}, {"sequence", TYPE_SEQUENCE}, {"dict", TYPE_DICT}, {"set", TYPE_SET},
+	{"iterable", TYPE_ITERABLE}, {"iterable!set", TYPE_ITERABLE & ~TYPE_SET},
+	{"sequence", TYPE_SEQUENCE}, {"dict", TYPE_DICT}, {"set", TYPE_SET},
 	{"iterator", TYPE_ITERATOR}, {"ordered", TYPE_ORDERED}, {"regex", TYPE_REGEX}, {"datetime", TYPE_DATETIME},
 	{"timespan", TYPE_TIMESPAN}, {"context", TYPE_CONTEXT}, {"pair", TYPE_PAIR},
 	{"lambda", TYPE_LAMBDA}, {"mapping", TYPE_LAZY_PAIR}, {"keyword", TYPE_KEYWORD},
