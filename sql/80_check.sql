@@ -32,7 +32,7 @@ BEGIN ATOMIC
     FROM mistral.attempt p
     JOIN mistral.action_execution a ON a.id OPERATOR(pg_catalog.=) p.action_id
    WHERE a.finished_at IS NOT NULL
-     AND a.finished_at OPERATOR(pg_catalog.<) pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::interval
+     AND a.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::interval)
   UNION ALL
   SELECT 'message put aside', m.root_id, m.error
     FROM mistral.parked_message m
