@@ -106,7 +106,14 @@ SELECT a.id,
        a.task_id,
        a.execution_id,
        a.name,
-       a.state,
+       -- A completion counts for whoever looks as soon as it is committed, not
+       -- only when the engine has taken it.
+       CASE WHEN a.finished_at IS NULL
+            THEN COALESCE((SELECT m.payload OPERATOR(pg_catalog.->>) 'state' FROM mistral.message m
+                            WHERE m.target_id OPERATOR(pg_catalog.=) a.id
+                              AND m.attempt OPERATOR(pg_catalog.=) a.attempt AND m.attempt IS NOT NULL),
+                          a.state)
+            ELSE a.state END AS state,
        a.input,
        CASE WHEN a.finished_at IS NOT NULL
             THEN pg_catalog.jsonb_build_object('result', a.result) END AS output,

@@ -10,5 +10,6 @@ RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_
 COMMENT ON FUNCTION mistral.revoke_access(regrole, text) IS
   'Takes back what grant_access of that kind granted, except what another kind that the role has needs as well; for the extension''s owner';
 
-REVOKE ALL ON FUNCTION mistral.grant_access(regrole, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION mistral.revoke_access(regrole, text) FROM PUBLIC;
+-- Whatever a part of this script forgot: PUBLIC has nothing.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mistral FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA mistral FROM PUBLIC;

@@ -10,6 +10,10 @@
 
 #include "access/tableam.h"
 #include "executor/executor.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/tuplestore.h"
 
 #if PG_VERSION_NUM < 140000
 #error "mistral needs PostgreSQL 14 or later"
@@ -31,7 +35,25 @@
 #elif PG_VERSION_NUM >= 150000
 #define compat_init_materialized_srf(fcinfo) SetSingleFuncCall(fcinfo, 0)
 #else
-extern void compat_init_materialized_srf(FunctionCallInfo fcinfo);
+static inline void
+compat_init_materialized_srf(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+	TupleDesc	desc;
+
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) || !(rsinfo->allowedModes & SFRM_Materialize))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rsinfo->returnMode = SFRM_Materialize;
+	rsinfo->setResult = tuplestore_begin_heap(false, false, work_mem);
+	rsinfo->setDesc = desc;
+	MemoryContextSwitchTo(old);
+}
 #endif
 
 /* 16 can leave summarizing indexes alone, and tells which indexes an update needs. */

@@ -15,6 +15,7 @@
 #include "base/db.h"
 #include "base/json.h"
 #include "engine/control.h"
+#include "worker/shmem.h"
 
 SQL_FUNCTION(mistral_complete_action);
 SQL_FUNCTION(mistral_fail_action);
@@ -115,4 +116,5 @@ finish(FunctionCallInfo fcinfo, State state, const Jsonb *result)
 	db_enter(&session);
 	control_finish_action(&id, state, result, session.caller);
 	db_leave(&session);
+	workers_check_running();
 }

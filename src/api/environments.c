@@ -36,11 +36,11 @@ mistral_set_environment(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("variables must be a JSON object")));
-	if (VARSIZE(variables) / 1024 >= guc_max_result_size)
+	if (VARSIZE(variables) > (int64) guc_max_result_size * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_TOO_LARGE),
 				 errmsg("variables are larger than mistral.max_result_size"),
-				 errdetail("They take %d kB; the limit is %d kB.", (int) (VARSIZE(variables) / 1024), guc_max_result_size)));
+				 errdetail("They take %d kB; the limit is %d kB.", (int) (VARSIZE(variables) / 1024) + 1, guc_max_result_size)));
 	db_enter(&session);
 	environment_store(name, variables, description, public_, session.caller);
 	db_leave(&session);

@@ -18,6 +18,7 @@
 #include "engine/control.h"
 #include "engine/engine.h"
 #include "engine/states.h"
+#include "worker/shmem.h"
 
 SQL_FUNCTION(mistral_start_workflow);
 SQL_FUNCTION(mistral_pause_workflow);
@@ -48,6 +49,7 @@ mistral_start_workflow(PG_FUNCTION_ARGS)
 	db_enter(&session);
 	*result = control_start(&request, session.caller);
 	db_leave(&session);
+	workers_check_running();
 	PG_RETURN_UUID_P(result);
 }
 
@@ -75,6 +77,7 @@ mistral_resume_workflow(PG_FUNCTION_ARGS)
 	db_enter(&session);
 	control_resume(&id, env, session.caller);
 	db_leave(&session);
+	workers_check_running();
 	PG_RETURN_VOID();
 }
 

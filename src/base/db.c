@@ -118,13 +118,13 @@ pin_setting(const char *name, const char *value)
 }
 
 static void
-forget_extension(Datum arg, int cacheid, uint32 hashvalue)
+forget_extension(Datum arg, Oid relid)
 {
 	extension_owner = InvalidOid;
 	extension_schema = InvalidOid;
 }
 
-/* Looks the extension up; the answer is kept until a schema changes. */
+/* Looks the extension up; the answer is kept until a table changes. */
 static void
 load_extension(void)
 {
@@ -135,7 +135,8 @@ load_extension(void)
 
 	if (!callback_registered)
 	{
-		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_extension, (Datum) 0);
+		/* Whatever drops or makes the extension drops or makes its tables. */
+		CacheRegisterRelcacheCallback(forget_extension, (Datum) 0);
 		callback_registered = true;
 	}
 	rel = table_open(ExtensionRelationId, AccessShareLock);

@@ -106,14 +106,19 @@ is_uuid_like(const char *name)
 {
 	int			n = 0;
 	const char *p = name;
+	const char *end = name + strlen(name);
 
 	if (strncmp(p, "urn:", 4) == 0)
 		p += 4;
 	if (strncmp(p, "uuid:", 5) == 0)
 		p += 5;
-	for (; *p != '\0'; p++)
+	while (p < end && (*p == '{' || *p == '}'))
+		p++;
+	while (end > p && (end[-1] == '{' || end[-1] == '}'))
+		end--;
+	for (; p < end; p++)
 	{
-		if (*p == '-' || *p == '{' || *p == '}')
+		if (*p == '-')
 			continue;
 		if (n == 32 || strchr("0123456789abcdefABCDEF", *p) == NULL)
 			return false;

@@ -119,7 +119,6 @@ typedef struct TaskSpec
 
 	ExprTemplate *action;		/* the action's name; NULL for a sub-workflow */
 	ExprTemplate *workflow;		/* the sub-workflow's name; NULL for an action */
-	ExprData   *inline_params;	/* NULL: merged into `input` */
 	ExprData   *input;			/* dict, or an expression that yields one; NULL: none. Parameters in
 								 * the action's line (std.echo output=1) are merged in and win */
 
@@ -174,7 +173,6 @@ typedef struct ActionSpec		/* ad-hoc action */
 {
 	char	   *name;
 	char	   *base;			/* name of the action below it */
-	ExprData   *base_inline;	/* NULL: merged into `base_input` */
 	ExprData   *base_input;		/* with the parameters in the line of `base`, which win */
 	int			nparams;
 	SpecParam  *params;

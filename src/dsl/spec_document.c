@@ -40,11 +40,11 @@ spec_parse(const char *text, int len, SpecKind kind)
 	document->kind = kind;
 	check.document = document;
 	initStringInfo(&check.path);
-	if (len / 1024 >= guc_max_definition_size)
+	if (len > (int64) guc_max_definition_size * 1024)
 	{
 		document->too_large = true;
 		check_problem_at(&check, 1, 1,
-						 psprintf("expected a document of at most %d kB, found %d kB", guc_max_definition_size, len / 1024),
+						 psprintf("expected a document of at most %d kB, found %d kB", guc_max_definition_size, len / 1024 + 1),
 						 "The setting mistral.max_definition_size is the limit.");
 		return document;
 	}
@@ -169,7 +169,7 @@ check_list(Check *check, const YamlNode *root, SpecKind kind)
 		rule_version(check, version);
 		check_leave(check, mark);
 	}
-	if (root->nitems < 2)
+	if (root->nitems == (version != NULL))
 		check_problem(check, root, NULL, "expected at least one %s, found none",
 					  kind == SPEC_WORKFLOW ? "workflow" : "action");
 	for (i = 0; i < root->nitems; i++)

@@ -67,25 +67,20 @@ action_input(Task *task, Jsonb **input, char **error)
 {
 	const TaskSpec *spec = task_spec(task);
 	EvalPlace	place;
-	Jsonb	   *value;
 
-	task_place(&place, task);
-	*input = NULL;
-	if (spec->inline_params && !evaluate_data(&place, spec->inline_params, input, error))
-		return false;
-	if (spec->input)
+	if (spec->input == NULL)
 	{
-		if (!evaluate_data(&place, spec->input, &value, error))
-			return false;
-		if (!json_is_object(value))
-		{
-			*error = psprintf("the input of task \"%s\" must be an object", task->name);
-			return false;
-		}
-		*input = *input ? json_merge(*input, value) : value;
-	}
-	if (*input == NULL)
 		*input = json_empty();
+		return true;
+	}
+	task_place(&place, task);
+	if (!evaluate_data(&place, spec->input, input, error))
+		return false;
+	if (!json_is_object(*input))
+	{
+		*error = psprintf("the input of task \"%s\" must be an object", task->name);
+		return false;
+	}
 	if (too_large(*input))
 	{
 		*error = psprintf("the input of task \"%s\" is larger than mistral.max_result_size (%d kB)",

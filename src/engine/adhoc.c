@@ -167,32 +167,25 @@ add_param_defaults(const SpecParam *params, int nparams, const Jsonb *input)
 	return any ? json_merge(json_finish(&b), input) : json_copy(input);
 }
 
-/* What the link gives to the action below: its base-input over the inline parameters. */
+/* What the link gives to the action below. */
 static bool
 link_input(const EvalPlace *place, const ActionSpec *action, const Jsonb *given, Jsonb **input, char **error)
 {
 	EvalPlace	inner = *place;
-	Jsonb	   *result = NULL;
-	Jsonb	   *value;
 
 	inner.first = given;
-	if (action->base_inline)
+	if (action->base_input == NULL)
 	{
-		if (!evaluate_data(&inner, action->base_inline, &result, error))
-			return false;
+		*input = json_empty();
+		return true;
 	}
-	if (action->base_input)
+	if (!evaluate_data(&inner, action->base_input, input, error))
+		return false;
+	if (!json_is_object(*input))
 	{
-		if (!evaluate_data(&inner, action->base_input, &value, error))
-			return false;
-		if (!json_is_object(value))
-		{
-			*error = psprintf("the base-input of action \"%s\" must be an object", action->name);
-			return false;
-		}
-		result = result ? json_merge(result, value) : value;
+		*error = psprintf("the base-input of action \"%s\" must be an object", action->name);
+		return false;
 	}
-	*input = result ? result : json_empty();
 	return true;
 }
 

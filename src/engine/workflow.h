@@ -104,7 +104,7 @@ extern bool action_schedule(Task *task, char **error, bool *forced);
 extern void action_run(ActionExecution *action);
 extern void action_finish(ActionExecution *action, State state, Jsonb *result);
 
-/* Evaluates the task's input: inline parameters below `input`. */
+/* Evaluates the task's input. */
 extern bool action_input(Task *task, Jsonb **input, char **error);
 
 /* ---- subworkflow.c ---- */

@@ -184,16 +184,17 @@ datetime_repr(StringInfo out, const Value *dt)
 	appendStringInfoChar(out, ')');
 }
 
-/* As it is stored: without the zone. */
+/* As it is stored: without the zone.  A date without a time has no stored form, as in the original. */
 void
 datetime_stored(StringInfo out, const Value *dt)
 {
 	DateParts	p;
 
+	if (dt->flags & VALUE_F_DATE)
+		expr_fail("a date without a time cannot be stored as JSON");
 	datetime_parts(dt, &p);
-	appendStringInfo(out, "%04d-%02d-%02d", p.year, p.month, p.day);
-	if (!(dt->flags & VALUE_F_DATE))
-		appendStringInfo(out, "T%02d:%02d:%02d.%06d", p.hour, p.minute, p.second, p.microsecond);
+	appendStringInfo(out, "%d-%02d-%02dT%02d:%02d:%02d.%06d", p.year, p.month, p.day,
+					 p.hour, p.minute, p.second, p.microsecond);
 }
 
 void

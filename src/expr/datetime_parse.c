@@ -129,6 +129,18 @@ number_field(const char **s, const char *end, int most, int low, int high, int *
 	return *field >= low && *field <= high;
 }
 
+/* am or pm */
+static bool
+take_half(const char **s, const char *end, Parsed *p)
+{
+	if (end - *s < 2 || ((*s)[1] | 0x20) != 'm')
+		return false;
+	p->am = ((*s)[0] | 0x20) == 'a';
+	p->pm = ((*s)[0] | 0x20) == 'p';
+	*s += 2;
+	return p->am || p->pm;
+}
+
 static bool
 match_directive(const char **s, const char *end, char d, Parsed *p)
 {
@@ -187,12 +199,7 @@ match_directive(const char **s, const char *end, char d, Parsed *p)
 		case 'B':
 			return (p->month = take_name(s, end, month_names, 12, d == 'B') + 1) >= 1;
 		case 'p':
-			if (end - *s < 2 || ((*s)[1] | 0x20) != 'm')
-				return false;
-			p->am = ((*s)[0] | 0x20) == 'a';
-			p->pm = ((*s)[0] | 0x20) == 'p';
-			*s += 2;
-			return p->am || p->pm;
+			return take_half(s, end, p);
 		case 'z':
 			if (*s < end && **s == 'Z')
 			{

@@ -253,7 +253,7 @@ raise_syntax(const char *text, int len, const ExprError *error)
 	int			position = pg_mbstrlen_with_len(text, Min(error->offset, len)) + 1;
 
 	ereport(ERROR,
-			(errcode(ERRCODE_MISTRAL_EXPRESSION_SYNTAX),
+			(errcode(error->limit ? ERRCODE_MISTRAL_EXPRESSION_LIMIT : ERRCODE_MISTRAL_EXPRESSION_SYNTAX),
 			 errmsg("syntax error in expression \"%.*s\": %s", pg_mbcliplen(text, len, 500), text, error->message),
 			 error->expected ? errdetail("At character %d; expected is %s.", position, error->expected) :
 			 errdetail("At character %d.", position)));
@@ -405,6 +405,14 @@ ExprData *
 expr_data_compile(const Jsonb *data, ExprError *error, char **error_path)
 {
 	return compile_data(data, 1, error, error_path);
+}
+
+ExprData *
+expr_data_compile_lazy(const Jsonb *data)
+{
+	ExprError	error;
+
+	return compile_data(data, -1, &error, NULL);
 }
 
 const Jsonb *

@@ -27,6 +27,7 @@ typedef struct ExprError
 	char	   *message;		/* lower case, no final period; NULL when there is no error */
 	char	   *expected;		/* what would have been right, or NULL */
 	int			offset;			/* bytes from the start of the template's text */
+	bool		limit;			/* not wrong, but nested too deeply */
 } ExprError;
 
 /*
@@ -78,6 +79,9 @@ extern bool expr_template_is_lone(const ExprTemplate *tmpl);
  * culprit.  Keeps no reference to `data`.
  */
 extern ExprData *expr_data_compile(const Jsonb *data, ExprError *error, char **error_path);
+
+/* The same with every error left to the evaluation; never NULL. */
+extern ExprData *expr_data_compile_lazy(const Jsonb *data);
 
 /* The value when it holds no expression at all, else NULL. */
 extern const Jsonb *expr_data_constant(const ExprData *data);

@@ -59,10 +59,18 @@ value_object(ValueKind kind, uint32 flags, void *object)
 	return (Value) {.kind = kind,.flags = flags,.u.object = object};
 }
 
-/* A string value of a buffer's content; the buffer stays. */
+/* A string value of what was collected; gives a large buffer back when little is in it. */
 Value
-value_text(const StringInfoData *buf)
+value_text(StringInfo buf)
 {
+	if (buf->maxlen > 2 * buf->len + 64)
+	{
+		char	   *exact = pnstrdup(buf->data, buf->len);
+
+		pfree(buf->data);
+		buf->data = exact;
+		buf->maxlen = buf->len + 1;
+	}
 	return value_string(buf->data, buf->len);
 }
 

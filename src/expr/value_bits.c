@@ -116,6 +116,9 @@ number_bitwise(char op, const Value *a, const Value *b)
 	Bits		x = bits_of(a, 0);
 	Bits		y = bits_of(b, x.n);
 
+	if (a->kind == VALUE_BOOL && b->kind == VALUE_BOOL)
+		return value_bool(op == '&' ? a->u.boolean && b->u.boolean :
+						  op == '|' ? a->u.boolean || b->u.boolean : a->u.boolean != b->u.boolean);
 	if (y.n > x.n)
 		x = bits_of(a, y.n);
 	for (int i = 0; i < x.n; i++)

@@ -76,7 +76,7 @@ struct Iterator
 /* value.c */
 extern Value value_object(ValueKind kind, uint32 flags, void *object);
 extern Value value_bigint(Numeric n);
-extern Value value_text(const StringInfoData *buf);
+extern Value value_text(StringInfo buf);
 extern Value value_list_sized(int n);
 extern Value value_list_of(const Value *items, int n);	/* copies the array */
 extern int	value_list_length(const Value *list);
@@ -180,7 +180,8 @@ extern uint32 char_code(const char *s);
 extern int	char_digit(const char *s, const char *end); /* -1 when it is no digit */
 
 /* datetime.c */
-extern Value datetime_build(int year, int month, int day, int hour, int minute, int second, int microsecond, int offset);
+extern Value datetime_build(int year, int month, int day, int hour, int minute, int second,
+							int microsecond, int offset);
 extern Value datetime_now(int offset);
 extern Value datetime_from_timestamp(double seconds, int offset);
 extern void datetime_str(StringInfo out, const Value *dt);

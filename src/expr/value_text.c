@@ -223,6 +223,8 @@ value_to_string(const Value *value)
 
 	if (value->kind == VALUE_STRING)
 		return *value;
+	if (value->kind == VALUE_INT)
+		return value_cstring(psprintf(INT64_FORMAT, value->u.integer));
 	initStringInfo(&out);
 	value_str(&out, value);
 	return value_text(&out);

@@ -285,13 +285,23 @@ typedef struct Ordered
 	OrderField	fields[MAX_ORDER_FIELDS];
 } Ordered;
 
+/* A row's key, which the selector gives when it is first compared. */
+static void
+need_key(Ordered *o, Value *row, int i)
+{
+	if (row[i].kind == VALUE_UNDEFINED)
+		row[i] = yaql_call1(o->ev, &o->fields[i].selector, row[o->n]);
+}
+
 static int
-compare_rows(Ordered *o, const Value *a, const Value *b)
+compare_rows(Ordered *o, Value *a, Value *b)
 {
 	for (int i = 0; i < o->n; i++)
 	{
 		int			sign = o->fields[i].descending ? -1 : 1;
 
+		need_key(o, a, i);
+		need_key(o, b, i);
 		if (yaql_less(o->ev, o->frame, &a[i], &b[i]))
 			return -sign;
 		if (yaql_greater(o->ev, o->frame, &a[i], &b[i]))
@@ -338,7 +348,7 @@ sort_ordered(OrderedObject *base)
 		eval_tick(o->ev);
 		rows[i] = palloc(sizeof(Value) * (o->n + 1));
 		for (int j = 0; j < o->n; j++)
-			rows[i][j] = yaql_call1(o->ev, &o->fields[j].selector, object->items[i]);
+			rows[i][j].kind = VALUE_UNDEFINED;
 		rows[i][o->n] = object->items[i];
 	}
 	merge_sort(o, rows, rows + object->n + 1, 0, object->n);

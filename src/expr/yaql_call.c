@@ -32,7 +32,8 @@ static const struct
 }			type_names[] = {
 	{"any", TYPE_ANY}, {"null", TYPE_NULL}, {"bool", TYPE_BOOL}, {"int*", TYPE_INT | TYPE_BOOL},
 	{"integer", TYPE_INT}, {"number", TYPE_INT | TYPE_FLOAT}, {"string", TYPE_STRING},
-	{"iterable", TYPE_ITERABLE}, {"sequence", TYPE_SEQUENCE}, {"dict", TYPE_DICT}, {"set", TYPE_SET},
+	{"iterable", TYPE_ITERABLE}, {"iterable!set", TYPE_ITERABLE & ~TYPE_SET},
+	{"sequence", TYPE_SEQUENCE}, {"dict", TYPE_DICT}, {"set", TYPE_SET},
 	{"iterator", TYPE_ITERATOR}, {"ordered", TYPE_ORDERED}, {"regex", TYPE_REGEX}, {"datetime", TYPE_DATETIME},
 	{"timespan", TYPE_TIMESPAN}, {"context", TYPE_CONTEXT}, {"pair", TYPE_PAIR},
 	{"lambda", TYPE_LAMBDA}, {"mapping", TYPE_LAZY_PAIR}, {"keyword", TYPE_KEYWORD},
@@ -87,7 +88,7 @@ parse_parameter(const char *s, const char *end, YaqlParameter *parameter)
 		type_end--;
 	}
 	parameter->type |= type_by_name(colon + 1, type_end - colon - 1);
-	parameter->iterable = (parameter->type & ~TYPE_NULL) == TYPE_ITERABLE || (parameter->type & ~TYPE_NULL) == TYPE_ITERATOR;
+	parameter->iterable = (parameter->type & TYPE_ITERATOR) != 0 && (parameter->type & TYPE_DICT) == 0;
 	if (equals)
 	{
 		parameter->has_default = true;
@@ -100,6 +101,7 @@ parse_signature(YaqlFunction *f)
 {
 	const char *s = f->signature;
 
+	f->nparameters = 0;
 	f->parameters = palloc0(YAQL_MAX_PARAMETERS * sizeof(YaqlParameter));
 	while (*s)
 	{

@@ -38,8 +38,8 @@ yaql_dict_pairs(YaqlCall *call)
 }
 
 /* Characters of a text as Python iterates it; other things as they are walked. */
-static Iterator *
-iterate_anything(const Value *value)
+Iterator *
+yaql_iterate_anything(const Value *value)
 {
 	Value		list;
 	const char *s;
@@ -69,7 +69,7 @@ yaql_dict_items(YaqlCall *call)
 
 	while (iterator_next(it, &item))
 	{
-		Iterator   *pair = iterate_anything(&item);
+		Iterator   *pair = yaql_iterate_anything(&item);
 		Value		key;
 		Value		value;
 

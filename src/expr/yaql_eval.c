@@ -465,7 +465,7 @@ yaql_run(const YaqlNode *node, const char *text, int len, const ExprEnv *env)
 	MemoryContext old = CurrentMemoryContext;
 
 	if (guc_yaql_limit_iterators < 0 && run_path(node, env, &value) && is_final(&value))
-		return value;
+		return raw(value);
 	eval_enter(&ev, text, len, env);
 	ev.context = AllocSetContextCreate(old, "mistral expression", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(ev.context);

@@ -39,6 +39,7 @@ typedef struct Lazy
 
 extern Lazy *yaql_lazy(YaqlCall *call, bool (*next) (Iterator *, Value *));
 extern Value yaql_concat_two(YaqlCall *call, const Value *a, const Value *b);
+extern Iterator *yaql_iterate_anything(const Value *value);	/* also the characters of a text */
 extern Value yaql_set_from(const Value *iterable);
 extern Value yaql_string_join(Iterator *it, const Value *separator);
 

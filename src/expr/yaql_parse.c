@@ -341,7 +341,10 @@ parse_value(Parser *p, int power)
 	YaqlNode	   *left;
 
 	if (stack_is_too_deep())
+	{
+		p->error->limit = true;
 		return fail(p, p->token.position, "the expression is nested too deeply", NULL);
+	}
 	CHECK_FOR_INTERRUPTS();
 	left = parse_prefix(p);
 	while (left != NULL)

@@ -642,9 +642,7 @@ generate_many_next(Iterator *base, Value *item)
 		{
 			it->started = false;
 			produced = yaql_call1(base->ev, &it->function, it->value);
-			if (!value_is_iterable(&produced) && produced.kind != VALUE_DICT)
-				expr_fail("generateMany() got %s, where a collection is expected", value_kind_name(&produced));
-			more = value_iterate(&produced);
+			more = yaql_iterate_anything(&produced);
 			if (it->n)
 			{
 				Value		front = iterator_to_list(more);

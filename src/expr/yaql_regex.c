@@ -228,10 +228,13 @@ substitute(YaqlCall *call, bool by)
 		{
 			Value		value = select_match(call->ev, call->frame, re, text, &match, ARG(2));
 
-			if (value.kind != VALUE_STRING)
+			if (value.kind != VALUE_STRING && value.kind != VALUE_NULL)
 				expr_fail("replaceBy() replaces by strings, not by %s", value_kind_name(&value));
-			expr_reserve(value.u.string.len);
-			appendBinaryStringInfo(&out, value.u.string.data, value.u.string.len);
+			if (value.kind == VALUE_STRING)
+			{
+				expr_reserve(value.u.string.len);
+				appendBinaryStringInfo(&out, value.u.string.data, value.u.string.len);
+			}
 		}
 		else
 			regex_expand(re, &out, ARG(2)->u.string.data, ARG(2)->u.string.len, s, &match);

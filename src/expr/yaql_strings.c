@@ -433,7 +433,7 @@ yaql_right_split(YaqlCall *call)
 		/* What is left of them, from the first part up to the end of the last that stays together. */
 		head = value_string(DATA(0), all->items[all->n - n - 1].u.string.data +
 							all->items[all->n - n - 1].u.string.len - DATA(0));
-		value_push(&list, trim(&head, &blanks, true, true));
+		value_push(&list, trim(&head, &blanks, false, true));
 		return reversed(&list);
 	}
 	if (LENGTH(1) == 0)

@@ -66,9 +66,10 @@ inbox_look(int limit, MessageHint **hints)
 int
 inbox_due_timers(TimestampTz now, int limit, InboxMessage **timers)
 {
+	/* Locked, for they are not read again when their trees are: another engine sees them too. */
 	static DbStatement select = {
 		"SELECT due_at, id, root_id, kind, target_id FROM mistral.timer "
-		"WHERE due_at OPERATOR(pg_catalog.<=) $1 ORDER BY due_at, id LIMIT $2",
+		"WHERE due_at OPERATOR(pg_catalog.<=) $1 ORDER BY due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED",
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
 	Datum		values[2] = {TimestampTzGetDatum(now), Int64GetDatum(limit)};

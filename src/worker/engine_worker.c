@@ -76,6 +76,7 @@ static struct
 	TimestampTz full_at;		/* when it will be due */
 	bool		more;			/* timers are left over */
 	TimestampTz next_timer;
+	TimestampTz timers_retry_at;	/* due timers wait for locked trees; 0: none do */
 	int			limit;			/* trees in a batch now */
 	int			backoff;		/* ms, after an error; 0: none */
 	TimestampTz resume_at;
@@ -88,8 +89,8 @@ static void collect(TimestampTz now);
 static bool work(TimestampTz now);
 static bool step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStepResult *result);
 static void step_body(void *arg);
-static void after_step(const EngineStepResult *result);
-static void remember_skipped(const EngineStepResult *result);
+static void after_step(const EngineStepResult *result, bool full_look);
+static void remember_skipped(const EngineStepResult *result, bool full_look);
 static void handle_failed_batch(int nhints, bool full_look);
 static void accuse(const MessageHint *hint);
 static bool try_suspect(TimestampTz now);
@@ -193,6 +194,8 @@ collect(TimestampTz now)
 				engine.full_at = now;
 		drop_hints(&engine.skipped, engine.skipped.n);
 	}
+	if (unlocked != engine.unlocked_seen)
+		engine.timers_retry_at = 0;
 	engine.unlocked_seen = unlocked;
 }
 
@@ -203,14 +206,16 @@ work(TimestampTz now)
 	EngineStepResult result;
 	int			nhints = 0;
 	bool		full_look = engine.full && engine.waiting.n == 0;
+	bool		progress;
 
 	if (try_suspect(now))
 		return true;
 	if (!full_look)
 		nhints = Min(engine.waiting.n, engine.limit);
-	if (!full_look && nhints == 0 && !engine.more && clock_now() < engine.next_timer)
+	if (!full_look && nhints == 0 && !engine.more &&
+		(clock_now() < engine.next_timer || now < engine.timers_retry_at))
 	{
-		pg_atomic_write_u32(&my_worker->skipping, engine.skipped.n > 0);
+		pg_atomic_write_u32(&my_worker->skipping, engine.skipped.n > 0 || engine.timers_retry_at != 0);
 		return false;
 	}
 
@@ -222,12 +227,19 @@ work(TimestampTz now)
 		return true;
 	}
 	drop_hints(&engine.waiting, nhints);
-	engine.more = result.more && !full_look;
+	/* Without progress, more of the same would only meet the same locks. */
+	progress = result.messages > 0;
+	engine.more = result.more && progress && !full_look;
 	if (full_look)
 	{
-		engine.full = result.more;
-		engine.full_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FULL_LOOK_MS);
+		engine.full = result.more && progress;
+		engine.full_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 result.more && !progress ? SKIP_RETRY_MS : FULL_LOOK_MS);
 	}
+	/* A due timer that was not consumed concerns a tree that somebody has locked. */
+	engine.timers_retry_at = 0;
+	if (!progress && engine.next_timer <= clock_now())
+		engine.timers_retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SKIP_RETRY_MS);
 	engine.limit = Min(engine.limit * 2, guc_batch_size);
 	engine.backoff = 0;
 	return true;
@@ -250,7 +262,7 @@ step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStep
 	}
 	engine.next_timer = arguments.next_timer;
 	*result = arguments.result;
-	after_step(result);
+	after_step(result, full_look);
 	return true;
 }
 
@@ -265,24 +277,26 @@ step_body(void *arg)
 
 /* The transaction has committed. */
 static void
-after_step(const EngineStepResult *result)
+after_step(const EngineStepResult *result, bool full_look)
 {
 	pg_atomic_fetch_add_u64(&my_worker->steps, 1);
 	pg_atomic_fetch_add_u64(&my_worker->executions, result->executions);
 	pg_atomic_fetch_add_u64(&my_worker->messages, result->messages);
 	if (result->nfinished > 0)
 		wake_finished();
-	remember_skipped(result);
+	remember_skipped(result, full_look);
 }
 
 /*
- * A step gives back what is locked and what exceeded its limit.  As long as it
- * says that there is more to do, the latter is likely: try again soon.
+ * A step gives back what is locked and what exceeded its limit.  The latter is
+ * likely after a look, and when timers took the place of hints: then it is to
+ * be done next.  A step that consumed nothing met locks only.
  */
 static void
-remember_skipped(const EngineStepResult *result)
+remember_skipped(const EngineStepResult *result, bool full_look)
 {
-	HintList   *list = result->more ? &engine.waiting : &engine.skipped;
+	bool		next = result->more && (full_look || result->messages > 0);
+	HintList   *list = next ? &engine.waiting : &engine.skipped;
 	int			i;
 
 	if (result->skipped == 0)
@@ -491,7 +505,9 @@ sleep_time(TimestampTz now)
 	sleep = TimestampDifferenceMilliseconds(now, until) + 1;
 
 	/* Timers go by the clock that they were set by. */
-	if (!TIMESTAMP_NOT_FINITE(engine.next_timer))
+	if (engine.timers_retry_at != 0)
+		sleep = Min(sleep, TimestampDifferenceMilliseconds(now, engine.timers_retry_at) + 1);
+	else if (!TIMESTAMP_NOT_FINITE(engine.next_timer))
 		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_now(), engine.next_timer) + 1);
 	return Min(sleep, FULL_LOOK_MS);
 }

@@ -75,9 +75,11 @@ typedef struct ScannedDatabase
 
 static KnownDatabase known[MAX_DATABASES];	/* parallel to shared->databases */
 static TimestampTz next_action;
+static TimestampTz start_not_before;
 static bool warned_of_slots = false;
 static bool warned_of_databases = false;
 
+static int	crash_delay(void);
 static void take_over(void);
 static void give_up(int code, Datum arg);
 static void scan_databases(void);
@@ -115,6 +117,7 @@ mistral_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	MemoryContextSwitchTo(TopMemoryContext);
 	take_over();
+	start_not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), crash_delay());
 
 	for (;;)
 	{
@@ -150,6 +153,24 @@ mistral_launcher_main(Datum arg)
 			next_scan = 0;
 		}
 	}
+}
+
+/*
+ * How long to wait with the first workers, in ms.  A crash may be anybody's; but
+ * when many follow each other, workers may be the cause, and must leave the
+ * server time to be repaired.
+ */
+static int
+crash_delay(void)
+{
+	int			crashes = shared->crashes;
+
+	if (crashes < PATIENT_CRASHES)
+		return 0;
+	ereport(WARNING,
+			(errmsg("the server has crashed %d times in a row, mistral's workers start later", crashes),
+			 errhint("If they are the cause, set mistral.enabled to off and reload.")));
+	return Min(FIRST_BACKOFF_MS << Min(crashes - PATIENT_CRASHES, 16), LONGEST_BACKOFF_MS);
 }
 
 /* Becomes the launcher; starts that a predecessor asked for are void. */
@@ -364,8 +385,8 @@ manage_place(int index, int place, TimestampTz now)
 		return;
 	if (place > 0 && !db->extension)
 		return;
-	if (now < info->retry_at)
-		act_at(info->retry_at);
+	if (now < Max(info->retry_at, start_not_before))
+		act_at(Max(info->retry_at, start_not_before));
 	else
 		start_worker(index, place, now);
 }

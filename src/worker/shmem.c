@@ -10,6 +10,7 @@
 #include "storage/latch.h"
 #include "storage/procarray.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
@@ -18,6 +19,11 @@
 #include "worker/shmem.h"
 
 #define TRANCHE_NAME "mistral"
+
+/* Crashes further apart than this have nothing to do with each other. */
+#define CRASH_WINDOW_MS 60000
+/* After many, workers wait up to five minutes before they start. */
+#define LONG_CRASH_WINDOW_MS 600000
 
 SharedState *shared = NULL;
 
@@ -28,6 +34,7 @@ static shmem_request_hook_type previous_request_hook = NULL;
 
 static void request_memory(void);
 static void set_up_memory(void);
+static int	count_crashes(void);
 static void initialize_state(SharedState *state);
 static bool is_unserved(void);
 
@@ -69,6 +76,25 @@ set_up_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/*
+ * How often in a row the server crashed soon after this memory was set up.  The
+ * memory is set up anew after a crash, but the postmaster, which does it, goes
+ * on: what it remembers keeps a crash of ours from becoming an endless one.
+ */
+static int
+count_crashes(void)
+{
+	static TimestampTz set_up_at = 0;
+	static int	crashes = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	int			window = crashes < PATIENT_CRASHES ? CRASH_WINDOW_MS : LONG_CRASH_WINDOW_MS;
+
+	if (set_up_at != 0)
+		crashes = TimestampDifferenceExceeds(set_up_at, now, window) ? 1 : crashes + 1;
+	set_up_at = now;
+	return crashes;
+}
+
 static void
 initialize_state(SharedState *state)
 {
@@ -78,6 +104,7 @@ initialize_state(SharedState *state)
 	/* The rings' entries are left untouched: pages that nobody uses cost nothing. */
 	memset(state, 0, offsetof(SharedState, rings));
 	state->locks = GetNamedLWLockTranche(TRANCHE_NAME);
+	state->crashes = count_crashes();
 	for (i = 0; i < RING_COUNT; i++)
 	{
 		state->ring_users[i] = -1;

@@ -31,6 +31,7 @@
 #define RING_COUNT		16		/* engines with a ring; others look at the table */
 #define RING_SIZE		16384	/* hints in a ring */
 #define ERROR_TEXT_SIZE 256
+#define PATIENT_CRASHES 20		/* of the server in a row, before workers wait with their start */
 
 typedef enum WorkerKind
 {
@@ -114,6 +115,7 @@ typedef struct SharedState
 	TimestampTz launcher_started_at;
 	TimestampTz launcher_last_loop;
 	bool		probe_all;		/* a database without a slot may have changed */
+	int			crashes;		/* of the server, in a row, since it was started */
 	Hold		holds[MAX_HOLDS];
 	DatabaseSlot databases[MAX_DATABASES];
 	int			ring_users[RING_COUNT]; /* database index * WORKER_PLACES + place, or -1 */

@@ -1,0 +1,137 @@
+-- Expressions: a table of cases with their answers, bounds, data, validation.
+\set QUIET on
+\pset format unaligned
+\pset tuples_only on
+\set ON_ERROR_STOP on
+BEGIN;
+SET LOCAL mistral.expression_timeout = '5s';
+
+-- Runs one expression: its value as jsonb text, or the SQLSTATE.
+CREATE FUNCTION pg_temp.outcome(expression text, context jsonb, language text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN mistral.evaluate(expression, context, language)::text;
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END
+$$;
+
+CREATE TEMP TABLE cases (id serial, expression text, context jsonb, expected text);
+\copy cases (expression, context, expected) FROM 'test/pgtap/yaql_cases.tsv'
+
+SELECT no_plan();
+SELECT cmp_ok(count(*), '>', 400::bigint, 'the cases are there') FROM cases;
+
+SELECT is(pg_temp.outcome(expression, context),
+          CASE WHEN expected ~ '^MS0' THEN expected ELSE expected::jsonb::text END,
+          expression)
+  FROM cases ORDER BY id;
+
+-- Bounds: each ends, soon, as an error of its own.
+CREATE FUNCTION pg_temp.bounded(expression text, what text) RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+    started timestamptz := clock_timestamp();
+BEGIN
+    RETURN NEXT is(pg_temp.outcome(expression, '{}'), 'MS012', what);
+    RETURN NEXT cmp_ok(clock_timestamp() - started, '<', interval '8 s', what || ': in time');
+END
+$$;
+SELECT t.line FROM unnest(ARRAY[
+    '<% range(0, 1000000000000) %>',
+    '<% range(0, 1000000000000).len() %>',
+    '<% sequence().toList() %>',
+    '<% 1.repeat().sum() %>',
+    '<% [1].cycle().toSet() %>',
+    $$<% 'a' * 1000000000 %>$$,
+    '<% [1] * 1000000000 %>',
+    '<% pow(10, 1000000000) %>',
+    '<% shiftBitsLeft(1, 1000000000) %>',
+    $$<% ('a' * 100000).replace('', 'b' * 100000) %>$$,
+    $$<% generate(x, true, $ + $).last() %>$$,
+    '<% range(100000).select(range(100000).where($ = 1).len()).sum() %>',
+    $$<% ('a' * 30 + 'b') =~ '(a+)+$' %>$$,
+    '<% def(f, f($ + 1)) -> f(1) %>',
+    '<% ' || repeat('(', 100000) || '1' || repeat(')', 100000) || ' %>',
+    '<% ' || repeat('[', 100000) || repeat(']', 100000) || ' %>',
+    '<% ' || repeat('not ', 100000) || '1 %>',
+    '<% ' || repeat('1 + ', 100000) || '1 %>',
+    $$<% json_parse('[' * 100000) %>$$,
+    $$<% yaml_parse('[' * 100000) %>$$
+]) AS expression, LATERAL pg_temp.bounded(expression, left(expression, 60)) AS t(line);
+
+SET LOCAL mistral.expression_timeout = '20ms';
+SELECT is(pg_temp.outcome('<% range(5000000).where($ mod 7 = 8).len() %>', '{}'), 'MS012', 'mistral.expression_timeout');
+SET LOCAL mistral.expression_timeout = '5s';
+SET LOCAL mistral.expression_memory = '2MB';
+SELECT is(pg_temp.outcome('<% range(200000).toList().len() %>', '{}'), 'MS012', 'mistral.expression_memory');
+SELECT is(pg_temp.outcome('<% range(200000).len() %>', '{}'), '200000', 'a walk takes no memory');
+RESET mistral.expression_memory;
+SET LOCAL mistral.yaql_limit_iterators = 3;
+SELECT is(pg_temp.outcome('<% range(4).select($) %>', '{}'), 'MS012', 'mistral.yaql_limit_iterators: four elements');
+SELECT is(pg_temp.outcome('<% range(3).select($) %>', '{}'), '[0, 1, 2]', 'mistral.yaql_limit_iterators: three elements');
+SELECT is(pg_temp.outcome('<% sequence().limit(3) %>', '{}'), '[0, 1, 2]', 'mistral.yaql_limit_iterators: only what is taken counts');
+SELECT is(pg_temp.outcome('<% $.l %>', '{"l": [1, 2, 3, 4]}'), 'MS012', 'mistral.yaql_limit_iterators: a list of the context');
+RESET mistral.yaql_limit_iterators;
+
+CREATE FUNCTION pg_temp.cancelled(expression text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM mistral.evaluate(expression);
+    RETURN false;
+EXCEPTION WHEN query_canceled THEN
+    RETURN true;
+END
+$$;
+SET LOCAL statement_timeout = '100ms';
+SELECT ok(pg_temp.cancelled('<% range(4900000).where($ mod 7 = 8).len() %>'), 'an evaluation is cancelled like any query');
+SET LOCAL statement_timeout = 0;
+
+-- Messages name the expression, the place and what was expected, never data.
+CREATE FUNCTION pg_temp.message(expression text, context jsonb) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    PERFORM mistral.evaluate(expression, context);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN concat_ws(' | ', SQLERRM, detail);
+END
+$$;
+SELECT is(pg_temp.message('<% $.a.b %>', '{"a": {}}'),
+          'cannot evaluate expression "$.a.b": there is no key "b" | At character 5 of the expression.', 'a missing key');
+SELECT is(pg_temp.message('<% len(1.5) %>', '{}'),
+          'cannot evaluate expression "len(1.5)": function "len" does not take a float; expected len(string:string), len(dict:dict), '
+          'len(sequence:sequence), len(set:set), len(collection:iterator) | At character 1 of the expression.', 'what a function takes');
+SELECT is(pg_temp.message('<% (1 + %>', '{}'),
+          'syntax error in expression "<% (1 + %>": unexpected the end of the expression | At character 8; expected is a value.',
+          'a syntax error');
+SELECT unalike(pg_temp.message(e, '{"secret": "hunter2", "n": {"hunter2": 1}}'), '%hunter2%', 'no data in the message of ' || e)
+  FROM unnest(ARRAY['<% $.secret + 1 %>', '<% int($.secret) %>', '<% $.n[$.secret + x] %>', '<% $.secret.x %>', '<% regex($.secret + "(") %>',
+                    '<% json_parse($.secret) %>', '<% yaml_parse("{" + $.secret) %>', '<% datetime($.secret) %>', '<% [$.secret].single().y %>']) AS e;
+
+-- Languages and data.
+SELECT is(pg_temp.outcome('$.a + 1', '{"a": 1}', 'yaql'), '2', 'a bare expression');
+SELECT is(pg_temp.outcome('$.a + 1', '{"a": 1}', 'python'), '22023', 'an unknown language');
+SELECT is(pg_temp.outcome('{{ _.a }}', '{"a": 1}'), 'MS002', 'Jinja2 is refused');
+SELECT is(mistral.evaluate_data('{"a": "<% $.x %>", "b": ["<% $.x + 1 %>", "t <% $.x %>", 5, null], "<% $.x %>": {"c": "<% $.y %>"}}',
+                                '{"x": 1, "y": "<% $.x %>"}'),
+          '{"a": 1, "b": [2, "t 1", 5, null], "<% $.x %>": {"c": "<% $.x %>"}}', 'expressions in data: values only, results not again');
+SELECT is(mistral.evaluate_data('{"a": "<% 1 %>"}', '{}'), '{"a": "<% 1 %>"}', 'nothing is evaluated in an empty context');
+SELECT throws_ok($$SELECT mistral.evaluate_data('{"a": {"b": {"c": "<% 1 + %>"}}}', '{"x": 1}')$$, 'MS010', NULL,
+                 'a deep expression that does not parse');
+
+-- Validation looks at the grammar only.
+SELECT is(mistral.validate_expression(e), NULL, 'valid: ' || e)
+  FROM unnest(ARRAY['plain', '<% $.a %>', '<% nope(1) %>', 'x <% 1 %> y <% $.b.c(d => 1) %>', E'<% 1\n + %>', '<%%', '%>']) AS e;
+SELECT isnt(mistral.validate_expression(e), NULL, 'not valid: ' || e)
+  FROM unnest(ARRAY['<% %>', '<% 1 + %>', 'x <% (1 %>', '<% $.a == 1 %>', '<% f(1,) %>', '<% $.in %>', '<% a %> {{ b }}',
+                    '<%' || chr(160) || '$.a %>']) AS e;
+SELECT is(mistral.validate_expression('ab <% $.x = = 1 %>'), 'unexpected "=" at character 13, expected is a value', 'where it is wrong');
+SELECT is(mistral.evaluate(NULL), NULL, 'evaluate of null');
+SELECT is(mistral.validate_expression(NULL), NULL, 'validate_expression of null');
+
+SELECT * FROM finish();
+ROLLBACK;

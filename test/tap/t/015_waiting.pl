@@ -1,0 +1,146 @@
+# Who is woken when: engines by commits, by trees that are let go and by
+# COMMIT PREPARED; waiting sessions by the end of their execution.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+use MistralTest;
+
+my $node = new_server('main', 'max_prepared_transactions = 5');
+$node->start;
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION mistral;
+SELECT mistral.load_workflow($yaml$
+version: '2.0'
+short:
+  tasks:
+    a: {action: std.noop}
+delayed:
+  tasks:
+    a: {action: std.noop, wait-before: 1}
+open:
+  tasks:
+    a: {action: std.async_noop}
+$yaml$);
+SQL
+ok(wait_for_workers($node, 'postgres', 10), 'the workers run');
+
+sub sql
+{
+	return $node->safe_psql('postgres', shift);
+}
+
+# The id of a new execution.
+sub start
+{
+	return sql("SELECT mistral.start_workflow('" . shift . "')");
+}
+
+sub failure
+{
+	my ($query, @params) = @_;
+	my ($code, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$query", extra_params => \@params);
+	return $err;
+}
+
+subtest 'wait_workflow' => sub {
+	my $start = time;
+	my $id = start('short');
+	is(sql("SELECT mistral.wait_workflow('$id')"), 'SUCCESS', 'gives the state that was reached');
+	cmp_ok(time - $start, '<', 1, 'at once');
+	$id = start('delayed');
+	$start = time;
+	is(sql("SELECT mistral.wait_workflow('$id')"), 'SUCCESS', 'sleeps until then');
+	cmp_ok(time - $start, '<', 1.8, 'and no longer');
+	$id = start('open');
+	$start = time;
+	is(sql("SELECT mistral.wait_workflow('$id', '300 ms')"), 'RUNNING', 'gives the present state after the timeout');
+	cmp_ok(time - $start, '>', 0.29, 'not before it');
+	cmp_ok(time - $start, '<', 1, 'nor much later');
+	is(sql("SELECT mistral.wait_workflow('$id', '-1 s')"), 'RUNNING', 'a negative timeout does not wait');
+
+	my $waiter = $node->background_psql('postgres');
+	$waiter->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
+	$waiter->query_until(qr/^$/m, "\\echo\nSELECT 'got ' || mistral.wait_workflow('$id', '20 s');\n");
+	usleep(300_000);
+	sql("SELECT mistral.complete_action(id, '1') FROM mistral.action_executions WHERE state = 'RUNNING'");
+	$start = time;
+	like($waiter->query_safe('SELECT 2'), qr/got SUCCESS/, 'sees the end also from a REPEATABLE READ transaction');
+	cmp_ok(time - $start, '<', 2, 'soon');
+	$waiter->quit;
+
+	$id = start('open');
+	my $cancel = $node->background_psql('postgres');
+	$cancel->query_until(qr/^$/m, "\\echo\nSELECT 'got ' || mistral.wait_workflow('$id', '20 s');\n");
+	usleep(300_000);
+	$start = time;
+	sql("SELECT mistral.cancel_workflow('$id')");
+	like($cancel->query_safe('SELECT 2'), qr/got CANCELLED/, 'is woken by a session that ends the execution');
+	cmp_ok(time - $start, '<', 2, 'at once');
+	$cancel->quit;
+};
+
+subtest 'what cannot be waited for' => sub {
+	like(
+		failure("BEGIN; SELECT mistral.start_workflow('short', execution_id => '0197aaaa-0000-7000-8000-000000000001');"
+			  . "SELECT mistral.wait_workflow('0197aaaa-0000-7000-8000-000000000001');"),
+		qr/25001: cannot wait for an execution in the transaction that started/,
+		'an execution that this transaction has started');
+	my $id = start('open');
+	like(
+		failure("BEGIN; SELECT mistral.pause_workflow('$id'); SELECT mistral.wait_workflow('$id');"),
+		qr/25001: /, 'an execution that this transaction has changed');
+	like(failure("SELECT mistral.wait_workflow('0197aaaa-0000-7000-8000-00000000ffff')"),
+		qr/MS023: execution .* does not exist/, 'one that does not exist');
+	sql('CREATE ROLE other LOGIN; GRANT USAGE ON SCHEMA mistral TO other; '
+		  . 'GRANT EXECUTE ON FUNCTION mistral.wait_workflow(uuid, interval) TO other');
+	like(failure("SELECT mistral.wait_workflow('$id')", '-U', 'other'), qr/MS023: /, "another role's");
+};
+
+subtest 'engines' => sub {
+	my $id = start('delayed');
+	my $holder = $node->background_psql('postgres');
+
+	$holder->query_safe("BEGIN; SELECT mistral.pause_workflow('$id');");
+	usleep(1_500_000);
+	is(sql("SELECT mistral.wait_workflow('" . start('short') . "', '3 s')"),
+		'SUCCESS', 'a locked tree with a due timer holds up nobody');
+	is(sql("SELECT state FROM mistral.workers WHERE kind = 'engine'"), 'idle', 'and keeps no engine busy');
+	$holder->query_safe('ROLLBACK');
+	my $start = time;
+	is(sql("SELECT mistral.wait_workflow('$id', '5 s')"), 'SUCCESS', 'let go, it advances');
+	cmp_ok(time - $start, '<', 0.7, 'at once');
+
+	$id = start('delayed');
+	$holder->query_safe("BEGIN; SAVEPOINT s; SELECT mistral.pause_workflow('$id');");
+	usleep(1_300_000);
+	$holder->query_safe('ROLLBACK TO s');
+	$start = time;
+	is(sql("SELECT mistral.wait_workflow('$id', '5 s')"), 'SUCCESS', 'also by ROLLBACK TO SAVEPOINT');
+	cmp_ok(time - $start, '<', 0.7, 'at once');
+	$holder->quit;
+
+	sql("BEGIN; SELECT mistral.start_workflow('short', execution_id => '0197aaaa-0000-7000-8000-000000000002'); "
+		  . "PREPARE TRANSACTION 'p'");
+	like(failure("SELECT mistral.wait_workflow('0197aaaa-0000-7000-8000-000000000002', '0 s')"),
+		qr/MS023/, 'what is only prepared does not happen');
+	sql("COMMIT PREPARED 'p'");
+	$start = time;
+	is(sql("SELECT mistral.wait_workflow('0197aaaa-0000-7000-8000-000000000002', '5 s')"),
+		'SUCCESS', 'COMMIT PREPARED starts it');
+	cmp_ok(time - $start, '<', 1, 'at once');
+
+	sql("SELECT mistral.start_workflow('short') FROM generate_series(1, 30000)");
+	ok( wait_for(
+			sub { sql("SELECT count(*) FROM mistral.executions WHERE state NOT IN ('SUCCESS', 'PAUSED', 'RUNNING', 'CANCELLED')") eq '0'
+				  && sql("SELECT count(*) FROM mistral.message") eq '0' },
+			60),
+		'more messages in a transaction than are remembered: all are found');
+};
+
+$node->stop;
+done_testing();
