@@ -324,7 +324,10 @@ find_anywhere(Tree *own, const char *id, Oid owner)
 	return tree_find_execution(store_read_tree(&root_id), &wanted);
 }
 
-/* The ids of executions that fit, oldest first; an error when there are too many. */
+/*
+ * The ids of executions that fit, oldest first and those of the own tree last;
+ * an error when there are too many.
+ */
 static int
 list_executions(const EvalPlace *place, const char *id, const char *root_id, const char *state,
 				const char *from_time, const char *to_time, pg_uuid_t **ids)
@@ -334,15 +337,17 @@ list_executions(const EvalPlace *place, const char *id, const char *root_id, con
 		"AND ($2 IS NULL OR (root_id OPERATOR(pg_catalog.=) $2 AND root_id OPERATOR(pg_catalog.<>) id)) "
 		"AND ($3 IS NULL OR state OPERATOR(pg_catalog.=) $3) "
 		"AND ($4 IS NULL OR created_at OPERATOR(pg_catalog.>=) $4) "
-		"AND ($5 IS NULL OR created_at OPERATOR(pg_catalog.<) $5) ORDER BY id",
-		5, {UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+		"AND ($5 IS NULL OR created_at OPERATOR(pg_catalog.<) $5) "
+		"AND root_id OPERATOR(pg_catalog.<>) $6 ORDER BY id",
+		6, {UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID}
 	};
 	Oid			owner = place->execution->owner;
 	pg_uuid_t	id_value;
 	pg_uuid_t	root_value;
-	Datum		values[5] = {0};
-	char		nulls[5];
+	Datum		values[6] = {0};
+	char		nulls[6];
 	uint64		found;
+	ListCell   *lc;
 	uint64		i;
 	int			n = 0;
 
@@ -374,8 +379,10 @@ list_executions(const EvalPlace *place, const char *id, const char *root_id, con
 		values[4] = time_datum(to_time);
 		nulls[4] = ' ';
 	}
+	values[5] = UUIDPGetDatum(&place->execution->tree->root_id);
+	nulls[5] = ' ';
 	found = db_execute(&select, values, nulls, false, 0);
-	*ids = palloc(sizeof(pg_uuid_t) * MAX_EXECUTIONS);
+	*ids = palloc(sizeof(pg_uuid_t) * (MAX_EXECUTIONS + list_length(place->execution->tree->executions)));
 	for (i = 0; i < found; i++)
 	{
 		bool		isnull;
@@ -387,6 +394,18 @@ list_executions(const EvalPlace *place, const char *id, const char *root_id, con
 					(errcode(ERRCODE_MISTRAL_EXPRESSION_LIMIT),
 					 errmsg("more than %d executions fit; ask for fewer", MAX_EXECUTIONS)));
 		(*ids)[n++] = *DatumGetUUIDP(db_datum(i, 1, &isnull));
+	}
+	foreach(lc, place->execution->tree->executions)
+	{
+		Execution  *own = lfirst(lc);
+
+		if ((id && !id_equal(&own->id, &id_value)) ||
+			(root_id && (own->parent_task == NULL || !id_equal(&own->tree->root_id, &root_value))) ||
+			(state && strcmp(state_name(own->state), state) != 0) ||
+			(from_time && own->created_at < DatumGetTimestampTz(values[3])) ||
+			(to_time && own->created_at >= DatumGetTimestampTz(values[4])))
+			continue;
+		(*ids)[n++] = own->id;
 	}
 	return n;
 }
