@@ -302,6 +302,9 @@ succeed(Execution *execution, const char *message)
 	Jsonb	   *output;
 	char	   *error;
 
+	/* A task before the command may have ended it by force. */
+	if (state_is_final(execution->state))
+		return;
 	if (!evaluate_result(execution, execution->workflow->output, &output, &error))
 	{
 		fail(execution, error);
