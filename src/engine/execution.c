@@ -173,7 +173,8 @@ execution_continue(Execution *execution)
 
 	if (execution->state != STATE_RUNNING || execution->workflow == NULL)
 		return;
-	if (execution->ntasks == 0)
+	/* Paused before it began: its start may be what was kept back. */
+	if (execution->ntasks == 0 && execution->backlog == NIL)
 	{
 		execution_run(execution);
 		return;

@@ -252,7 +252,7 @@ apply_task_timer(Tree *tree, const TreeEvent *event)
 		;						/* somebody else has moved it meanwhile */
 	else if (strcmp(event->kind, TIMER_WAIT_AFTER) == 0)
 		task_complete(task, task->end_state, task->end_info);
-	else
+	else if (!state_is_final(task->execution->state))
 		task_continue(task);
 }
 
