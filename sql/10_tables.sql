@@ -138,7 +138,6 @@ CREATE TABLE mistral.message (
     target_id uuid,
     attempt int,
     created_at timestamptz NOT NULL,
-    failures smallint NOT NULL DEFAULT 0,
     payload jsonb COMPRESSION lz4
 );
 -- One completion for each attempt of an action, whoever sends it.

@@ -15,6 +15,7 @@
 #include "engine/context.h"
 #include "engine/evaluate.h"
 #include "engine/guard.h"
+#include "engine/host.h"
 #include "engine/states.h"
 
 #define MAX_SOURCES 5
@@ -41,22 +42,6 @@ static bool system_get(void *arg, const char *key, int len, Value *value);
 static void system_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int len), void *emit_arg);
 static bool scope_get(void *arg, const char *key, int len, Value *value);
 static void scope_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int len), void *emit_arg);
-static Value env_value(Execution *execution);
-static Value id_and_name(const pg_uuid_t *id, const char *name);
-static Value time_value(TimestampTz t);
-static Value text_value(const char *s);
-static Value json_value(const Jsonb *json);
-static Value host_task(void *arg, const char *name);
-static Value host_execution(void *arg);
-static Value host_env(void *arg);
-static Value host_global(void *arg, const char *name);
-
-static const ExprHost host = {
-	.task = host_task,
-	.execution = host_execution,
-	.env = host_env,
-	.global = host_global,
-};
 
 bool
 evaluate_data(const EvalPlace *place, const ExprData *data, Jsonb **result, char **error)
@@ -110,7 +95,7 @@ evaluate_output(const EvalPlace *place, const ExprData *data, const Jsonb *root,
 	Evaluation	e;
 
 	evaluation_begin(&e, place);
-	e.env.root = json_value(root);
+	e.env.root = root ? value_from_jsonb(root) : value_null();
 	e.data = data;
 	if (!evaluation_run(&e, error))
 		return false;
@@ -196,10 +181,10 @@ evaluation_begin(Evaluation *e, const EvalPlace *place)
 		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->globals));
 	e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->input));
 	e->env.root = value_view(e->nsources, e->sources);
-	e->env.var_env = env_value(execution);
-	e->env.var_execution = id_and_name(&execution->id, NULL);
-	e->env.var_task_execution = place->task ? id_and_name(&place->task->id, place->task->name) : value_null();
-	e->env.host = &host;
+	e->env.var_env = host_env_value(execution);
+	e->env.var_execution = host_id_and_name(&execution->id, NULL);
+	e->env.var_task_execution = place->task ? host_id_and_name(&place->task->id, place->task->name) : value_null();
+	e->env.host = &engine_host;
 	e->env.host_arg = &e->place;
 }
 
@@ -238,11 +223,11 @@ system_get(void *arg, const char *key, int len, Value *value)
 	if (len < 5 || key[0] != '_' || key[1] != '_')
 		return false;
 	if (is_key(key, len, "__env"))
-		*value = env_value(place->execution);
+		*value = host_env_value(place->execution);
 	else if (is_key(key, len, "__execution"))
-		*value = id_and_name(&place->execution->id, NULL);
+		*value = host_id_and_name(&place->execution->id, NULL);
 	else if (place->task && is_key(key, len, "__task_execution"))
-		*value = id_and_name(&place->task->id, place->task->name);
+		*value = host_id_and_name(&place->task->id, place->task->name);
 	else
 		return false;
 	return true;
@@ -283,120 +268,4 @@ scope_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int len), v
 
 	for (i = 0; i < place->scope->n; i++)
 		emit(emit_arg, place->scope->entries[i].key, place->scope->entries[i].len);
-}
-
-/* ---------------------------------------------------------------- values */
-
-static Value
-env_value(Execution *execution)
-{
-	JsonbValue *env = json_get(json_ref_get(execution->tree, &execution->tree->root->params), "env", 3);
-
-	return env ? value_from_jsonb_value(env) : value_dict_new();
-}
-
-static Value
-id_and_name(const pg_uuid_t *id, const char *name)
-{
-	Value		dict = value_dict_new();
-
-	value_dict_set(&dict, "id", text_value(id_cstring(id)));
-	if (name)
-		value_dict_set(&dict, "name", text_value(name));
-	return dict;
-}
-
-static Value
-time_value(TimestampTz t)
-{
-	JsonBuilder b = {0};
-
-	json_add_time(&b, t);
-	return value_from_jsonb_value(b.result);
-}
-
-static Value
-text_value(const char *s)
-{
-	return s ? value_cstring(s) : value_null();
-}
-
-static Value
-json_value(const Jsonb *json)
-{
-	return json ? value_from_jsonb(json) : value_null();
-}
-
-/* ---------------------------------------------------------------- functions */
-
-static Value
-host_task(void *arg, const char *name)
-{
-	EvalPlace  *place = arg;
-	Execution  *execution = place->execution;
-	Task	   *task = place->task;
-	Value		dict;
-
-	/* An action run alone has no workflow around it. */
-	if (execution->workflow == NULL)
-		return value_null();
-	if (name != NULL && (task == NULL || strcmp(name, task->name) != 0))
-	{
-		int			spec = spec_task_index(execution->workflow, name);
-
-		task = spec >= 0 && execution->last[spec] >= 0 ? execution->tasks[execution->last[spec]] : NULL;
-	}
-	if (task == NULL)
-		return value_null();
-
-	dict = value_dict_new();
-	value_dict_set(&dict, "id", text_value(id_cstring(&task->id)));
-	value_dict_set(&dict, "name", text_value(task->name));
-	value_dict_set(&dict, "spec", json_value(task_spec(task)->spec));
-	value_dict_set(&dict, "state", text_value(state_name(task->state)));
-	value_dict_set(&dict, "state_info", text_value(task->state_info));
-	value_dict_set(&dict, "result", json_value(task_result(task)));
-	value_dict_set(&dict, "published", json_value(json_ref_get(execution->tree, &task->published)));
-	value_dict_set(&dict, "type", text_value(task->is_workflow ? "WORKFLOW" : "ACTION"));
-	value_dict_set(&dict, "workflow_execution_id", text_value(id_cstring(&execution->id)));
-	value_dict_set(&dict, "created_at", time_value(task->created_at));
-	value_dict_set(&dict, "updated_at", time_value(task->updated_at));
-	return dict;
-}
-
-static Value
-host_execution(void *arg)
-{
-	EvalPlace  *place = arg;
-	Execution  *execution = place->execution;
-	Tree	   *tree = execution->tree;
-	Value		dict = value_dict_new();
-
-	value_dict_set(&dict, "id", text_value(id_cstring(&execution->id)));
-	value_dict_set(&dict, "name", text_value(execution->name));
-	value_dict_set(&dict, "spec", json_value(execution->workflow ? execution->workflow->spec : NULL));
-	value_dict_set(&dict, "input", json_value(json_ref_get(tree, &execution->input)));
-	value_dict_set(&dict, "params", json_value(json_ref_get(tree, &execution->params)));
-	value_dict_set(&dict, "created_at", time_value(execution->created_at));
-	value_dict_set(&dict, "updated_at", time_value(execution->updated_at));
-	value_dict_set(&dict, "root_execution_id",
-				   execution->parent_task ? text_value(id_cstring(&tree->root_id)) : value_null());
-	return dict;
-}
-
-static Value
-host_env(void *arg)
-{
-	EvalPlace  *place = arg;
-
-	return env_value(place->execution);
-}
-
-static Value
-host_global(void *arg, const char *name)
-{
-	EvalPlace  *place = arg;
-	JsonbValue *value = json_get(json_ref_get(place->execution->tree, &place->execution->globals), name, strlen(name));
-
-	return value ? value_from_jsonb_value(value) : value_null();
 }

@@ -17,7 +17,7 @@
 #define MESSAGE_TEXT_LENGTH 500
 
 static void error_context(void *arg);
-static char *format_reason(const char *format, va_list args, int save_errno);
+static char *format_reason(const char *format, va_list args, int save_errno) pg_attribute_printf(1, 0);
 static void raise_error(int code, const char *reason) pg_attribute_noreturn();
 
 void

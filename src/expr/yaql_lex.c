@@ -96,6 +96,15 @@ escape_code(const char *s, const char *end, int least, int most, int base, int *
 	return n < least ? -1 : code;
 }
 
+/* Whether `n` characters of one line follow. */
+static bool
+has_characters(const char *s, const char *end, int n)
+{
+	for (; n > 0 && s < end && *s != '\n'; n--)
+		s += char_length(s, end);
+	return n == 0;
+}
+
 /* Appends what the escape after a backslash means; false when it is malformed. */
 static bool
 decode_escape(StringInfo out, const char **at, const char *end)
@@ -105,11 +114,11 @@ decode_escape(StringInfo out, const char **at, const char *end)
 	const char *s = *at;
 	int64		code;
 	int			used = 0;
+	int			n = *s == 'x' ? 2 : *s == 'u' ? 4 : *s == 'U' ? 8 : 0;
 
-	if (*s == 'x' || *s == 'u' || *s == 'U')
+	/* One that is cut off by the end of the text is no escape at all. */
+	if (n > 0 && has_characters(s + 1, end, n))
 	{
-		int			n = *s == 'x' ? 2 : *s == 'u' ? 4 : 8;
-
 		code = escape_code(s + 1, end, n, n, 16, &used);
 		used++;
 	}
@@ -138,46 +147,61 @@ decode_escape(StringInfo out, const char **at, const char *end)
 	return true;
 }
 
+/* Where the text ends: its closing quote, or NULL and what is wrong. */
+static const char *
+find_quote(const char *s, const char *end, char quote, char **error)
+{
+	while (s < end && *s != quote)
+	{
+		if (*s == '\\')
+		{
+			s++;
+			if (s >= end || *s == '\n')
+			{
+				*error = "a backslash at the end of a line of a text";
+				return NULL;
+			}
+		}
+		s += char_length(s, end);
+	}
+	*error = "a text does not end";
+	return s < end ? s : NULL;
+}
+
 static void
 lex_string(Lexer *lexer, Token *token)
 {
 	const char *s = lexer->text + lexer->at;
-	const char *end = lexer->text + lexer->len;
 	char		quote = *s++;
+	char	   *error;
+	const char *close = find_quote(s, lexer->text + lexer->len, quote, &error);
 	StringInfoData out;
 
-	initStringInfo(&out);
 	token->type = TOKEN_CONSTANT;
-	for (;;)
+	if (close == NULL)
 	{
-		if (s >= end)
-		{
-			fail(lexer, token, "a text does not end");
-			return;
-		}
-		if (*s == quote)
-			break;
+		fail(lexer, token, error);
+		return;
+	}
+	initStringInfo(&out);
+	while (s < close)
+	{
 		if (*s != '\\')
 		{
-			int			n = char_length(s, end);
+			int			n = char_length(s, close);
 
 			appendBinaryStringInfo(&out, s, n);
 			s += n;
 			continue;
 		}
 		s++;
-		if (s >= end || *s == '\n')
-		{
-			fail(lexer, token, "a backslash at the end of a line of a text");
-			return;
-		}
 		if (quote == '`')
 		{
 			if (*s != '`')
 				appendStringInfoChar(&out, '\\');
 			appendStringInfoChar(&out, *s++);
 		}
-		else if (!decode_escape(&out, &s, end))
+		else if (!decode_escape(&out, &s, close))
 		{
 			token->position = s - lexer->text;
 			fail(lexer, token, "an escape that names no character");
@@ -185,7 +209,7 @@ lex_string(Lexer *lexer, Token *token)
 		}
 	}
 	token->value = value_text(&out);
-	token->end = s + 1 - lexer->text;
+	token->end = close + 1 - lexer->text;
 }
 
 /* A name: function, operator, constant, or a text. */

@@ -27,7 +27,7 @@ message_put_hook_type message_put_hook = NULL;
 root_locked_hook_type root_locked_hook = NULL;
 work_dispatched_hook_type work_dispatched_hook = NULL;
 
-#define MESSAGE_COLUMNS 8
+#define MESSAGE_COLUMNS 7
 
 static void insert_plain(Datum *values, bool *nulls, ItemPointer tid);
 static bool insert_completion(Datum *values, bool *nulls, ItemPointer tid);
@@ -51,9 +51,8 @@ message_put(const pg_uuid_t *root_id, const char *kind, const pg_uuid_t *target_
 	values[4] = Int32GetDatum(attempt);
 	nulls[4] = attempt == 0;
 	values[5] = TimestampTzGetDatum(clock_now());
-	values[6] = Int16GetDatum(0);
-	values[7] = PointerGetDatum(payload);
-	nulls[7] = payload == NULL;
+	values[6] = PointerGetDatum(payload);
+	nulls[6] = payload == NULL;
 
 	if (attempt == 0)
 		insert_plain(values, nulls, &tid);
@@ -94,11 +93,11 @@ static bool
 insert_completion(Datum *values, bool *nulls, ItemPointer tid)
 {
 	static DbStatement insert = {
-		"INSERT INTO mistral.message (id, root_id, kind, target_id, attempt, created_at, failures, payload) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
+		"INSERT INTO mistral.message (id, root_id, kind, target_id, attempt, created_at, payload) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7) "
 		"ON CONFLICT (target_id, attempt) WHERE attempt IS NOT NULL DO NOTHING RETURNING ctid",
 		MESSAGE_COLUMNS,
-		{UUIDOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, INT2OID, JSONBOID}
+		{UUIDOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, JSONBOID}
 	};
 	char		null_flags[MESSAGE_COLUMNS];
 	bool		isnull;
