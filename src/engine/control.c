@@ -223,7 +223,7 @@ claim_id(const pg_uuid_t *id, Oid role)
 	values[0] = CStringGetTextDatum(psprintf("mistral %s", id_cstring(id)));
 	db_execute(&lock, values, NULL, false, 0);
 	values[0] = UUIDPGetDatum(id);
-	if (db_execute(&exists, values, NULL, false, 1) == 0)
+	if (db_read_latest(&exists, values, 1) == 0)
 		return false;
 	if (!has_privs_of_role(role, DatumGetObjectId(db_datum(0, 1, &isnull))))
 		ereport(ERROR,

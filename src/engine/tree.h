@@ -119,6 +119,9 @@ struct Task
 	JsonRef		published;
 	JsonRef		merged;
 	const Scope *scope;			/* inbound; never NULL */
+	const Scope *outbound;		/* made from these two; NULL: not made yet */
+	const Jsonb *outbound_published;
+	const Scope *outbound_scope;
 	int			ntriggered_by;
 	TriggeredBy *triggered_by;
 	int			nnext_tasks;
