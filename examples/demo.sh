@@ -224,8 +224,9 @@ server_stop demo || wrong "the server did not stop"
 chapter "Where to go next"
 cat <<'END'
    examples/salary.yaml    the process you just saw; change it and run `make demo` again
-   docs/operations.md      your own server: install, preload, backup, standby, what to watch
-   docs/actions.md         what a task can do without any code of yours
+   docs/quickstart.md      the same by hand, on your own server
+   docs/language.md        what a process may say
+   docs/operations.md      backup, standby, what to watch
    docs/settings.md        every setting
    docs/errors.md          every error code
    make test               everything that proves that it works

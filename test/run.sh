@@ -100,6 +100,7 @@ if wanted checks; then
 	heading "checks (layers, names, sizes, comments, grants, documentation)"
 	[ -z "${UPDATE:-}" ] || bash test/lib/checks.sh --update-settings
 	run_prove checks 120 --exec bash test/lib/checks.sh
+	run_prove docs 120 --exec "$(server_python)" test/lib/docs.py
 fi
 
 if wanted pgtap; then
@@ -153,7 +154,9 @@ if wanted cases; then
 	run_prove cases 600 --exec "$(server_python psycopg2)" test/conformance/run.py
 fi
 
-if wanted conformance && [ -x ../shared/conformance/run ]; then
+if wanted conformance && [ ! -x ../shared/conformance/run ]; then
+	heading "conformance: left out, ../shared/conformance/run is not there"
+elif wanted conformance; then
 	heading "conformance (the shared cases; the floor is test/conformance/floor.txt)"
 	python=$(server_python psycopg2)
 	PGOPTIONS= timeout -k 20 "${MISTRAL_CONFORMANCE_TIMEOUT:-1500}" "$python" ../shared/conformance/run \

@@ -160,6 +160,9 @@ done | check "every make target in the documentation exists"
 grep -noE '`(docs|examples|test|src|sql|\.ci)/[A-Za-z0-9_./-]+`' $docs /dev/null | tr -d '`' | while IFS=: read -r f line p; do
 	[ -e "$p" ] || echo "$f:$line: $p"
 done | check "every file that the documentation names exists"
+grep -noE '\]\([^)#: ]+' $docs /dev/null | while IFS=: read -r f line p; do
+	[ -e "$(dirname "$f")/${p#](}" ] || echo "$f:$line: ${p#](}"
+done | check "every link in the documentation leads somewhere"
 grep -noE '^ +(docs|examples)/[a-z_.]+' examples/demo.sh | while IFS=: read -r line p; do
 	[ -e "${p// /}" ] || echo "examples/demo.sh:$line: ${p// /}"
 done | check "every file that the demo names exists"
