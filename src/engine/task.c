@@ -296,11 +296,13 @@ task_publish(Task *task, char **error)
 	if (nbranch == 0 && nglobal == 0)
 		return true;
 	task_place(&place, task);
-	if (!evaluate_clauses(&place, branch, nbranch, &published, error) ||
-		!evaluate_clauses(&place, global, nglobal, &globals, error))
+	if (!evaluate_clauses(&place, branch, nbranch, &published, error))
 		return false;
 	if (published)
 		json_ref_set(&task->published, tree_keep(tree, published));
+	row_touch(&task->change);
+	if (!evaluate_clauses(&place, global, nglobal, &globals, error))
+		return false;
 	if (globals)
 	{
 		Jsonb	   *old = json_ref_get(tree, &execution->globals);
@@ -308,7 +310,6 @@ task_publish(Task *task, char **error)
 		json_ref_set(&execution->globals, tree_keep(tree, old ? json_merge_deep(old, globals) : globals));
 		row_touch(&execution->change);
 	}
-	row_touch(&task->change);
 	return true;
 }
 
