@@ -48,6 +48,7 @@ mistral_start_workflow(PG_FUNCTION_ARGS)
 	if (request.has_id)
 		request.id = arg_id(fcinfo, 5, "execution_id");
 
+	PreventCommandIfReadOnly("mistral.start_workflow()");
 	db_enter(&session);
 	*result = control_start(&request, session.caller);
 	db_leave(&session);
@@ -62,6 +63,7 @@ mistral_pause_workflow(PG_FUNCTION_ARGS)
 	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
 	DbSession	session;
 
+	PreventCommandIfReadOnly("mistral.pause_workflow()");
 	db_enter(&session);
 	control_pause(&id, session.caller);
 	db_leave(&session);
@@ -76,6 +78,7 @@ mistral_resume_workflow(PG_FUNCTION_ARGS)
 	Jsonb	   *env = arg_json_or_null(fcinfo, 1);
 	DbSession	session;
 
+	PreventCommandIfReadOnly("mistral.resume_workflow()");
 	db_enter(&session);
 	control_resume(&id, env, session.caller);
 	db_leave(&session);
@@ -98,6 +101,7 @@ mistral_stop_workflow(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("an execution cannot be stopped as \"%s\"", name),
 				 errhint("Use SUCCESS, ERROR or CANCELLED.")));
+	PreventCommandIfReadOnly("mistral.stop_workflow()");
 	db_enter(&session);
 	control_stop(&id, state, message, session.caller);
 	db_leave(&session);
@@ -112,6 +116,7 @@ mistral_cancel_workflow(PG_FUNCTION_ARGS)
 	char	   *message = arg_text_or_null(fcinfo, 1);
 	DbSession	session;
 
+	PreventCommandIfReadOnly("mistral.cancel_workflow()");
 	db_enter(&session);
 	control_stop(&id, STATE_CANCELLED, message, session.caller);
 	db_leave(&session);
@@ -155,6 +160,7 @@ mistral_delete_execution(PG_FUNCTION_ARGS)
 	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
 	DbSession	session;
 
+	PreventCommandIfReadOnly("mistral.delete_execution()");
 	db_enter(&session);
 	control_delete(&id, session.caller);
 	db_leave(&session);
@@ -172,6 +178,7 @@ mistral_step(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the number of executions must be at least 1")));
+	PreventCommandIfReadOnly("mistral.step()");
 	engine_step(NULL, 0, true, limit, &result);
 	PG_RETURN_INT32(result.messages);
 }

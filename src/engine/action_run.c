@@ -9,7 +9,7 @@
  *
  *		{"type": built-in name, "input": its input, "adhoc": [definition ids,
  *		outermost first], "delayed": true while a timer holds the
- *		result, "raw": the result that was sent}
+ *		result, "sent": the completion as it was sent}
  */
 #include "postgres.h"
 
@@ -22,8 +22,9 @@
 #include "engine/states.h"
 #include "engine/workflow.h"
 #include "guc.h"
+#include "queue/message.h"
 
-static void keep_raw(ActionExecution *action, const Jsonb *result);
+static void keep_sent(ActionExecution *action, State state, const Jsonb *result);
 static bool action_name(Task *task, char **name, char **error);
 static void add_defaults(Task *task, const char *written, Jsonb **input);
 static void enqueue(ActionExecution *action, const AdhocChain *chain, int timeout);
@@ -142,7 +143,7 @@ action_finish(ActionExecution *action, State state, Jsonb *result)
 	if (state_is_final(action->state))
 		return;
 	task_place(&place, task);
-	keep_raw(action, result);
+	keep_sent(action, state, result);
 	if (state == STATE_SUCCESS)
 		(void) adhoc_apply_outputs(&place, json_ref_get(tree, &action->runtime), &result, &error);
 	if (error == NULL && too_large(result))
@@ -175,13 +176,13 @@ action_finish(ActionExecution *action, State state, Jsonb *result)
 
 /* What was sent, so that a repeated completion is known even after ad-hoc outputs have changed it. */
 static void
-keep_raw(ActionExecution *action, const Jsonb *result)
+keep_sent(ActionExecution *action, State state, const Jsonb *result)
 {
 	Tree	   *tree = action->task->execution->tree;
 	Jsonb	   *runtime = json_ref_get(tree, &action->runtime);
 
 	if (action->type && ACTION_IS_ASYNC(action->type) && json_get(runtime, "adhoc", strlen("adhoc")))
-		json_ref_set(&action->runtime, tree_keep(tree, json_merge(runtime, json_pair("raw", result))));
+		json_ref_set(&action->runtime, tree_keep(tree, json_merge(runtime, json_pair("sent", message_action_result(state_name(state), result)))));
 }
 
 static bool

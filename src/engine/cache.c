@@ -33,7 +33,8 @@ static dlist_head lru = DLIST_STATIC_INIT(lru);
 static Size cache_bytes = 0;
 static Oid	table_files[3];
 
-static bool protected = false;
+/* Subtransactions from this level on do not touch the copies; 0: all do. */
+static int	protected_level = 0;
 
 static void register_callbacks(void);
 static void at_transaction_end(XactEvent event, void *arg);
@@ -93,7 +94,7 @@ cache_drop(Tree *tree)
 void
 cache_protect(bool on)
 {
-	protected = on;
+	protected_level = on ? GetCurrentTransactionNestLevel() + 1 : 0;
 }
 
 static void
@@ -121,7 +122,9 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB && !protected)
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	if (protected_level == 0 || GetCurrentTransactionNestLevel() < protected_level)
 		aborted();
 }
 
@@ -149,7 +152,7 @@ aborted(void)
 {
 	dlist_mutable_iter iter;
 
-	protected = false;
+	protected_level = 0;
 	dlist_foreach_modify(iter, &lru)
 	{
 		Tree	   *tree = dlist_container(Tree, lru, iter.cur);

@@ -165,6 +165,9 @@ void
 control_delete(const pg_uuid_t *id, Oid role)
 {
 	static DbStatement statements[] = {
+		{"DELETE FROM mistral.timer m USING mistral.action_execution a, mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND m.target_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDOID}},
 		{"DELETE FROM mistral.action_execution a USING mistral.task t, mistral.execution e "
 			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
 		"AND a.task_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDOID}},
@@ -173,6 +176,7 @@ control_delete(const pg_uuid_t *id, Oid role)
 		"AND m.target_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDOID}},
 		{"DELETE FROM mistral.task t USING mistral.execution e "
 		"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDOID}},
+		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}},
 		{"DELETE FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}},
 	};
 	Execution  *execution = open_execution(id, role);

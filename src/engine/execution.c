@@ -177,7 +177,8 @@ execution_continue(Execution *execution)
 
 	if (execution->state != STATE_RUNNING || execution->workflow == NULL)
 		return;
-	if (execution->ntasks == 0)
+	/* Paused before it began: its start may be what was kept back. */
+	if (execution->ntasks == 0 && execution->backlog == NIL)
 	{
 		execution_run(execution);
 		return;
@@ -314,6 +315,9 @@ succeed(Execution *execution, const char *message)
 	Jsonb	   *output;
 	char	   *error;
 
+	/* A task before the command may have ended it by force. */
+	if (state_is_final(execution->state))
+		return;
 	if (!evaluate_result(execution, execution->workflow->output, &output, &error))
 	{
 		fail(execution, error);

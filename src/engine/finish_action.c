@@ -115,7 +115,7 @@ static void
 find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 {
 	static DbStatement select = {
-		"SELECT root_id, state, attempt, owner, COALESCE(runtime OPERATOR(pg_catalog.->) 'raw', result) "
+		"SELECT root_id, state, attempt, owner, result, runtime OPERATOR(pg_catalog.->) 'sent' "
 		"FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) $1",
 		1, {UUIDOID}
 	};
@@ -132,6 +132,12 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	found->root_id = *DatumGetUUIDP(db_datum(0, 1, &isnull));
 	(void) state_parse(TextDatumGetCString(db_datum(0, 2, &isnull)), &found->state);
 	found->attempt = DatumGetInt32(db_datum(0, 3, &isnull));
+	datum = db_datum(0, 6, &isnull);
+	if (!isnull)
+	{
+		found->outcome = DatumGetJsonbPCopy(datum);
+		return;
+	}
 	datum = db_datum(0, 5, &isnull);
 	found->outcome = message_action_result(state_name(found->state), isnull ? NULL : DatumGetJsonbPCopy(datum));
 }

@@ -31,6 +31,7 @@ static void write_actions(RowWriter *writer, Tree *tree);
 static void write_timers(List *trees);
 static void write_dispatches(List *trees);
 static void delete_timers(List *trees);
+static void delete_timers_of(DbStatement *delete, List *targets);
 static void fill_execution(TupleTableSlot *slot, Execution *execution);
 static void fill_task(TupleTableSlot *slot, Task *task);
 static void fill_action(TupleTableSlot *slot, ActionExecution *action);
@@ -410,30 +411,45 @@ write_dispatches(List *trees)
 static void
 delete_timers(List *trees)
 {
-	static DbStatement delete = {
+	static DbStatement all = {
 		"DELETE FROM mistral.timer WHERE target_id OPERATOR(pg_catalog.=) ANY ($1)",
 		1, {UUIDARRAYOID}
 	};
-	List	   *targets = NIL;
-	Datum	   *elements;
-	Datum		values[1];
+	static DbStatement delays = {
+		"DELETE FROM mistral.timer WHERE target_id OPERATOR(pg_catalog.=) ANY ($1) AND kind OPERATOR(pg_catalog.<>) 'timeout'",
+		1, {UUIDARRAYOID}
+	};
+	List	   *cancelled = NIL;
+	List	   *undelayed = NIL;
 	ListCell   *lc;
-	int			n = 0;
 
 	foreach(lc, trees)
 	{
 		Tree	   *tree = lfirst(lc);
 
-		targets = list_concat(targets, tree->cancelled);
-		tree->cancelled = NIL;
+		cancelled = list_concat(cancelled, tree->cancelled);
+		undelayed = list_concat(undelayed, tree->undelayed);
+		tree->cancelled = tree->undelayed = NIL;
 	}
+	delete_timers_of(&all, cancelled);
+	delete_timers_of(&delays, undelayed);
+}
+
+static void
+delete_timers_of(DbStatement *delete, List *targets)
+{
+	Datum	   *elements;
+	Datum		values[1];
+	ListCell   *lc;
+	int			n = 0;
+
 	if (targets == NIL)
 		return;
 	elements = palloc(sizeof(Datum) * list_length(targets));
 	foreach(lc, targets)
 		elements[n++] = UUIDPGetDatum(lfirst(lc));
 	values[0] = PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	db_execute(&delete, values, NULL, false, 0);
+	db_execute(delete, values, NULL, false, 0);
 }
 
 /* ---------------------------------------------------------------- stored forms */

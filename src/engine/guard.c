@@ -57,13 +57,19 @@ guard_isolated(void (*fn) (void *arg), void *arg)
 	PG_CATCH();
 	{
 		ErrorData  *error;
+		bool		rethrow = says_nothing_about_the_work(geterrcode());
 
-		if (says_nothing_about_the_work(geterrcode()))
-			PG_RE_THROW();
+		/* The subtransaction ends here in any case: whoever catches the error expects to be in its own. */
 		MemoryContextSwitchTo(cxt);
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		if (rethrow)
+		{
+			MemoryContextSwitchTo(cxt);
+			CurrentResourceOwner = owner;
+			ReThrowError(error);
+		}
 		message = error->detail ? psprintf("%s: %s", error->message, error->detail) : pstrdup(error->message);
 		FreeErrorData(error);
 	}

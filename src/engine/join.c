@@ -57,6 +57,9 @@ join_task_completed(Task *task)
 	{
 		Task	   *join = lfirst(lc);
 
+		/* One that waits for its next try is looked at when its timer says so. */
+		if (join->state == STATE_WAITING && join->retry_no > 0)
+			continue;
 		if (join->state == STATE_WAITING)
 			tree_queue_join(execution->tree, join);
 		else

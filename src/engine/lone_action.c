@@ -114,27 +114,34 @@ finish(const InboxMessage *message, const char *state, Jsonb *result)
 		1, {UUIDOID}
 	};
 	static DbStatement update = {
-		"UPDATE mistral.action_execution SET state = $2, result = $3, accepted = true, updated_at = $4, finished_at = $4 "
-		"WHERE id OPERATOR(pg_catalog.=) $1",
-		4, {UUIDOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+		"UPDATE mistral.action_execution SET state = $2, result = $3, accepted = true, updated_at = $4, finished_at = $4, "
+		"runtime = $5 WHERE id OPERATOR(pg_catalog.=) $1",
+		5, {UUIDOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, JSONBOID}
 	};
-	Datum		values[4] = {UUIDPGetDatum(&message->target)};
-	char		nulls[4] = {' ', ' ', ' ', ' '};
-	Datum		runtime;
+	Datum		values[5] = {UUIDPGetDatum(&message->target)};
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	Jsonb	   *runtime = NULL;
+	Datum		datum;
 	bool		isnull;
 	Oid			owner;
 
 	if (db_execute(&select, values, NULL, false, 1) == 0)
 		return;
 	owner = DatumGetObjectId(db_datum(0, 1, &isnull));
-	runtime = db_datum(0, 2, &isnull);
-	if (!isnull && strcmp(state, "SUCCESS") == 0)
+	datum = db_datum(0, 2, &isnull);
+	if (!isnull)
+	{
+		/* As in a workflow: a repeated completion is known by what was sent. */
+		runtime = DatumGetJsonbPCopy(datum);
+		runtime = json_merge(runtime, json_pair("sent", message_action_result(state, result)));
+	}
+	if (runtime && strcmp(state, "SUCCESS") == 0)
 	{
 		Tree	   *tree = tree_new(CurrentMemoryContext, &message->target);
 		EvalPlace	place = {.execution = lone_execution(tree, "", owner)};
 		char	   *error;
 
-		if (!adhoc_apply_outputs(&place, DatumGetJsonbPCopy(runtime), &result, &error))
+		if (!adhoc_apply_outputs(&place, runtime, &result, &error))
 		{
 			state = "ERROR";
 			result = json_from_string(error);
@@ -144,5 +151,7 @@ finish(const InboxMessage *message, const char *state, Jsonb *result)
 	values[2] = PointerGetDatum(result);
 	nulls[2] = result ? ' ' : 'n';
 	values[3] = TimestampTzGetDatum(clock_now());
+	values[4] = PointerGetDatum(runtime);
+	nulls[4] = runtime ? ' ' : 'n';
 	db_execute(&update, values, nulls, false, 0);
 }

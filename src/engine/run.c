@@ -36,6 +36,7 @@ static void apply_stopped(Tree *tree, const TreeEvent *event);
 static void apply_task_timer(Tree *tree, const TreeEvent *event);
 static void apply_action_timer(Tree *tree, const TreeEvent *event);
 static void do_work(Work *work);
+static void cancel_timers(Tree *tree, const pg_uuid_t *target, const char *except, List **stored);
 
 void
 tree_attach(Tree *tree)
@@ -269,7 +270,7 @@ apply_task_timer(Tree *tree, const TreeEvent *event)
 		;						/* somebody else has moved it meanwhile */
 	else if (strcmp(event->kind, TIMER_WAIT_AFTER) == 0)
 		task_complete(task, task->end_state, task->end_info);
-	else
+	else if (!state_is_final(task->execution->state))
 		task_continue(task);
 }
 
@@ -301,6 +302,19 @@ tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target, int64 dela
 void
 tree_cancel_timers(Tree *tree, const pg_uuid_t *target)
 {
+	cancel_timers(tree, target, NULL, &tree->cancelled);
+}
+
+void
+tree_cancel_delay(Tree *tree, const pg_uuid_t *target)
+{
+	cancel_timers(tree, target, TIMER_TIMEOUT, &tree->undelayed);
+}
+
+/* All timers of the target but those of the kind `except`. */
+static void
+cancel_timers(Tree *tree, const pg_uuid_t *target, const char *except, List **stored)
+{
 	ListCell   *lc;
 	MemoryContext old;
 	pg_uuid_t  *copy;
@@ -310,7 +324,7 @@ tree_cancel_timers(Tree *tree, const pg_uuid_t *target)
 	{
 		TimerRow   *timer = lfirst(lc);
 
-		if (id_equal(&timer->target_id, target))
+		if (id_equal(&timer->target_id, target) && (except == NULL || strcmp(timer->kind, except) != 0))
 			tree->timers = foreach_delete_current(tree->timers, lc);
 	}
 	if (!tree->has_timers)
@@ -318,6 +332,6 @@ tree_cancel_timers(Tree *tree, const pg_uuid_t *target)
 	old = MemoryContextSwitchTo(tree->cxt);
 	copy = palloc(sizeof(pg_uuid_t));
 	*copy = *target;
-	tree->cancelled = lappend(tree->cancelled, copy);
+	*stored = lappend(*stored, copy);
 	MemoryContextSwitchTo(old);
 }

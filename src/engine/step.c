@@ -268,13 +268,16 @@ read_messages(Batch *batch)
 	qsort(batch->messages, batch->nmessages, sizeof(InboxMessage), compare_by_root);
 }
 
-/* Results and timers come before starts. */
+/*
+ * Results come before timers: whoever sent one has been told that it was taken,
+ * and a timeout that the engine sees late must not undo that.  Starts are last.
+ */
 static int
 priority(const InboxMessage *message)
 {
-	if (message->is_timer || strcmp(message->kind, MESSAGE_ACTION) == 0)
-		return 0;
-	return 1;
+	if (message->is_timer)
+		return 1;
+	return strcmp(message->kind, MESSAGE_ACTION) == 0 ? 0 : 2;
 }
 
 static int

@@ -20,7 +20,7 @@ typedef struct InputSplit
 	JsonBuilder params;
 } InputSplit;
 
-static const Definition *find_workflow(Task *task, char **error);
+static bool workflow_name(Task *task, char **name, char **error);
 static void split_member(void *arg, const char *key, int len, const JsonbValue *value);
 static int	depth_of(Execution *execution);
 
@@ -38,14 +38,18 @@ subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, boo
 	InputSplit	split;
 	Execution  *child;
 	Jsonb	   *input;
+	char	   *name;
 
 	*forced = true;
-	if (!action_input(task, items, &input, error))
+	if (!action_input(task, items, &input, error) || !workflow_name(task, &name, error))
 		return false;
-	definition = find_workflow(task, error);
 	*forced = false;
+	definition = definition_find(SPEC_WORKFLOW, name, parent->namespace_, true, parent->workbook, parent->owner);
 	if (definition == NULL)
+	{
+		*error = psprintf("workflow \"%s\" does not exist", name);
 		return false;
+	}
 	if (depth_of(parent) >= MAX_DEPTH)
 	{
 		*error = psprintf("sub-workflows are more than %d deep", MAX_DEPTH);
@@ -109,28 +113,23 @@ subworkflow_done(Execution *sub)
 	task_complete(task, sub->state, info);
 }
 
-static const Definition *
-find_workflow(Task *task, char **error)
+static bool
+workflow_name(Task *task, char **name, char **error)
 {
-	Execution  *parent = task->execution;
-	const Definition *definition;
 	EvalPlace	place;
-	Jsonb	   *name;
+	Jsonb	   *value;
 	JsonbValue	v;
 
 	task_place(&place, task);
-	if (!evaluate_template(&place, task_spec(task)->workflow, &name, error))
-		return NULL;
-	if (!JB_ROOT_IS_SCALAR(name) || !JsonbExtractScalar(&name->root, &v) || v.type != jbvString)
+	if (!evaluate_template(&place, task_spec(task)->workflow, &value, error))
+		return false;
+	if (!JB_ROOT_IS_SCALAR(value) || !JsonbExtractScalar(&value->root, &v) || v.type != jbvString)
 	{
-		*error = psprintf("the workflow of task \"%s\" must be a name, not %s", task->name, json_to_text(name));
-		return NULL;
+		*error = psprintf("the workflow of task \"%s\" must be a name, not %s", task->name, json_to_text(value));
+		return false;
 	}
-	definition = definition_find(SPEC_WORKFLOW, json_value_cstring(&v), parent->namespace_, true,
-								 parent->workbook, parent->owner);
-	if (definition == NULL)
-		*error = psprintf("workflow \"%s\" does not exist", json_value_cstring(&v));
-	return definition;
+	*name = json_value_cstring(&v);
+	return true;
 }
 
 static void

@@ -134,6 +134,9 @@ task_complete(Task *task, State state, const char *info)
 
 	if (state_is_final(task->state))
 		return;
+	/* A timeout or an earlier try's action may end it within a delay: that delay's timer is not the next one's. */
+	if (task->state == STATE_DELAYED)
+		tree_cancel_delay(execution->tree, &task->id);
 	task_set_state(task, state, info);
 	if (!task_publish(task, &error))
 	{
@@ -199,8 +202,7 @@ forget_results(Task *task)
 void
 task_force_fail(Task *task, const char *message)
 {
-	if (!state_is_final(task->state) || task->state != STATE_ERROR)
-		task_set_state(task, STATE_ERROR, message);
+	task_set_state(task, STATE_ERROR, message);
 	tree_cancel_timers(task->execution->tree, &task->id);
 	execution_force_fail(task->execution, message);
 }

@@ -247,6 +247,7 @@ struct Tree
 	bool		has_timers;		/* timers may be in the table */
 	List	   *timers;			/* of TimerRow * */
 	List	   *cancelled;		/* of pg_uuid_t *: targets whose timers go */
+	List	   *undelayed;		/* of pg_uuid_t *: tasks whose timers but the timeout go */
 	List	   *dispatches;		/* of DispatchRow * */
 	List	   *notices;		/* notify.c keeps and sends them */
 	int			nfinished;

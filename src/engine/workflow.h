@@ -158,4 +158,7 @@ extern void tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target
 /* The target's timers are of no use any more. */
 extern void tree_cancel_timers(Tree *tree, const pg_uuid_t *target);
 
+/* The task's delay is over before its time; its timeout runs on. */
+extern void tree_cancel_delay(Tree *tree, const pg_uuid_t *target);
+
 #endif							/* MISTRAL_WORKFLOW_H */

@@ -79,7 +79,7 @@ COMMIT;
 SQL
 cat >"$tmp/seq10.sql" <<'SQL'
 SELECT mistral.start_workflow('bench_seq10', '{"n": 7}') AS id \gset
-SELECT mistral.wait_workflow(:'id', '60 s');
+SELECT mistral.wait_workflow(:id, '60 s');
 SQL
 sed 's/bench_seq10/bench_one/; s/{"n": 7}/{}/' "$tmp/seq10.sql" >"$tmp/one.sql"
 
@@ -94,7 +94,7 @@ cpu() {				# seconds of CPU of the server's processes, those that ended included
 wal() { sql -c "SELECT pg_current_wal_insert_lsn() - '0/0'"; }
 rows() {			# row versions written in the extension's tables
 	sql -c "SELECT pg_stat_force_next_flush()" >/dev/null 2>&1
-	sleep 0.2
+	sleep 1.2			# the other processes report once a second
 	sql -c "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables"
 }
 percentile() {		# P: of the third column of pgbench's logs, in ms
@@ -109,7 +109,9 @@ measure() {
 	r0=$(rows) w0=$(wal) c0=$(cpu) t0=$(date +%s.%N)
 	( cd "$tmp" && pgbench -n -M prepared -c "$2" -j 2 -T "$each" -l --log-prefix=log -f "$tmp/$4" "$db" ) >"$tmp/out" 2>&1 ||
 		{ cat "$tmp/out"; die "pgbench failed"; }
-	t1=$(date +%s.%N) c1=$(cpu) w1=$(wal) r1=$(rows)
+	t1=$(date +%s.%N) w1=$(wal)
+	until [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'")" = 0 ]; do sleep 0.05; done
+	c1=$(cpu) r1=$(rows)		# a backend's CPU is its parent's once it is gone
 	n=$(cat "$tmp"/log.* | wc -l)
 	[ "$n" -gt 0 ] || die "$1: nothing was done"
 	R_n=$((n * $3))
@@ -123,6 +125,9 @@ measure() {
 
 echo "PostgreSQL $(sql -c 'SHOW server_version'), $(nproc) cores, $each s each, $flight in flight, load $(cut -d' ' -f1 /proc/loadavg)"
 printf '%-34s %10s %14s %14s %9s %10s %s\n' "" "tasks/s" "CPU s / 1000" "tasks / core s" "WAL B" "rows" "p50 / p95 ms"
+# First, while there is nothing for autovacuum to do.
+( cd "$tmp" && pgbench -n -M prepared -c 1 -T 1 -f one.sql "$db" >/dev/null 2>&1 )		# warm
+measure "one task, one at a time" 1 1 one.sql
 measure "naive, a transaction a task" "$flight" 1 naive.sql
 naive=$R_cpu
 measure "set-wise, 1000 tasks a statement" 1 1000 setwise.sql
@@ -131,7 +136,6 @@ psql -X -q -c 'TRUNCATE plain' -c 'VACUUM ANALYZE'
 ( cd "$tmp" && pgbench -n -M prepared -c "$flight" -j 2 -T 2 -f seq10.sql "$db" >/dev/null 2>&1 )		# warm
 measure "seq10 (10 x std.echo), workflows" "$flight" 10 seq10.sql
 seq=$R_cpu
-measure "one task, one at a time" 1 1 one.sql
 left=$(sql -c "SELECT count(*) FROM mistral.executions WHERE state <> 'SUCCESS'")
 awk -v s="$seq" -v n="$naive" -v w="$setwise" 'BEGIN {
 	if (s > 0 && w > 0) printf "\nOne seq10 task costs %.2f of a naive transaction and %.1f of a set-wise row pair, in CPU.\n", s / n, s / w}'

@@ -4,6 +4,9 @@
     floor.py [REPORT.json]             one line a group: at least as many cases agree as floor.txt says
     floor.py --update [REPORT.json]    writes the report's scores into floor.txt, never below what is there
 
+The shared runner looks at an execution when nothing has changed for 1.3 seconds, so that a machine that stands
+still for as long cuts a case short: the floor of the groups that run workflows is MARGIN cases below their score.
+
 REPORT.json is what the shared runner's --report wrote (default: $CONFORMANCE_REPORT).
 """
 import collections
@@ -12,6 +15,7 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+MARGIN = 3
 FLOOR = os.path.join(HERE, "floor.txt")
 
 
@@ -39,7 +43,8 @@ def main():
         with open(FLOOR, "w", encoding="utf-8") as f:
             f.write("# Cases of the shared conformance set that agree, at least, by group. Raised with floor.py --update.\n")
             for g in groups:
-                f.write("%-32s %d\n" % (g, max(good[g], floor.get(g, 0))))
+                score = good[g] - MARGIN if g.startswith("engine") else good[g]
+                f.write("%-32s %d\n" % (g, max(score, floor.get(g, 0))))
         return 0
     print("1..%d" % len(groups) if groups else "1..0 # SKIP no scores")
     bad = 0

@@ -24,7 +24,8 @@ die() { echo "$*" >&2; exit 1; }
 
 server_as() {
 	if [ -n "$SERVER_USER" ]; then
-		runuser -u "$SERVER_USER" -- "$@"
+		# From a directory that the user may enter.
+		( cd "$SERVER_DIR" && exec runuser -u "$SERVER_USER" -- "$@" )
 	else
 		"$@"
 	fi
