@@ -502,13 +502,15 @@ store_runtime(const Task *task)
 	JsonBuilder b = {0};
 
 	if (task->retry_no == 0 && !task->waited_before && !task->waited_after &&
-		task->nitems == 0 && task->concurrency == 0 && task->subs_from == 0)
+		task->nitems == 0 && task->concurrency == 0 && task->subs_from == 0 && !task->partial)
 		return NULL;
 	json_begin_object(&b);
 	json_add_key(&b, "items");
 	json_add_int(&b, task->nitems);
 	json_add_key(&b, "started");
 	json_add_int(&b, task->nstarted);
+	json_add_key(&b, "partial");
+	json_add_bool(&b, task->partial);
 	json_add_key(&b, "concurrency");
 	json_add_int(&b, task->concurrency);
 	json_add_key(&b, "subs_from");

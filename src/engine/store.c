@@ -46,6 +46,7 @@ static Tree *new_cached_tree(const pg_uuid_t *root_id);
 static void load_trees(List *trees);
 static void load_executions(Load *load, List *trees);
 static void link_executions(Load *load);
+static void recount_partial(Load *load);
 static void load_tasks(Load *load);
 static void load_task_row(Load *load, uint64 row);
 static void load_actions(Load *load);
@@ -175,6 +176,7 @@ load_trees(List *trees)
 	load_tasks(&load);
 	load_actions(&load);
 	link_executions(&load);
+	recount_partial(&load);
 	hash_destroy(load.trees);
 	hash_destroy(load.executions);
 	hash_destroy(load.tasks);
@@ -447,6 +449,23 @@ load_actions(Load *load)
 	}
 }
 
+/* Of these the rows alone do not tell which of several results stands for an item. */
+static void
+recount_partial(Load *load)
+{
+	HASH_SEQ_STATUS seq;
+	LoadEntry  *entry;
+
+	hash_seq_init(&seq, load->tasks);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		Task	   *task = entry->object;
+
+		if (task->partial)
+			with_items_recount(task);
+	}
+}
+
 /* ---------------------------------------------------------------- stored forms */
 
 /* [[ordinal, event], ...] */
@@ -510,6 +529,7 @@ load_runtime(Task *task, const Jsonb *stored)
 	number = 0;
 	(void) json_get_int(stored, "subs_from", &number);
 	task->subs_from = (int) number;
+	task->partial = json_get_bool(stored, "partial", false);
 	task->waited_before = json_get_bool(stored, "waited_before", false);
 	task->waited_after = json_get_bool(stored, "waited_after", false);
 	if (end_state)

@@ -122,7 +122,7 @@ task_continue(Task *task)
 {
 	task_set_state(task, STATE_RUNNING, NULL);
 	task->processed = false;
-	if (task_spec(task)->nwith_items > 0)
+	if (task_spec(task)->nwith_items > 0 && !task->partial)
 		with_items_reset(task);
 	task_start(task);
 }
@@ -136,7 +136,7 @@ task_complete(Task *task, State state, const char *info)
 		return;
 	/* A timeout or an earlier try's action may end it within a delay: that delay's timer is not the next one's. */
 	if (task->state == STATE_DELAYED)
-		tree_cancel_delay(execution->tree, &task->id);
+		tree_cancel_delay(task->execution->tree, &task->id);
 	task_set_state(task, state, info);
 	if (!task_publish(task, &error))
 	{

@@ -108,16 +108,30 @@ with_items_reset(Task *task)
 void
 with_items_reset_failed(Task *task)
 {
-	bool	   *taken;
+	task->partial = true;
+	with_items_recount(task);
+	row_touch(&task->change);
+}
+
+/*
+ * The counters of a task of which only some items run again, from its actions
+ * and sub-executions: what is under way counts as started.
+ */
+void
+with_items_recount(Task *task)
+{
+	bool	   *taken = items_taken(task);
+	ListCell   *lc;
 	int			i;
 
-	task->partial = true;
-	taken = items_taken(task);
-	task->nended = 0;
+	task->nstarted = 0;
 	for (i = 0; i < task->nitems; i++)
-		task->nended += taken[i];
-	task->nstarted = task->nended;
-	row_touch(&task->change);
+		task->nstarted += taken[i];
+	task->nended = task->nstarted;
+	foreach(lc, task->actions)
+		task->nended -= !state_is_final(((ActionExecution *) lfirst(lc))->state);
+	foreach(lc, task->subs)
+		task->nended -= !state_is_final(((Execution *) lfirst(lc))->state);
 }
 
 /* Which items of this try have a result that stays, or are under way. */

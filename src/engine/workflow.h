@@ -125,6 +125,7 @@ extern bool with_items_schedule(Task *task, char **error, bool *forced);
 extern void with_items_ended(Task *task, State state);
 extern void with_items_reset(Task *task);
 extern void with_items_reset_failed(Task *task);
+extern void with_items_recount(Task *task);
 
 /* ---- reverse.c ---- */
 
