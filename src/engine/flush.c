@@ -194,7 +194,6 @@ choose_place(Task *task)
 		{
 			action->separate = true;
 			action->change = ROW_NEW;
-			action->folded_on_disk = false;
 			row_touch(&task->change);
 		}
 	}

@@ -377,7 +377,6 @@ add_folded_action(Task *task, uint64 row)
 	action->type = action_type_find(action->name);
 	action->state = get_state(row, 17);
 	action->accepted = state_is_final(action->state);
-	action->folded_on_disk = true;
 	action->change = ROW_CLEAN;
 	action->created_at = task->created_at;
 	action->updated_at = task->updated_at;

@@ -77,7 +77,6 @@ struct ActionExecution
 	int			attempt;
 	int			item;			/* index of its item, -1: the task has none */
 	bool		separate;		/* has a row of its own */
-	bool		folded_on_disk; /* the task's row holds it */
 	RowChange	change;
 	ItemPointerData tid;
 	TimestampTz created_at;
