@@ -59,7 +59,7 @@ action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *fo
 	json_ref_set(&action->input, tree_keep(tree, input));
 	json_ref_set(&action->runtime, tree_keep(tree, adhoc_runtime(&chain)));
 	action->separate = ACTION_IS_ASYNC(chain.type) || item >= 0 || !JSON_REF_IS_NULL(&action->runtime);
-	row_touch(&task->change);
+	task_touch(task);
 	enqueue(action, &chain, timeout);
 	return true;
 }

@@ -205,7 +205,7 @@ execution_continue(Execution *execution)
 			return;
 		}
 		task->processed = true;
-		row_touch(&task->change);
+		task_touch(task);
 		foreach(lc, found)
 		{
 			Command    *command = lfirst(lc);

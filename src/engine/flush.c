@@ -114,65 +114,48 @@ write_tasks(RowWriter *writer, Tree *tree)
 {
 	ListCell   *lc;
 
-	foreach(lc, tree->executions)
+	foreach(lc, tree->touched)
 	{
-		Execution  *execution = lfirst(lc);
-		int			i;
+		Task	   *task = lfirst(lc);
 
-		for (i = 0; i < execution->ntasks; i++)
+		choose_place(task);
+		if (task->change == ROW_NEW)
+			fill_task(rows_add(writer, &task->tid), task);
+		else
 		{
-			Task	   *task = execution->tasks[i];
-
-			if (task == NULL || task->change == ROW_CLEAN)
-				continue;
-			choose_place(task);
-			if (task->change == ROW_NEW)
-				fill_task(rows_add(writer, &task->tid), task);
-			else
-			{
-				fill_task(rows_update_slot(writer), task);
-				rows_update(writer, &task->tid);
-			}
+			fill_task(rows_update_slot(writer), task);
+			rows_update(writer, &task->tid);
 		}
+		task->change = ROW_CLEAN;
 	}
 }
 
-/* After the tasks, whose marks still tell which of them have changed. */
 static void
 write_actions(RowWriter *writer, Tree *tree)
 {
 	ListCell   *lc;
+	ListCell   *la;
 
-	foreach(lc, tree->executions)
+	foreach(lc, tree->touched)
 	{
-		Execution  *execution = lfirst(lc);
-		int			i;
+		Task	   *task = lfirst(lc);
 
-		for (i = 0; i < execution->ntasks; i++)
+		foreach(la, task->actions)
 		{
-			Task	   *task = execution->tasks[i];
-			ListCell   *la;
+			ActionExecution *action = lfirst(la);
 
-			if (task == NULL || task->change == ROW_CLEAN)
-				continue;
-			foreach(la, task->actions)
+			if (action->separate && action->change == ROW_NEW)
+				fill_action(rows_add(writer, &action->tid), action);
+			else if (action->separate && action->change == ROW_CHANGED)
 			{
-				ActionExecution *action = lfirst(la);
-
-				if (!action->separate)
-					action->change = ROW_CLEAN;
-				else if (action->change == ROW_NEW)
-					fill_action(rows_add(writer, &action->tid), action);
-				else if (action->change == ROW_CHANGED)
-				{
-					fill_action(rows_update_slot(writer), action);
-					rows_update(writer, &action->tid);
-				}
-				action->change = ROW_CLEAN;
+				fill_action(rows_update_slot(writer), action);
+				rows_update(writer, &action->tid);
 			}
-			task->change = ROW_CLEAN;
+			action->change = ROW_CLEAN;
 		}
 	}
+	list_free(tree->touched);
+	tree->touched = NIL;
 }
 
 /*
@@ -194,7 +177,6 @@ choose_place(Task *task)
 		{
 			action->separate = true;
 			action->change = ROW_NEW;
-			row_touch(&task->change);
 		}
 	}
 }

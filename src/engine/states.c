@@ -110,7 +110,7 @@ task_set_state(Task *task, State state, const char *info)
 	if (state == STATE_RUNNING && (from == STATE_IDLE || from == STATE_WAITING))
 		task->started_at = task->updated_at;
 	task->finished_at = state_is_final(state) ? task->updated_at : DT_NOBEGIN;
-	row_touch(&task->change);
+	task_touch(task);
 	if (state == STATE_WAITING && !list_member_ptr(task->execution->waiting, task))
 	{
 		MemoryContext old = MemoryContextSwitchTo(task->execution->tree->cxt);
@@ -129,7 +129,7 @@ action_set_state(ActionExecution *action, State state)
 	action->updated_at = clock_now();
 	action->finished_at = state_is_final(state) ? action->updated_at : DT_NOBEGIN;
 	row_touch(&action->change);
-	row_touch(&action->task->change);
+	task_touch(action->task);
 }
 
 void
@@ -138,7 +138,7 @@ task_set_error_handled(Task *task, bool handled)
 	count_task(task, -1);
 	task->error_handled = handled;
 	count_task(task, 1);
-	row_touch(&task->change);
+	task_touch(task);
 }
 
 /* The execution's counters follow its tasks. */

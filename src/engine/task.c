@@ -196,7 +196,7 @@ forget_results(Task *task)
 		json_ref_set(&action->result, NULL);
 		row_touch(&action->change);
 	}
-	row_touch(&task->change);
+	task_touch(task);
 }
 
 void
@@ -302,7 +302,7 @@ task_publish(Task *task, char **error)
 		return false;
 	if (published)
 		json_ref_set(&task->published, tree_keep(tree, published));
-	row_touch(&task->change);
+	task_touch(task);
 	if (!evaluate_clauses(&place, global, nglobal, &globals, error))
 		return false;
 	if (globals)
@@ -334,7 +334,7 @@ remember_next(Task *task, List *commands)
 		task->nnext_tasks++;
 	}
 	task->has_next_tasks = task->nnext_tasks > 0;
-	row_touch(&task->change);
+	task_touch(task);
 }
 
 static void

@@ -107,9 +107,24 @@ execution_add_task(Execution *execution, int spec)
 	task->created_at = task->updated_at = clock_now();
 	task->started_at = task->finished_at = DT_NOBEGIN;
 	task->change = ROW_NEW;
+	execution->tree->touched = lappend(execution->tree->touched, task);
 	execution_place_task(execution, task);
 	MemoryContextSwitchTo(old);
 	return task;
+}
+
+void
+task_touch(Task *task)
+{
+	Tree	   *tree = task->execution->tree;
+	MemoryContext old;
+
+	if (task->change != ROW_CLEAN)
+		return;
+	task->change = ROW_CHANGED;
+	old = MemoryContextSwitchTo(tree->cxt);
+	tree->touched = lappend(tree->touched, task);
+	MemoryContextSwitchTo(old);
 }
 
 /* Enters a task at its ordinal and counts it. */

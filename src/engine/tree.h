@@ -245,7 +245,8 @@ struct Tree
 	bool		fresh;			/* just loaded: its queue is to be told from the rows */
 	bool		uncommitted;	/* changed by the transaction that is still open */
 
-	/* to be written with the rows */
+	/* to be written */
+	List	   *touched;		/* of Task *: new or changed */
 	bool		has_timers;		/* timers may be in the table */
 	List	   *timers;			/* of TimerRow * */
 	List	   *cancelled;		/* of pg_uuid_t *: targets whose timers go */
@@ -282,6 +283,9 @@ extern Execution *execution_of_item(Task *task, int item);
 
 extern void tree_queue(Tree *tree, WorkKind kind, void *object);
 extern void tree_queue_join(Tree *tree, Task *join);
+
+/* The task's row, or one of its actions, has changed. */
+extern void task_touch(Task *task);
 
 static inline TaskSpec *
 task_spec(const Task *task)

@@ -60,7 +60,7 @@ with_items_schedule(Task *task, char **error, bool *forced)
 			: !action_schedule(task, variables, item, error, forced))
 			return false;
 	}
-	row_touch(&task->change);
+	task_touch(task);
 	return true;
 }
 
@@ -72,7 +72,7 @@ with_items_ended(Task *task, State state)
 	bool		forced;
 
 	task->nended++;
-	row_touch(&task->change);
+	task_touch(task);
 	if (state_is_final(task->state))
 		return;
 	if (state == STATE_CANCELLED)
@@ -101,7 +101,7 @@ with_items_reset(Task *task)
 	task->nitems = task->nstarted = task->nended = 0;
 	task->partial = false;
 	task->subs_from = list_length(task->subs);
-	row_touch(&task->change);
+	task_touch(task);
 }
 
 /* Only what has not succeeded is to run again. */
@@ -110,7 +110,7 @@ with_items_reset_failed(Task *task)
 {
 	task->partial = true;
 	with_items_recount(task);
-	row_touch(&task->change);
+	task_touch(task);
 }
 
 /*
@@ -221,7 +221,7 @@ evaluate_items(Task *task, char **error)
 	json_ref_set(&task->items, tree_keep(task->execution->tree, json_finish(&b)));
 	task->nitems = Max(count, 0);
 	task->nstarted = task->nended = 0;
-	row_touch(&task->change);
+	task_touch(task);
 	return true;
 }
 
