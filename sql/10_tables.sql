@@ -201,6 +201,13 @@ CREATE TABLE mistral.attempt (
 COMMENT ON TABLE mistral.attempt IS
   'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome';
 
+-- Without a primary key a table in a publication FOR ALL TABLES could not be
+-- deleted from.  Logged so only where wal_level is logical.
+ALTER TABLE mistral.instance REPLICA IDENTITY FULL;
+ALTER TABLE mistral.message REPLICA IDENTITY FULL;
+ALTER TABLE mistral.parked_message REPLICA IDENTITY FULL;
+ALTER TABLE mistral.dispatch REPLICA IDENTITY FULL;
+
 -- One statement each: within one, the extension's row would be updated twice.
 SELECT pg_catalog.pg_extension_config_dump('mistral.definition', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.environment', '');

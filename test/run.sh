@@ -105,8 +105,17 @@ fi
 
 if wanted pgtap; then
 	heading "pgTAP (each file in a database of its own)"
-	mapfile -t files < <(chosen test/pgtap .sql)
+	mapfile -t files < <(chosen test/pgtap .sql | grep -v /without_preload.sql)
 	[ ${#files[@]} = 0 ] || run_prove pgtap 1200 --exec 'bash test/lib/pgtap_one.sh' "${files[@]}"
+	mapfile -t files < <(chosen test/pgtap .sql | grep /without_preload.sql)
+	if [ ${#files[@]} != 0 ]; then
+		server_create bare "port = 5433" "fsync = off" "shared_preload_libraries = ''"
+		server_start bare
+		PGPORT=5433 run_prove without_preload 120 --exec 'bash test/lib/pgtap_one.sh' "${files[@]}"
+		trouble=$(logs_of bare)
+		[ -z "$trouble" ] || { echo "$trouble"; count 0 1 "server log"; }
+		server_stop bare || count 0 1 "server stop"
+	fi
 fi
 
 if wanted isolation; then

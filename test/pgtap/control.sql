@@ -403,6 +403,17 @@ SELECT is((SELECT string_agg(state, ' ') FROM mistral.executions WHERE workflow_
 RESET mistral.expression_timeout;
 RESET mistral.expression_memory;
 
+-- ------------------------------------------------------------------ published tables
+
+-- A publication of all tables forbids deletes from tables without an identity.
+CREATE PUBLICATION control_all FOR ALL TABLES;
+SELECT lives_ok(format('DELETE FROM mistral.%I', relname), 'published: ' || relname)
+  FROM pg_class WHERE relnamespace = 'mistral'::regnamespace AND relkind = 'r' AND relname IN ('message', 'parked_message', 'dispatch', 'attempt', 'timer');
+SELECT is((SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class c
+            WHERE relnamespace = 'mistral'::regnamespace AND relkind = 'r' AND relreplident <> 'f'
+              AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)), NULL, 'every table has an identity');
+DROP PUBLICATION control_all;
+
 -- ------------------------------------------------------------------ read only
 
 SELECT pg_temp.start('ask') AS e \gset
