@@ -99,7 +99,8 @@ CREATE TABLE mistral.task (
     merged jsonb COMPRESSION lz4,
     triggered_by jsonb COMPRESSION lz4,
     next_tasks jsonb COMPRESSION lz4,
-    runtime jsonb COMPRESSION lz4
+    runtime jsonb COMPRESSION lz4,
+    items jsonb COMPRESSION lz4
 ) WITH (fillfactor = 85);
 CREATE INDEX task_execution ON mistral.task (execution_id);
 COMMENT ON TABLE mistral.task IS

@@ -32,6 +32,16 @@ CREATE FUNCTION mistral.cancel_workflow(id uuid, message text DEFAULT NULL) RETU
 COMMENT ON FUNCTION mistral.cancel_workflow(uuid, text) IS
   'Cancels an execution and its sub-workflows';
 
+CREATE FUNCTION mistral.rerun_task(task_id uuid, reset boolean DEFAULT true, env jsonb DEFAULT NULL) RETURNS void
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_rerun_task';
+COMMENT ON FUNCTION mistral.rerun_task(uuid, boolean, jsonb) IS
+  'Runs a task in ERROR or CANCELLED again, and its workflow from there; reset false: only the items that failed';
+
+CREATE FUNCTION mistral.skip_task(task_id uuid) RETURNS void
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_skip_task';
+COMMENT ON FUNCTION mistral.skip_task(uuid) IS
+  'Takes a task in ERROR for SKIPPED, and goes on with on-skip, or on-success when that leads nowhere';
+
 CREATE FUNCTION mistral.delete_execution(id uuid) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_delete_execution';
 COMMENT ON FUNCTION mistral.delete_execution(uuid) IS

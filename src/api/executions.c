@@ -25,6 +25,8 @@ SQL_FUNCTION(mistral_pause_workflow);
 SQL_FUNCTION(mistral_resume_workflow);
 SQL_FUNCTION(mistral_stop_workflow);
 SQL_FUNCTION(mistral_cancel_workflow);
+SQL_FUNCTION(mistral_rerun_task);
+SQL_FUNCTION(mistral_skip_task);
 SQL_FUNCTION(mistral_delete_execution);
 SQL_FUNCTION(mistral_step);
 SQL_FUNCTION(mistral_now);
@@ -118,6 +120,36 @@ mistral_cancel_workflow(PG_FUNCTION_ARGS)
 	db_enter(&session);
 	control_stop(&id, STATE_CANCELLED, message, session.caller);
 	db_leave(&session);
+	PG_RETURN_VOID();
+}
+
+/* rerun_task(task_id, reset, env) */
+Datum
+mistral_rerun_task(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t	id = arg_id(fcinfo, 0, "task_id");
+	bool		reset = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
+	Jsonb	   *env = arg_json_or_null(fcinfo, 2);
+	DbSession	session;
+
+	db_enter(&session);
+	control_rerun(&id, reset, env, session.caller);
+	db_leave(&session);
+	workers_check_running();
+	PG_RETURN_VOID();
+}
+
+/* skip_task(task_id) */
+Datum
+mistral_skip_task(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t	id = arg_id(fcinfo, 0, "task_id");
+	DbSession	session;
+
+	db_enter(&session);
+	control_skip(&id, session.caller);
+	db_leave(&session);
+	workers_check_running();
 	PG_RETURN_VOID();
 }
 

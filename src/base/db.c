@@ -19,6 +19,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/db.h"
@@ -102,6 +103,17 @@ db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_o
 	if (rc < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->text, SPI_result_code_string(rc));
 	return SPI_processed;
+}
+
+uint64
+db_read_latest(DbStatement *statement, Datum *values, long limit)
+{
+	uint64		n;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = db_execute(statement, values, NULL, true, limit);
+	PopActiveSnapshot();
+	return n;
 }
 
 Datum

@@ -59,6 +59,12 @@ typedef struct DbStatement
  */
 extern uint64 db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_only, long limit);
 
+/*
+ * Reads with the newest snapshot, also in a REPEATABLE READ transaction: sees
+ * what others have committed since it began.
+ */
+extern uint64 db_read_latest(DbStatement *statement, Datum *values, long limit);
+
 /* Column `attnum` (from 1) of row `row` (from 0) of the last result. */
 extern Datum db_datum(uint64 row, int attnum, bool *isnull);
 

@@ -24,6 +24,7 @@ rows_open(RowWriter *writer, const char *table)
 	memset(writer, 0, sizeof(*writer));
 	writer->rel = table_open(db_table(table), RowExclusiveLock);
 	writer->natts = RelationGetDescr(writer->rel)->natts;
+	writer->desc = CreateTupleDescCopy(RelationGetDescr(writer->rel));
 	writer->estate = CreateExecutorState();
 	writer->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->rri, writer->rel, 1, NULL, 0);
@@ -55,7 +56,7 @@ rows_add(RowWriter *writer, ItemPointer place)
 		writer->maxslots = size;
 	}
 	if (writer->slots[writer->nslots] == NULL)
-		writer->slots[writer->nslots] = table_slot_create(writer->rel, NULL);
+		writer->slots[writer->nslots] = MakeSingleTupleTableSlot(writer->desc, table_slot_callbacks(writer->rel));
 	slot = writer->slots[writer->nslots];
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, writer->natts * sizeof(bool));
@@ -89,7 +90,7 @@ TupleTableSlot *
 rows_update_slot(RowWriter *writer)
 {
 	if (writer->update_slot == NULL)
-		writer->update_slot = table_slot_create(writer->rel, NULL);
+		writer->update_slot = MakeSingleTupleTableSlot(writer->desc, table_slot_callbacks(writer->rel));
 	ExecClearTuple(writer->update_slot);
 	memset(writer->update_slot->tts_isnull, false, writer->natts * sizeof(bool));
 	return writer->update_slot;

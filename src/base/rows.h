@@ -22,6 +22,7 @@ typedef struct RowWriter
 	EState	   *estate;
 	ResultRelInfo *rri;
 	int			natts;
+	TupleDesc	desc;			/* a copy, so that a thousand slots need not pin the relation's */
 	TupleTableSlot **slots;		/* rows collected for the next insert */
 	ItemPointer *places;		/* where each of them wants its TID */
 	int			nslots;

@@ -14,11 +14,7 @@
 
 typedef bool (*NotBuiltTest) (const YamlNode *value);
 
-static bool is_reverse(const YamlNode *value);
 static bool is_present(const YamlNode *value);
-static bool is_effective(const YamlNode *value);
-static bool is_false(const YamlNode *value);
-static bool has_publish(const YamlNode *value);
 
 #define IN_WORKFLOW	0x01
 #define IN_TASK		0x02
@@ -31,18 +27,7 @@ static const struct
 	NotBuiltTest test;
 	const char *feature;
 }			not_built_list[] = {
-	{"type", IN_WORKFLOW, is_reverse, "workflows of type \"reverse\""},
-	{"with-items", IN_TASK, is_present, "\"with-items\""},
-	{"concurrency", IN_TASK | IN_DEFAULTS, is_effective, "\"concurrency\""},
-	{"pause-before", IN_TASK | IN_DEFAULTS, is_effective, "\"pause-before\""},
-	{"fail-on", IN_TASK | IN_DEFAULTS, is_effective, "\"fail-on\""},
-	{"keep-result", IN_TASK, is_false, "\"keep-result: false\""},
 	{"target", IN_TASK, is_present, "\"target\""},
-	{"publish-on-skip", IN_TASK, is_present, "\"publish-on-skip\""},
-	{"on-skip", IN_TASK | IN_DEFAULTS, is_present, "\"on-skip\""},
-	{"on-success", IN_TASK, has_publish, "\"publish\" inside of \"on-success\""},
-	{"on-error", IN_TASK, has_publish, "\"publish\" inside of \"on-error\""},
-	{"on-complete", IN_TASK, has_publish, "\"publish\" inside of \"on-complete\""},
 };
 
 /* Whether expressions in Jinja2 wait, too. */
@@ -168,32 +153,7 @@ add_not_built(Finder *finder, const YamlNode *at, const char *feature)
 /* ---------------------------------------------------------------- tests */
 
 static bool
-is_reverse(const YamlNode *value)
-{
-	return yaml_is(value, "reverse");
-}
-
-static bool
 is_present(const YamlNode *value)
 {
 	return true;
-}
-
-/* A value that is false-like changes nothing. */
-static bool
-is_effective(const YamlNode *value)
-{
-	return yaml_truth(value);
-}
-
-static bool
-is_false(const YamlNode *value)
-{
-	return !yaml_truth(value);
-}
-
-static bool
-has_publish(const YamlNode *value)
-{
-	return clause_publish(value) != NULL;
 }

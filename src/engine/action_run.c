@@ -32,7 +32,7 @@ static Jsonb *engine_headers(ActionExecution *action);
 static bool too_large(const Jsonb *value);
 
 bool
-action_schedule(Task *task, char **error, bool *forced)
+action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced)
 {
 	Execution  *execution = task->execution;
 	Tree	   *tree = execution->tree;
@@ -44,7 +44,7 @@ action_schedule(Task *task, char **error, bool *forced)
 	int			timeout;
 
 	*forced = true;
-	if (!action_input(task, &input, error) || !action_name(task, &name, error))
+	if (!action_input(task, items, &input, error) || !action_name(task, &name, error))
 		return false;
 	add_defaults(task, name, &input);
 	task_place(&place, task);
@@ -54,17 +54,18 @@ action_schedule(Task *task, char **error, bool *forced)
 
 	action = task_add_action(task);
 	action->type = chain.type;
+	action->item = item;
 	action->name = MemoryContextStrdup(tree->cxt, chain.name);
 	json_ref_set(&action->input, tree_keep(tree, input));
 	json_ref_set(&action->runtime, tree_keep(tree, adhoc_runtime(&chain)));
-	action->separate = ACTION_IS_ASYNC(chain.type) || !JSON_REF_IS_NULL(&action->runtime);
+	action->separate = ACTION_IS_ASYNC(chain.type) || item >= 0 || !JSON_REF_IS_NULL(&action->runtime);
 	row_touch(&task->change);
 	enqueue(action, &chain, timeout);
 	return true;
 }
 
 bool
-action_input(Task *task, Jsonb **input, char **error)
+action_input(Task *task, const Jsonb *items, Jsonb **input, char **error)
 {
 	const TaskSpec *spec = task_spec(task);
 	EvalPlace	place;
@@ -75,6 +76,7 @@ action_input(Task *task, Jsonb **input, char **error)
 		return true;
 	}
 	task_place(&place, task);
+	place.items = items;
 	if (!evaluate_data(&place, spec->input, input, error))
 		return false;
 	if (!json_is_object(*input))
@@ -160,6 +162,11 @@ action_finish(ActionExecution *action, State state, Jsonb *result)
 	if (error)
 	{
 		task_force_fail(task, error);
+		return;
+	}
+	if (task->spec >= 0 && task_spec(task)->nwith_items > 0)
+	{
+		with_items_ended(task, state);
 		return;
 	}
 	if (state != STATE_SUCCESS && !json_is_null(result))

@@ -46,6 +46,10 @@ scope_outbound(Task *task)
 	if (!json_is_object(published) || json_count(published) == 0)
 		return before;
 
+	/* Whatever follows from the task has the same one: many may. */
+	if (task->outbound != NULL && task->outbound_published == published && task->outbound_scope == before)
+		return task->outbound;
+
 	/* What is published anew comes first, then what it does not hide. */
 	fill.scope = MemoryContextAlloc(tree->cxt, offsetof(Scope, entries) +
 									sizeof(ScopeEntry) * (before->n + json_count(published)));
@@ -59,6 +63,9 @@ scope_outbound(Task *task)
 			fill.scope->entries[fill.scope->n++] = before->entries[i];
 	}
 	qsort(fill.scope->entries, fill.scope->n, sizeof(ScopeEntry), compare_entries);
+	task->outbound = fill.scope;
+	task->outbound_published = published;
+	task->outbound_scope = before;
 	return fill.scope;
 }
 
@@ -295,30 +302,45 @@ fill_published(void *arg, const char *key, int len, const JsonbValue *value)
 static void
 merge_entry(Execution *execution, MergeItem *item, const ScopeEntry *entry)
 {
-	JsonbValue *old_value;
-	JsonbValue *new_value;
+	MemoryContext work;
+	MemoryContext caller;
+	JsonbValue *value;
 	Jsonb	   *older;
 	Jsonb	   *newer;
+	Jsonb	   *both = NULL;
+	bool		new_wins = entry->version >= item->entry.version;
 
 	if (item->value == NULL && same_place(&item->entry, entry))
 		return;
-	new_value = scope_value(execution, entry, NULL);
-	old_value = item->value ? NULL : scope_value(execution, &item->entry, NULL);
-	newer = new_value ? json_from_value(new_value) : NULL;
-	older = item->value ? item->value : (old_value ? json_from_value(old_value) : NULL);
 
+	/* With many branches, what each merge leaves behind would add up. */
+	work = AllocSetContextCreate(CurrentMemoryContext, "mistral merge", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(work);
+	value = scope_value(execution, entry, NULL);
+	newer = value ? json_from_value(value) : NULL;
+	older = item->value;
+	if (older == NULL && (value = scope_value(execution, &item->entry, NULL)) != NULL)
+		older = json_from_value(value);
 	if (json_is_object(older) && json_is_object(newer))
-	{
-		bool		new_wins = entry->version >= item->entry.version;
+		both = new_wins ? json_merge_deep(older, newer) : json_merge_deep(newer, older);
+	MemoryContextSwitchTo(caller);
 
-		item->value = new_wins ? json_merge_deep(older, newer) : json_merge_deep(newer, older);
+	if (both)
+	{
+		both = json_copy(both);
+		if (item->value)
+			pfree(item->value);
+		item->value = both;
 		item->entry.version = Max(item->entry.version, entry->version);
 	}
-	else if (entry->version >= item->entry.version)
+	else if (new_wins)
 	{
+		if (item->value)
+			pfree(item->value);
 		item->entry = *entry;
 		item->value = NULL;
 	}
+	MemoryContextDelete(work);
 }
 
 static bool

@@ -35,7 +35,12 @@ static bool claim_id(const pg_uuid_t *id, Oid role);
 static Jsonb *start_params(const StartRequest *request, Oid role);
 static Jsonb *environment(const Jsonb *params, Oid role);
 static Execution *open_execution(const pg_uuid_t *id, Oid role);
+static Task *open_task(const pg_uuid_t *id, Oid role);
+static void close_task(Task *task, const char *message, bool reset);
+static void refuse_task(const Task *task, const char *what) pg_attribute_noreturn();
+static void merge_env(Execution *execution, const Jsonb *env);
 static void close_execution(Execution *execution, const char *message);
+static void write_back(Tree *tree);
 static void check_size(const char *what, const Jsonb *value);
 static void refuse(const Execution *execution, const char *what) pg_attribute_noreturn();
 
@@ -103,19 +108,7 @@ control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role)
 
 	if (execution->state != STATE_PAUSED)
 		refuse(execution, "resumed");
-	if (env)
-	{
-		Jsonb	   *params = json_ref_get(execution->tree, &execution->params);
-		Jsonb	   *old = json_get_jsonb(params, "env");
-
-		if (!json_is_object(env))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("env must be an object")));
-		params = json_merge(params, json_pair("env", json_merge_deep(old, env)));
-		check_size("params", params);
-		json_ref_set(&execution->params, tree_keep(execution->tree, params));
-	}
+	merge_env(execution, env);
 	execution_resume(execution);
 	close_execution(execution, MESSAGE_RESUME);
 }
@@ -139,6 +132,33 @@ control_stop(const pg_uuid_t *id, State state, const char *message, Oid role)
 	}
 	execution_stop(execution, state, message);
 	close_execution(execution, MESSAGE_STOPPED);
+}
+
+void
+control_rerun(const pg_uuid_t *task_id, bool reset, const Jsonb *env, Oid role)
+{
+	Task	   *task = open_task(task_id, role);
+
+	if (task->state != STATE_ERROR && task->state != STATE_CANCELLED)
+		refuse_task(task, "run again");
+	if (!reset && task_spec(task)->nwith_items == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("task \"%s\" has no items, and can only be run again with reset", task->name)));
+	merge_env(task->execution, env);
+	task_reopen(task);
+	close_task(task, MESSAGE_RERUN, reset);
+}
+
+void
+control_skip(const pg_uuid_t *task_id, Oid role)
+{
+	Task	   *task = open_task(task_id, role);
+
+	if (task->state != STATE_ERROR)
+		refuse_task(task, "skipped");
+	task_reopen(task);
+	close_task(task, MESSAGE_SKIP, true);
 }
 
 void
@@ -223,7 +243,7 @@ claim_id(const pg_uuid_t *id, Oid role)
 	values[0] = CStringGetTextDatum(psprintf("mistral %s", id_cstring(id)));
 	db_execute(&lock, values, NULL, false, 0);
 	values[0] = UUIDPGetDatum(id);
-	if (db_execute(&exists, values, NULL, false, 1) == 0)
+	if (db_read_latest(&exists, values, 1) == 0)
 		return false;
 	if (!has_privs_of_role(role, DatumGetObjectId(db_datum(0, 1, &isnull))))
 		ereport(ERROR,
@@ -262,13 +282,89 @@ raise_undefined(const pg_uuid_t *id)
 			 errhint("The view mistral.executions lists the executions you may see.")));
 }
 
+/* Locks the tree of a task and brings it into memory. */
+static Task *
+open_task(const pg_uuid_t *id, Oid role)
+{
+	static DbStatement select = {
+		"SELECT execution_id FROM mistral.task WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(id)};
+	pg_uuid_t	execution_id;
+	Task	   *task = NULL;
+	bool		isnull;
+
+	if (db_execute(&select, values, NULL, false, 1) == 1)
+	{
+		execution_id = *DatumGetUUIDP(db_datum(0, 1, &isnull));
+		if (find_execution(&execution_id, role, &execution_id))
+			task = tree_find_task(open_execution(&execution_id, role)->tree, id);
+	}
+	if (task == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_UNDEFINED_EXECUTION),
+				 errmsg("task %s does not exist", id_cstring(id)),
+				 errhint("The view mistral.tasks lists the tasks you may see.")));
+	if (task->execution->state == STATE_PAUSED)
+		refuse(task->execution, "changed in its tasks; resume it first");
+	return task;
+}
+
+static void
+close_task(Task *task, const char *message, bool reset)
+{
+	Tree	   *tree = task->execution->tree;
+	pg_uuid_t	root_id = tree->root_id;
+	pg_uuid_t	id = task->id;
+	JsonBuilder b = {0};
+
+	json_begin_object(&b);
+	json_add_key(&b, "reset");
+	json_add_bool(&b, reset);
+	json_end_object(&b);
+	write_back(tree);
+	(void) message_put(&root_id, message, &id, 0, json_finish(&b));
+}
+
+static void
+refuse_task(const Task *task, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
+			 errmsg("task %s is %s and cannot be %s", id_cstring(&task->id), state_name(task->state), what)));
+}
+
+/* What a resume or rerun adds to the environment. */
+static void
+merge_env(Execution *execution, const Jsonb *env)
+{
+	Jsonb	   *params = json_ref_get(execution->tree, &execution->params);
+
+	if (env == NULL)
+		return;
+	if (!json_is_object(env))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("env must be an object")));
+	params = json_merge(params, json_pair("env", json_merge_deep(json_get_jsonb(params, "env"), env)));
+	check_size("params", params);
+	json_ref_set(&execution->params, tree_keep(execution->tree, params));
+	row_touch(&execution->change);
+}
+
 static void
 close_execution(Execution *execution, const char *message)
 {
-	Tree	   *tree = execution->tree;
-	pg_uuid_t	root_id = tree->root_id;
+	pg_uuid_t	root_id = execution->tree->root_id;
 	pg_uuid_t	id = execution->id;
 
+	write_back(execution->tree);
+	(void) message_put(&root_id, message, &id, 0, NULL);
+}
+
+static void
+write_back(Tree *tree)
+{
 	tree->notices = NIL;
 	tree->nfinished = 0;
 
@@ -277,7 +373,6 @@ close_execution(Execution *execution, const char *message)
 	 * The tasks' own rows say so, hence this copy has done its duty.
 	 */
 	store_flush(list_make1(tree));
-	(void) message_put(&root_id, message, &id, 0, NULL);
 	cache_drop(tree);
 }
 

@@ -35,6 +35,8 @@ extern void control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *roo
 extern void control_pause(const pg_uuid_t *id, Oid role);
 extern void control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role);
 extern void control_stop(const pg_uuid_t *id, State state, const char *message, Oid role);
+extern void control_rerun(const pg_uuid_t *task_id, bool reset, const Jsonb *env, Oid role);
+extern void control_skip(const pg_uuid_t *task_id, Oid role);
 extern void control_delete(const pg_uuid_t *id, Oid role);
 
 /*

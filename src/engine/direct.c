@@ -24,6 +24,11 @@ direct_next_commands(Task *task, List **commands, bool *handles_error, char **er
 
 	*commands = NIL;
 	*handles_error = false;
+	if (task->execution->workflow->reverse)
+	{
+		*commands = reverse_next_commands(task->execution);
+		return true;
+	}
 	task_place(&place, task);
 	place.scope = scope_outbound(task);
 
@@ -37,6 +42,13 @@ direct_next_commands(Task *task, List **commands, bool *handles_error, char **er
 	{
 		if (!add_clause(&place, &spec->on_success, "on-success", commands, error))
 			return false;
+	}
+	else if (task->state == STATE_SKIPPED)
+	{
+		if (!add_clause(&place, &spec->on_skip, "on-skip", commands, error))
+			return false;
+		if (*commands == NIL)
+			return add_clause(&place, &spec->on_success, "on-success", commands, error);
 	}
 	if (task->state == STATE_ERROR || task->state == STATE_SUCCESS)
 		return add_clause(&place, &spec->on_complete, "on-complete", commands, error);

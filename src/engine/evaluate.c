@@ -18,7 +18,7 @@
 #include "engine/host.h"
 #include "engine/states.h"
 
-#define MAX_SOURCES 5
+#define MAX_SOURCES 6
 
 /* One evaluation: the environment and what its sources point to. */
 typedef struct Evaluation
@@ -35,6 +35,7 @@ typedef struct Evaluation
 	Jsonb	   *result;
 } Evaluation;
 
+static void sort_by_item(Jsonb **results, int *items, int n);
 static void evaluation_begin(Evaluation *e, const EvalPlace *place);
 static bool evaluation_run(Evaluation *e, char **error);
 static void run_guarded(void *arg);
@@ -103,51 +104,83 @@ evaluate_output(const EvalPlace *place, const ExprData *data, const Jsonb *root,
 	return true;
 }
 
+/*
+ * One accepted result is the result; none or several are a list, and so are
+ * those of with-items, in the order of the items.
+ */
 Jsonb *
 task_result(Task *task)
 {
 	Tree	   *tree = task->execution->tree;
+	bool		list = task->spec >= 0 && task->execution->workflow && task_spec(task)->nwith_items > 0;
+	Jsonb	  **results;
+	int		   *items;
+	int			n = 0;
 	JsonBuilder b = {0};
-	Jsonb	   *only = NULL;
-	int			accepted = 0;
 	ListCell   *lc;
 	MemoryContext old;
+	int			i;
 
+	results = palloc(sizeof(Jsonb *) * (list_length(task->actions) + list_length(task->subs) + 1));
+	items = palloc(sizeof(int) * (list_length(task->actions) + list_length(task->subs) + 1));
 	foreach(lc, task->actions)
 	{
 		ActionExecution *action = lfirst(lc);
 
-		if (action->accepted)
-		{
-			only = json_ref_get(tree, &action->result);
-			accepted++;
-		}
+		if (!action->accepted)
+			continue;
+		results[n] = json_ref_get(tree, &action->result);
+		items[n++] = action->item;
 	}
 	foreach(lc, task->subs)
 	{
 		Execution  *sub = lfirst(lc);
 
-		if (state_is_final(sub->state) && list_tail(task->subs) == lc)
-		{
-			only = json_ref_get(tree, &sub->output);
-			accepted++;
-		}
+		if (sub->ordinal < task->subs_from || !state_is_final(sub->state))
+			continue;
+		results[n] = json_ref_get(tree, &sub->output);
+		items[n++] = sub->ordinal - task->subs_from;
 	}
-	if (accepted == 1)
-		return only;
+	if (n == 1 && !list)
+		return results[0];
+	if (list)
+		sort_by_item(results, items, n);
 	old = MemoryContextSwitchTo(tree->cxt);
 	json_begin_array(&b);
-	foreach(lc, task->actions)
-	{
-		ActionExecution *action = lfirst(lc);
-
-		if (action->accepted)
-			json_add_jsonb(&b, json_ref_get(tree, &action->result));
-	}
+	for (i = 0; i < n; i++)
+		json_add_jsonb(&b, results[i]);
 	json_end_array(&b);
-	only = json_finish(&b);
+	results[0] = json_finish(&b);
 	MemoryContextSwitchTo(old);
-	return only;
+	return results[0];
+}
+
+typedef struct ItemResult
+{
+	int			item;
+	Jsonb	   *result;
+} ItemResult;
+
+static int
+compare_items(const void *a, const void *b)
+{
+	return ((const ItemResult *) a)->item - ((const ItemResult *) b)->item;
+}
+
+static void
+sort_by_item(Jsonb **results, int *items, int n)
+{
+	ItemResult *pairs = palloc(sizeof(ItemResult) * (n + 1));
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		pairs[i].item = items[i];
+		pairs[i].result = results[i];
+	}
+	qsort(pairs, n, sizeof(ItemResult), compare_items);
+	for (i = 0; i < n; i++)
+		results[i] = pairs[i].result;
 }
 
 Jsonb *
@@ -177,6 +210,8 @@ evaluation_begin(Evaluation *e, const EvalPlace *place)
 	{
 		scope_get, scope_keys, &e->place
 	};
+	if (place->items)
+		e->sources[e->nsources++] = value_jsonb_source(place->items);
 	if (!JSON_REF_IS_NULL(&execution->globals))
 		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->globals));
 	e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->input));

@@ -16,6 +16,7 @@ typedef struct EvalPlace
 	const Scope *scope;			/* branch variables */
 	const Jsonb *merged;		/* values of a final context's merged entries */
 	const Jsonb *first;			/* looked at before everything (an ad-hoc action's input) */
+	const Jsonb *items;			/* with-items variables: below what the branch published */
 } EvalPlace;
 
 /*

@@ -54,7 +54,9 @@ execution_create(Tree *tree, Task *parent, const Definition *definition, const E
 
 	/* A root is IDLE until the engine takes it up. */
 	execution->state = STATE_IDLE;
-	if (!evaluate_vars(execution, error))
+	if (workflow->reverse && reverse_target(execution) < 0)
+		*error = psprintf("params.task_name must name the target task of workflow \"%s\"", definition->name);
+	if (*error || !evaluate_vars(execution, error))
 	{
 		/* It never was: its number is free again. */
 		tree->executions = list_delete_ptr(tree->executions, execution);
@@ -91,7 +93,9 @@ execution_run(Execution *execution)
 	MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);
 	int			i;
 
-	for (i = 0; i < workflow->nstart; i++)
+	if (workflow->reverse)
+		commands = reverse_next_commands(execution);
+	for (i = 0; !workflow->reverse && i < workflow->nstart; i++)
 	{
 		Command    *command = palloc0(sizeof(Command));
 
@@ -187,6 +191,12 @@ execution_continue(Execution *execution)
 		char	   *error;
 		ListCell   *lc;
 
+		/* What pause-before has held back. */
+		if (task && task->state == STATE_IDLE)
+		{
+			task_continue(task);
+			continue;
+		}
 		if (task == NULL || !state_is_final(task->state) || task->processed)
 			continue;
 		if (!direct_next_commands(task, &found, &handles_error, &error))
@@ -275,7 +285,9 @@ final_context(Execution *execution, Jsonb **merged)
 	{
 		Task	   *task = execution->tasks[i];
 
-		if (task && state_is_final(task->state) && !task->has_next_tasks)
+		if (task == NULL || !state_is_final(task->state))
+			continue;
+		if (execution->workflow->reverse ? task->spec == reverse_target(execution) : !task->has_next_tasks)
 			ends[n++] = task;
 	}
 	return scope_merge(execution, ends, n, -1, merged);

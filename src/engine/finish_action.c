@@ -123,7 +123,7 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	Datum		datum;
 	bool		isnull;
 
-	if (db_execute(&select, values, NULL, false, 1) == 0 ||
+	if (db_read_latest(&select, values, 1) == 0 ||
 		!has_privs_of_role(role, DatumGetObjectId(db_datum(0, 4, &isnull))))
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_UNDEFINED_ACTION),
@@ -154,7 +154,7 @@ pending_outcome(const pg_uuid_t *id, int attempt)
 	Datum		values[2] = {UUIDPGetDatum(id), Int32GetDatum(attempt)};
 	bool		isnull;
 
-	if (db_execute(&select, values, NULL, false, 1) == 0)
+	if (db_read_latest(&select, values, 1) == 0)
 		return NULL;			/* taken meanwhile: the action itself tells */
 	return DatumGetJsonbPCopy(db_datum(0, 1, &isnull));
 }

@@ -194,7 +194,6 @@ choose_place(Task *task)
 		{
 			action->separate = true;
 			action->change = ROW_NEW;
-			action->folded_on_disk = false;
 			row_touch(&task->change);
 		}
 	}
@@ -292,6 +291,7 @@ fill_task(TupleTableSlot *slot, Task *task)
 	put_json(&f, store_triggered_by(task));
 	put_json(&f, store_next_tasks(task));
 	put_json(&f, store_runtime(task));
+	put_ref(&f, &task->items);
 }
 
 static void
@@ -305,7 +305,10 @@ fill_action(TupleTableSlot *slot, ActionExecution *action)
 	put(&f, UUIDPGetDatum(&execution->id));
 	put(&f, UUIDPGetDatum(&execution->tree->root_id));
 	put(&f, Int32GetDatum(action->ordinal));
-	put_null(&f);				/* item */
+	if (action->item >= 0)
+		put(&f, Int32GetDatum(action->item));
+	else
+		put_null(&f);
 	put(&f, ObjectIdGetDatum(execution->owner));
 	put_text(&f, action->name);
 	put_text(&f, state_name(action->state));
@@ -497,9 +500,20 @@ store_runtime(const Task *task)
 {
 	JsonBuilder b = {0};
 
-	if (task->retry_no == 0 && !task->waited_before && !task->waited_after)
+	if (task->retry_no == 0 && !task->waited_before && !task->waited_after &&
+		task->nitems == 0 && task->concurrency == 0 && task->subs_from == 0 && !task->partial)
 		return NULL;
 	json_begin_object(&b);
+	json_add_key(&b, "items");
+	json_add_int(&b, task->nitems);
+	json_add_key(&b, "started");
+	json_add_int(&b, task->nstarted);
+	json_add_key(&b, "partial");
+	json_add_bool(&b, task->partial);
+	json_add_key(&b, "concurrency");
+	json_add_int(&b, task->concurrency);
+	json_add_key(&b, "subs_from");
+	json_add_int(&b, task->subs_from);
 	json_add_key(&b, "retry_no");
 	json_add_int(&b, task->retry_no);
 	json_add_key(&b, "waited_before");

@@ -33,6 +33,7 @@ typedef struct JoinView
 	int			nrunning;
 	int			nerrors;
 	bool	   *visited;		/* per task: the search for a route was here */
+	int		   *pending;		/* tasks that it still has to look at */
 } JoinView;
 
 static void view_inbound(JoinView *view);
@@ -104,6 +105,7 @@ view_inbound(JoinView *view)
 
 	view->states = palloc0(sizeof(Induced) * Max(view->spec->ninbound, 1));
 	view->visited = palloc0(sizeof(bool) * view->execution->workflow->ntasks);
+	view->pending = palloc(sizeof(int) * view->execution->workflow->ntasks);
 	view->nrunning = view->nerrors = 0;
 	for (i = 0; i < view->spec->ninbound; i++)
 	{
@@ -123,7 +125,6 @@ induced_state(JoinView *view, int inbound, const char **event)
 	*event = NULL;
 	if (task == NULL)
 	{
-		memset(view->visited, 0, sizeof(bool) * view->execution->workflow->ntasks);
 		return possible_route(view, inbound) ? INDUCED_WAITING : INDUCED_ERROR;
 	}
 	if (!state_is_final(task->state))
@@ -132,33 +133,45 @@ induced_state(JoinView *view, int inbound, const char **event)
 	return *event ? INDUCED_RUNNING : INDUCED_ERROR;
 }
 
-/* Whether a task that has not run may still be reached. */
+/*
+ * Whether a task that has not run may still be reached: a search backwards over
+ * tasks that have not run either.  What an unsuccessful search has visited
+ * need not be searched again.
+ */
 static bool
 possible_route(JoinView *view, int spec)
 {
-	const TaskSpec *ts = &view->execution->workflow->tasks[spec];
-	int			i;
+	int			n = 0;
+	bool		found = false;
 
-	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
 	if (view->visited[spec])
 		return false;
 	view->visited[spec] = true;
-	if (ts->ninbound == 0)
-		return true;
-	for (i = 0; i < ts->ninbound; i++)
+	view->pending[n++] = spec;
+	while (n > 0 && !found)
 	{
-		Task	   *task = last_task(view->execution, ts->inbound[i]);
+		int			reached = view->pending[--n];
+		const TaskSpec *ts = &view->execution->workflow->tasks[reached];
+		int			i;
 
-		if (task == NULL)
+		CHECK_FOR_INTERRUPTS();
+		found = ts->ninbound == 0;
+		for (i = 0; i < ts->ninbound && !found; i++)
 		{
-			if (possible_route(view, ts->inbound[i]))
-				return true;
+			Task	   *task = last_task(view->execution, ts->inbound[i]);
+
+			if (task != NULL)
+				found = !state_is_final(task->state) || event_towards(task, reached) != NULL;
+			else if (!view->visited[ts->inbound[i]])
+			{
+				view->visited[ts->inbound[i]] = true;
+				view->pending[n++] = ts->inbound[i];
+			}
 		}
-		else if (!state_is_final(task->state) || event_towards(task, spec) != NULL)
-			return true;
 	}
-	return false;
+	if (found)
+		memset(view->visited, 0, sizeof(bool) * view->execution->workflow->ntasks);
+	return found;
 }
 
 /* The event by which a completed task leads to another, or NULL. */

@@ -1,7 +1,7 @@
 /*
  * policies.c
- *		Policies, in the original's order: wait-before, wait-after, fail-on,
- *		retry, timeout.
+ *		Policies, in the original's order: pause-before, wait-before, wait-after,
+ *		fail-on, retry, timeout, concurrency.
  *
  * To add one: its function here, a line in the list it belongs to, a test.
  */
@@ -23,17 +23,19 @@ typedef bool (*BeforePolicy) (Task *task, bool *delayed, char **error);
 typedef bool (*AfterPolicy) (Task *task, char **error);
 
 static bool check_values(Task *task, bool *delayed, char **error);
+static bool pause_before(Task *task, bool *delayed, char **error);
 static bool wait_before(Task *task, bool *delayed, char **error);
 static bool start_timeout(Task *task, bool *delayed, char **error);
 static bool wait_after(Task *task, char **error);
 static bool fail_on(Task *task, char **error);
 static bool retry(Task *task, char **error);
 static bool retry_conditions(Task *task, bool *again, char **error);
+static bool get_boolean(Task *task, const char *policy, const ExprData *value, bool *result, char **error);
 static bool get_integer(Task *task, const char *policy, const ExprData *value, int *result, char **error);
 static bool get_condition(Task *task, const ExprTemplate *condition, bool *result, char **error);
 static void delay_task(Task *task, const char *policy, const char *timer, int seconds);
 
-static const BeforePolicy before_policies[] = {check_values, wait_before, start_timeout};
+static const BeforePolicy before_policies[] = {check_values, pause_before, wait_before, start_timeout};
 static const AfterPolicy after_policies[] = {wait_after, fail_on, retry};
 
 /* The longest delay, in seconds: what fits a timestamp for centuries. */
@@ -79,9 +81,27 @@ check_values(Task *task, bool *delayed, char **error)
 	const SpecPolicies *policies = &task_spec(task)->policies;
 	int			ignored;
 
-	return get_integer(task, "wait-after", policies->wait_after.value, &ignored, error) &&
+	return get_integer(task, "concurrency", policies->concurrency.value, &task->concurrency, error) &&
+		get_integer(task, "wait-after", policies->wait_after.value, &ignored, error) &&
 		get_integer(task, "retry: count", policies->retry.count, &ignored, error) &&
 		get_integer(task, "retry: delay", policies->retry.delay, &ignored, error);
+}
+
+/* The task waits, IDLE, for whoever resumes its workflow. */
+static bool
+pause_before(Task *task, bool *delayed, char **error)
+{
+	bool		pause = false;
+
+	if (!get_boolean(task, "pause-before", task_spec(task)->policies.pause_before.value, &pause, error))
+		return false;
+	if (pause)
+	{
+		*delayed = true;
+		task_set_state(task, STATE_IDLE, "Set by 'pause-before' policy");
+		execution_pause(task->execution, NULL);
+	}
+	return true;
 }
 
 static bool
@@ -91,7 +111,7 @@ wait_before(Task *task, bool *delayed, char **error)
 
 	if (!get_integer(task, "wait-before", task_spec(task)->policies.wait_before.value, &seconds, error))
 		return false;
-	if (seconds == 0 || task->waited_before)
+	if (seconds == 0 || task->waited_before || task->state == STATE_IDLE)
 		return true;
 	task->waited_before = true;
 	*delayed = true;
@@ -131,22 +151,11 @@ wait_after(Task *task, char **error)
 static bool
 fail_on(Task *task, char **error)
 {
-	const ExprData *condition = task_spec(task)->policies.fail_on.value;
-	EvalPlace	place;
-	Jsonb	   *value;
-	JsonbValue	v;
+	bool		fail = false;
 
-	if (condition == NULL || task->state != STATE_SUCCESS)
-		return true;
-	task_place(&place, task);
-	if (!evaluate_data(&place, condition, &value, error))
+	if (!get_boolean(task, "fail-on", task_spec(task)->policies.fail_on.value, &fail, error))
 		return false;
-	if (!JB_ROOT_IS_SCALAR(value) || !JsonbExtractScalar(&value->root, &v) || v.type != jbvBool)
-	{
-		*error = psprintf("the policy \"fail-on\" of task \"%s\" must be true or false", task->name);
-		return false;
-	}
-	if (v.val.boolean)
+	if (fail && task->state == STATE_SUCCESS)
 		task_set_state(task, STATE_ERROR, "Failed by 'fail-on' policy");
 	return true;
 }
@@ -184,6 +193,7 @@ retry(Task *task, char **error)
 		action->accepted = false;
 		row_touch(&action->change);
 	}
+	task->subs_from = list_length(task->subs);
 	if (task_spec(task)->join != JOIN_NONE)
 	{
 		task_set_state(task, STATE_WAITING, psprintf("Delayed by 'retry' policy [delay=%d]", delay));
@@ -228,6 +238,29 @@ get_condition(Task *task, const ExprTemplate *condition, bool *result, char **er
 	task_place(&place, task);
 	place.scope = scope_outbound(task);
 	return evaluate_guard(&place, condition, result, error);
+}
+
+/* A policy's value: true or false; absent counts as false. */
+static bool
+get_boolean(Task *task, const char *policy, const ExprData *value, bool *result, char **error)
+{
+	EvalPlace	place;
+	Jsonb	   *json;
+	JsonbValue	v;
+
+	if (value == NULL)
+		return true;
+	task_place(&place, task);
+	if (!evaluate_data(&place, value, &json, error))
+		return false;
+	if (JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &v) && v.type == jbvBool)
+	{
+		*result = v.val.boolean;
+		return true;
+	}
+	*error = psprintf("the policy \"%s\" of task \"%s\" must be true or false, not %s",
+					  policy, task->name, json_to_text(json));
+	return false;
 }
 
 /* A policy's value: a number of 0 or more; absent counts as 0. */

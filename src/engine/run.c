@@ -31,6 +31,7 @@
 static void apply_start(Tree *tree);
 static void apply_action(Tree *tree, const TreeEvent *event);
 static void apply_resume(Tree *tree, const TreeEvent *event);
+static void apply_rerun(Tree *tree, const TreeEvent *event);
 static void apply_stopped(Tree *tree, const TreeEvent *event);
 static void apply_task_timer(Tree *tree, const TreeEvent *event);
 static void apply_action_timer(Tree *tree, const TreeEvent *event);
@@ -64,6 +65,8 @@ tree_apply(Tree *tree, const TreeEvent *event)
 		apply_action(tree, event);
 	else if (strcmp(event->kind, MESSAGE_RESUME) == 0)
 		apply_resume(tree, event);
+	else if (strcmp(event->kind, MESSAGE_RERUN) == 0 || strcmp(event->kind, MESSAGE_SKIP) == 0)
+		apply_rerun(tree, event);
 	else if (strcmp(event->kind, MESSAGE_STOPPED) == 0)
 		apply_stopped(tree, event);
 	else if (strcmp(event->kind, MESSAGE_CONTINUE) == 0)
@@ -217,6 +220,20 @@ apply_resume(Tree *tree, const TreeEvent *event)
 			notify_execution(execution);
 		execution_continue(execution);
 	}
+}
+
+static void
+apply_rerun(Tree *tree, const TreeEvent *event)
+{
+	Task	   *task = event->has_target ? tree_find_task(tree, &event->target) : NULL;
+
+	if (task == NULL)
+		return;
+	notify_execution(task->execution);
+	if (strcmp(event->kind, MESSAGE_SKIP) == 0)
+		task_skip(task);
+	else
+		task_rerun(task, json_get_bool(event->payload, "reset", true));
 }
 
 /* A session has stopped or paused an execution: tell who listens; its task is in the queue. */

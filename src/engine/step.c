@@ -12,6 +12,8 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -35,12 +37,17 @@
 /* Messages looked at in one step. */
 #define MAX_MESSAGES 10000
 
+/* A step's time for running trees, in milliseconds: the rest of the batch waits for the next. */
+#define STEP_MS 50.0
+
 /* A tree of the batch and what is to act on it. */
 typedef struct BatchRoot
 {
 	pg_uuid_t	id;				/* hash key */
 	bool		locked;
-	int			seen;			/* order of first mention, for the limit */
+	int			first;			/* its messages, once they are sorted */
+	int			nmessages;
+	Tree	   *tree;			/* NULL: an action without a workflow, or gone */
 } BatchRoot;
 
 typedef struct Batch
@@ -49,9 +56,16 @@ typedef struct Batch
 	int			nhints;
 	InboxMessage *timers;
 	int			ntimers;
+	int			nfound;			/* hints that a full look has found */
 	HTAB	   *roots;
 	pg_uuid_t  *ids;			/* in order of mention */
 	int			nids;
+	int			maxids;
+	int			limit;			/* trees to take */
+	int			ntried;			/* of ids: whether they can be locked is known */
+	int			ntaken;			/* of those: locked */
+	LockedRoot *locked;			/* those that are executions */
+	int			nlocked;
 	InboxMessage *messages;
 	int			nmessages;
 	List	   *trees;
@@ -66,13 +80,17 @@ typedef struct TreeStep
 	bool		more;
 } TreeStep;
 
-static void collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look, int limit);
-static void mention(Batch *batch, const pg_uuid_t *root_id, int limit);
-static void lock(Batch *batch, LockedRoot **locked, int *nlocked);
+static void collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look);
+static void take_timers(Batch *batch);
+static void take_hints(Batch *batch);
+static void mention(Batch *batch, const pg_uuid_t *root_id);
+static BatchRoot *find_root(Batch *batch, const pg_uuid_t *root_id);
+static void lock(Batch *batch);
 static void note_skipped(Batch *batch);
 static void read_messages(Batch *batch);
 static int	compare_by_root(const void *a, const void *b);
 static int	priority(const InboxMessage *message);
+static void index_messages(Batch *batch);
 static void step_trees(Batch *batch);
 static Tree *step_one(Batch *batch, Tree *tree, const InboxMessage *messages, int nmessages);
 static void run_tree(void *arg);
@@ -83,8 +101,6 @@ engine_step(const MessageHint *hints, int nhints, bool full_look, int limit, Eng
 {
 	DbSession	session;
 	Batch		batch = {0};
-	LockedRoot *locked;
-	int			nlocked;
 	ListCell   *lc;
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "mistral step", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(cxt);
@@ -95,11 +111,13 @@ engine_step(const MessageHint *hints, int nhints, bool full_look, int limit, Eng
 	MemoryContextSwitchTo(cxt);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	cache_check_tables();
-	collect(&batch, hints, nhints, full_look, limit);
+	batch.limit = limit;
+	collect(&batch, hints, nhints, full_look);
+	take_timers(&batch);
+	take_hints(&batch);
 	if (batch.nids > 0)
 	{
-		lock(&batch, &locked, &nlocked);
-		batch.trees = store_get_trees(locked, nlocked);
+		batch.trees = store_get_trees(batch.locked, batch.nlocked);
 		read_messages(&batch);
 		step_trees(&batch);
 
@@ -152,73 +170,118 @@ engine_park(const MessageHint *hint, const char *error)
 
 /* ---------------------------------------------------------------- taking */
 
-/* What there is to do, and the roots it concerns: at most `limit` of them. */
+/* What there is to do. */
 static void
-collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look, int limit)
+collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look)
 {
 	HASHCTL		ctl = {0};
 	MessageHint *found = NULL;
-	int			nfound = 0;
-	int			i;
 
 	ctl.keysize = sizeof(pg_uuid_t);
 	ctl.entrysize = sizeof(BatchRoot);
 	ctl.hcxt = CurrentMemoryContext;
 	batch->roots = hash_create("mistral batch", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	batch->maxids = 64;
+	batch->ids = palloc(sizeof(pg_uuid_t) * batch->maxids);
+	batch->locked = palloc(sizeof(LockedRoot) * batch->maxids);
 
 	if (full_look)
-		nfound = inbox_look(MAX_MESSAGES, &found);
-	batch->hints = palloc(sizeof(MessageHint) * Max(nhints + nfound, 1));
+		batch->nfound = inbox_look(MAX_MESSAGES, &found);
+	batch->hints = palloc(sizeof(MessageHint) * Max(nhints + batch->nfound, 1));
 	if (nhints > 0)
 		memcpy(batch->hints, hints, sizeof(MessageHint) * nhints);
-	if (nfound > 0)
-		memcpy(batch->hints + nhints, found, sizeof(MessageHint) * nfound);
-	batch->nhints = nhints + nfound;
-	batch->ntimers = inbox_due_timers(clock_now(), limit, &batch->timers);
+	if (batch->nfound > 0)
+		memcpy(batch->hints + nhints, found, sizeof(MessageHint) * batch->nfound);
+	batch->nhints = nhints + batch->nfound;
+}
 
-	batch->ids = palloc(sizeof(pg_uuid_t) * Max(batch->nhints + batch->ntimers, 1));
-	for (i = 0; i < batch->ntimers; i++)
-		mention(batch, &batch->timers[i].root_id, limit);
-	for (i = 0; i < batch->nhints; i++)
-		mention(batch, &batch->hints[i].root_id, limit);
-	batch->result->more |= nfound >= MAX_MESSAGES || batch->ntimers >= limit;
+/*
+ * Due timers, and the locks of their trees.  Where others hold the trees of the
+ * first ones, however many, those behind them have their turn all the same.
+ */
+static void
+take_timers(Batch *batch)
+{
+	TimestampTz now = clock_now();
+	int			wanted = batch->limit;
+	int			ready;
+	int			i;
+
+	for (;;)
+	{
+		batch->ntimers = inbox_due_timers(now, wanted, &batch->timers);
+		for (i = 0; i < batch->ntimers; i++)
+			mention(batch, &batch->timers[i].root_id);
+		lock(batch);
+		ready = 0;
+		for (i = 0; i < batch->ntimers; i++)
+			ready += find_root(batch, &batch->timers[i].root_id)->locked;
+		if (batch->ntimers < wanted || batch->ntaken >= batch->limit || ready >= (batch->limit + 1) / 2 || wanted > MAX_MESSAGES * 100)
+			break;
+		wanted *= 4;
+	}
+	batch->result->more |= batch->ntimers >= wanted && ready > 0;
 }
 
 static void
-mention(Batch *batch, const pg_uuid_t *root_id, int limit)
+take_hints(Batch *batch)
+{
+	int			i;
+
+	for (i = 0; i < batch->nhints; i++)
+		mention(batch, &batch->hints[i].root_id);
+	lock(batch);
+	batch->result->more |= batch->ntried < batch->nids || (batch->nfound >= MAX_MESSAGES && batch->ntaken > 0);
+}
+
+static void
+mention(Batch *batch, const pg_uuid_t *root_id)
 {
 	BatchRoot  *root;
 	bool		found;
 
-	(void) hash_search(batch->roots, root_id, HASH_FIND, &found);
+	root = hash_search(batch->roots, root_id, HASH_ENTER, &found);
 	if (found)
 		return;
-	if (batch->nids >= limit)
-	{
-		batch->result->more = true;
-		return;
-	}
-	root = hash_search(batch->roots, root_id, HASH_ENTER, NULL);
 	root->locked = false;
-	root->seen = batch->nids;
+	root->first = root->nmessages = 0;
+	root->tree = NULL;
+	if (batch->nids >= batch->maxids)
+	{
+		batch->maxids *= 2;
+		batch->ids = repalloc_huge(batch->ids, sizeof(pg_uuid_t) * batch->maxids);
+		batch->locked = repalloc_huge(batch->locked, sizeof(LockedRoot) * batch->maxids);
+	}
 	batch->ids[batch->nids++] = *root_id;
 }
 
-static void
-lock(Batch *batch, LockedRoot **locked, int *nlocked)
+static BatchRoot *
+find_root(Batch *batch, const pg_uuid_t *root_id)
 {
-	int			i;
+	return hash_search(batch->roots, root_id, HASH_FIND, NULL);
+}
 
-	*locked = palloc(sizeof(LockedRoot) * batch->nids);
-	*nlocked = store_lock_roots(batch->ids, batch->nids, false, *locked);
-	for (i = 0; i < *nlocked; i++)
+/* Locks what has been mentioned, as far as nobody else has and the limit allows. */
+static void
+lock(Batch *batch)
+{
+	while (batch->ntried < batch->nids && batch->ntaken < batch->limit)
 	{
-		BatchRoot  *root = hash_search(batch->roots, &(*locked)[i].id, HASH_FIND, NULL);
+		const pg_uuid_t *ids = batch->ids + batch->ntried;
+		int			n = Min(batch->limit - batch->ntaken, batch->nids - batch->ntried);
+		int			nlocked = store_lock_roots(ids, n, false, batch->locked + batch->nlocked);
+		int			i;
 
-		root->locked = true;
+		CHECK_FOR_INTERRUPTS();
+		for (i = 0; i < nlocked; i++)
+			find_root(batch, &batch->locked[batch->nlocked + i].id)->locked = true;
+		batch->nlocked += nlocked;
+		if (nlocked < n)
+			lone_actions_lock(ids, n, batch->roots, offsetof(BatchRoot, locked));
+		for (i = 0; i < n; i++)
+			batch->ntaken += find_root(batch, &ids[i])->locked;
+		batch->ntried += n;
 	}
-	if (*nlocked < batch->nids)
-		lone_actions_lock(batch->ids, batch->nids, batch->roots, offsetof(BatchRoot, locked));
 }
 
 /*
@@ -234,9 +297,7 @@ note_skipped(Batch *batch)
 	result->skipped_hints = palloc(sizeof(MessageHint) * Max(batch->nhints, 1));
 	for (i = 0; i < batch->nhints; i++)
 	{
-		BatchRoot  *root = hash_search(batch->roots, &batch->hints[i].root_id, HASH_FIND, NULL);
-
-		if (root == NULL || !root->locked)
+		if (!find_root(batch, &batch->hints[i].root_id)->locked)
 			result->skipped_hints[result->skipped++] = batch->hints[i];
 	}
 }
@@ -251,18 +312,14 @@ read_messages(Batch *batch)
 
 	for (i = 0; i < batch->nhints; i++)
 	{
-		BatchRoot  *root = hash_search(batch->roots, &batch->hints[i].root_id, HASH_FIND, NULL);
-
-		if (root && root->locked)
+		if (find_root(batch, &batch->hints[i].root_id)->locked)
 			wanted[nwanted++] = batch->hints[i];
 	}
 	batch->messages = palloc(sizeof(InboxMessage) * Max(nwanted + batch->ntimers, 1));
 	batch->nmessages = inbox_read(wanted, nwanted, batch->messages);
 	for (i = 0; i < batch->ntimers; i++)
 	{
-		BatchRoot  *root = hash_search(batch->roots, &batch->timers[i].root_id, HASH_FIND, NULL);
-
-		if (root && root->locked)
+		if (find_root(batch, &batch->timers[i].root_id)->locked)
 			batch->messages[batch->nmessages++] = batch->timers[i];
 	}
 	qsort(batch->messages, batch->nmessages, sizeof(InboxMessage), compare_by_root);
@@ -296,46 +353,73 @@ compare_by_root(const void *a, const void *b)
 
 /* ---------------------------------------------------------------- running */
 
+/* Tells each root its tree and its messages. */
 static void
-step_trees(Batch *batch)
+index_messages(Batch *batch)
 {
-	List	   *stepped = NIL;
-	HTAB	   *trees;
-	HASHCTL		ctl = {0};
 	ListCell   *lc;
-	int			i = 0;
+	int			i;
 
-	ctl.keysize = sizeof(pg_uuid_t);
-	ctl.entrysize = sizeof(pg_uuid_t) + sizeof(Tree *);
-	ctl.hcxt = CurrentMemoryContext;
-	trees = hash_create("mistral batch trees", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	foreach(lc, batch->trees)
 	{
 		Tree	   *tree = lfirst(lc);
-		char	   *entry = hash_search(trees, &tree->root_id, HASH_ENTER, NULL);
 
-		memcpy(entry + sizeof(pg_uuid_t), &tree, sizeof(Tree *));
+		find_root(batch, &tree->root_id)->tree = tree;
 	}
-	while (i < batch->nmessages)
+	for (i = 0; i < batch->nmessages; i++)
 	{
-		const pg_uuid_t *root_id = &batch->messages[i].root_id;
-		char	   *entry = hash_search(trees, root_id, HASH_FIND, NULL);
-		int			n = 1;
+		BatchRoot  *root = find_root(batch, &batch->messages[i].root_id);
 
-		while (i + n < batch->nmessages && id_equal(&batch->messages[i + n].root_id, root_id))
-			n++;
-		if (entry)
+		if (root->nmessages++ == 0)
+			root->first = i;
+	}
+}
+
+/*
+ * In the order in which the trees were mentioned, which is that of the queue:
+ * when the time is over, those that had their turn stand behind the others.
+ */
+static void
+step_trees(Batch *batch)
+{
+	InboxMessage *consumed = palloc(sizeof(InboxMessage) * Max(batch->nmessages, 1));
+	List	   *stepped = NIL;
+	instr_time	start;
+	instr_time	now;
+	int			n = 0;
+	int			i;
+
+	index_messages(batch);
+	INSTR_TIME_SET_CURRENT(start);
+	for (i = 0; i < batch->ntried; i++)
+	{
+		BatchRoot  *root = find_root(batch, &batch->ids[i]);
+		const InboxMessage *messages = batch->messages + root->first;
+
+		if (root->nmessages == 0)
+			continue;
+		if (n > 0)
 		{
-			Tree	   *tree;
-
-			memcpy(&tree, entry + sizeof(pg_uuid_t), sizeof(Tree *));
-			stepped = lappend(stepped, step_one(batch, tree, &batch->messages[i], n));
+			INSTR_TIME_SET_CURRENT(now);
+			INSTR_TIME_SUBTRACT(now, start);
+			if (INSTR_TIME_GET_MILLISEC(now) > STEP_MS)
+			{
+				/* Given back with what others have locked. */
+				root->locked = false;
+				batch->result->more = true;
+				continue;
+			}
 		}
+		if (root->tree)
+			stepped = lappend(stepped, step_one(batch, root->tree, messages, root->nmessages));
 		else
-			lone_action_apply(&batch->messages[i], n);
-		i += n;
+			lone_action_apply(messages, root->nmessages);
+		memcpy(consumed + n, messages, sizeof(InboxMessage) * root->nmessages);
+		n += root->nmessages;
 	}
 	batch->trees = stepped;
+	batch->messages = consumed;
+	batch->nmessages = n;
 }
 
 /* Returns the tree to write: another copy when the step failed. */

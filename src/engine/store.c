@@ -46,6 +46,7 @@ static Tree *new_cached_tree(const pg_uuid_t *root_id);
 static void load_trees(List *trees);
 static void load_executions(Load *load, List *trees);
 static void link_executions(Load *load);
+static void recount_partial(Load *load);
 static void load_tasks(Load *load);
 static void load_task_row(Load *load, uint64 row);
 static void load_actions(Load *load);
@@ -175,6 +176,7 @@ load_trees(List *trees)
 	load_tasks(&load);
 	load_actions(&load);
 	link_executions(&load);
+	recount_partial(&load);
 	hash_destroy(load.trees);
 	hash_destroy(load.executions);
 	hash_destroy(load.tasks);
@@ -271,7 +273,12 @@ link_executions(Load *load)
 		{
 			execution->parent_task = id_get(load->tasks, parent);
 			if (execution->parent_task)
-				execution->parent_task->subs = lappend(execution->parent_task->subs, execution);
+			{
+				Task	   *task = execution->parent_task;
+
+				task->subs = lappend(task->subs, execution);
+				task->nended += execution->ordinal >= task->subs_from && state_is_final(execution->state);
+			}
 			tree->executions = lappend(tree->executions, execution);
 		}
 		else
@@ -288,7 +295,7 @@ load_tasks(Load *load)
 	static DbStatement select = {
 		"SELECT ctid, id, execution_id, ordinal, name, type, state, processed, error_handled, has_next_tasks, "
 		"created_at, updated_at, started_at, finished_at, action_id, action_name, action_state, state_info, "
-		"input, result, published, scope, merged, triggered_by, next_tasks, runtime "
+		"input, result, published, scope, merged, triggered_by, next_tasks, runtime, items "
 		"FROM mistral.task WHERE execution_id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY execution_id, ordinal",
 		1, {UUIDARRAYOID}
 	};
@@ -345,6 +352,7 @@ load_task_row(Load *load, uint64 row)
 	load_next_tasks(task, json_ref_get(tree, &ref));
 	ref = get_json(row, 26);
 	load_runtime(task, json_ref_get(tree, &ref));
+	task->items = get_json(row, 27);
 	execution_place_task(execution, task);
 	if (task->state == STATE_WAITING)
 		execution->waiting = lappend(execution->waiting, task);
@@ -369,7 +377,6 @@ add_folded_action(Task *task, uint64 row)
 	action->type = action_type_find(action->name);
 	action->state = get_state(row, 17);
 	action->accepted = state_is_final(action->state);
-	action->folded_on_disk = true;
 	action->change = ROW_CLEAN;
 	action->created_at = task->created_at;
 	action->updated_at = task->updated_at;
@@ -383,7 +390,7 @@ load_actions(Load *load)
 {
 	static DbStatement select = {
 		"SELECT ctid, id, task_id, ordinal, name, state, accepted, attempt, created_at, updated_at, finished_at, "
-		"runtime, input, result FROM mistral.action_execution "
+		"runtime, input, result, item FROM mistral.action_execution "
 		"WHERE task_id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY task_id, ordinal",
 		1, {UUIDARRAYOID}
 	};
@@ -431,9 +438,30 @@ load_actions(Load *load)
 		action->runtime = get_json(i, 12);
 		action->input = get_json(i, 13);
 		action->result = get_json(i, 14);
+		(void) db_datum(i, 15, &isnull);
+		action->item = isnull ? -1 : get_int(i, 15);
+		if (action->item >= 0 && action->accepted && state_is_final(action->state))
+			task->nended++;
 		type = json_get_string(json_ref_get(tree, &action->runtime), "type");
 		action->type = action_type_find(type ? type : action->name);
 		MemoryContextSwitchTo(old);
+	}
+}
+
+/* Of these the rows alone do not tell which of several results stands for an item. */
+static void
+recount_partial(Load *load)
+{
+	HASH_SEQ_STATUS seq;
+	LoadEntry  *entry;
+
+	hash_seq_init(&seq, load->tasks);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		Task	   *task = entry->object;
+
+		if (task->partial)
+			with_items_recount(task);
 	}
 }
 
@@ -484,10 +512,23 @@ static void
 load_runtime(Task *task, const Jsonb *stored)
 {
 	int64		retry_no = 0;
+	int64		number = 0;
 	char	   *end_state = json_get_string(stored, "end_state");
 
 	(void) json_get_int(stored, "retry_no", &retry_no);
 	task->retry_no = (int) retry_no;
+	(void) json_get_int(stored, "concurrency", &number);
+	task->concurrency = (int) number;
+	number = 0;
+	(void) json_get_int(stored, "items", &number);
+	task->nitems = (int) number;
+	number = 0;
+	(void) json_get_int(stored, "started", &number);
+	task->nstarted = (int) number;
+	number = 0;
+	(void) json_get_int(stored, "subs_from", &number);
+	task->subs_from = (int) number;
+	task->partial = json_get_bool(stored, "partial", false);
 	task->waited_before = json_get_bool(stored, "waited_before", false);
 	task->waited_after = json_get_bool(stored, "waited_after", false);
 	if (end_state)

@@ -29,7 +29,7 @@ static int	depth_of(Execution *execution);
  * that an expression which cannot be evaluated is forced.
  */
 bool
-subworkflow_schedule(Task *task, char **error, bool *forced)
+subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced)
 {
 	Execution  *parent = task->execution;
 	Tree	   *tree = parent->tree;
@@ -41,7 +41,7 @@ subworkflow_schedule(Task *task, char **error, bool *forced)
 	char	   *name;
 
 	*forced = true;
-	if (!action_input(task, &input, error) || !workflow_name(task, &name, error))
+	if (!action_input(task, items, &input, error) || !workflow_name(task, &name, error))
 		return false;
 	*forced = false;
 	definition = definition_find(SPEC_WORKFLOW, name, parent->namespace_, true, parent->workbook, parent->owner);
@@ -67,7 +67,7 @@ subworkflow_schedule(Task *task, char **error, bool *forced)
 	json_add_key(&split.params, "root_execution_id");
 	json_add_id(&split.params, &tree->root_id);
 	json_add_key(&split.params, "index");
-	json_add_int(&split.params, 0);
+	json_add_int(&split.params, Max(item, 0));
 	json_add_key(&split.params, "namespace");
 	json_add_string(&split.params, parent->namespace_);
 	json_end_object(&split.input);
@@ -94,7 +94,14 @@ subworkflow_done(Execution *sub)
 	char	   *info;
 
 	/* An earlier try's child does not count. */
-	if (task == NULL || !state_is_final(sub->state) || llast(task->subs) != sub)
+	if (task == NULL || !state_is_final(sub->state) || sub->ordinal < task->subs_from)
+		return;
+	if (task_spec(task)->nwith_items > 0)
+	{
+		with_items_ended(task, sub->state);
+		return;
+	}
+	if (llast(task->subs) != sub)
 		return;
 	if (sub->state == STATE_SUCCESS)
 	{

@@ -13,7 +13,9 @@
 
 static void run_new(Execution *execution, const Command *command, const TaskSpec *spec);
 static void defer_join(Execution *execution, const Command *command);
-static bool publish(Task *task, char **error);
+static void forget_results(Task *task);
+static int	publish_clauses(const Task *task, const ExprData **branch, const ExprData **global, int *nglobal);
+static bool evaluate_clauses(const EvalPlace *place, const ExprData **clauses, int n, Jsonb **result, char **error);
 static void remember_next(Task *task, List *commands);
 static void set_triggered_by(Task *task, int ordinal, const char *event);
 
@@ -42,21 +44,33 @@ static void
 run_new(Execution *execution, const Command *command, const TaskSpec *spec)
 {
 	Task	   *task = execution_add_task(execution, command->spec);
-	bool		delayed = false;
-	char	   *error;
 
-	if (command->from >= 0)
+	if (execution->workflow->reverse)
+	{
+		Jsonb	   *merged;
+
+		task->scope = reverse_inbound(execution, command->spec, task->ordinal, &merged);
+		json_ref_set(&task->merged, merged);
+	}
+	else if (command->from >= 0)
 	{
 		task->scope = scope_outbound(execution->tasks[command->from]);
 		set_triggered_by(task, command->from, command->event);
 	}
 	task_set_state(task, STATE_RUNNING, NULL);
+	task_begin(task);
+}
+
+/* The policies before a start, and the start unless they delay it. */
+void
+task_begin(Task *task)
+{
+	bool		delayed = false;
+	char	   *error;
+
 	if (!policies_before(task, &delayed, &error))
-	{
 		task_force_fail(task, error);
-		return;
-	}
-	if (!delayed)
+	else if (!delayed)
 		task_start(task);
 }
 
@@ -88,9 +102,12 @@ task_start(Task *task)
 	bool		forced = true;
 	bool		scheduled;
 
-	scheduled = task->is_workflow
-		? subworkflow_schedule(task, &error, &forced)
-		: action_schedule(task, &error, &forced);
+	if (task_spec(task)->nwith_items > 0)
+		scheduled = with_items_schedule(task, &error, &forced);
+	else if (task->is_workflow)
+		scheduled = subworkflow_schedule(task, NULL, -1, &error, &forced);
+	else
+		scheduled = action_schedule(task, NULL, -1, &error, &forced);
 	if (scheduled)
 		return;
 	if (forced)
@@ -105,31 +122,48 @@ task_continue(Task *task)
 {
 	task_set_state(task, STATE_RUNNING, NULL);
 	task->processed = false;
+	if (task_spec(task)->nwith_items > 0 && !task->partial)
+		with_items_reset(task);
 	task_start(task);
 }
 
 void
 task_complete(Task *task, State state, const char *info)
 {
-	Execution  *execution = task->execution;
-	List	   *commands;
-	bool		handles_error;
 	char	   *error;
 
 	if (state_is_final(task->state))
 		return;
 	/* A timeout or an earlier try's action may end it within a delay: that delay's timer is not the next one's. */
 	if (task->state == STATE_DELAYED)
-		tree_cancel_delay(execution->tree, &task->id);
+		tree_cancel_delay(task->execution->tree, &task->id);
 	task_set_state(task, state, info);
-	if (!publish(task, &error) || !policies_after(task, &error))
+	if (!task_publish(task, &error))
+	{
+		task_force_fail(task, error);
+		return;
+	}
+	if (!task_spec(task)->keep_result)
+		forget_results(task);
+	if (!policies_after(task, &error))
 	{
 		task_force_fail(task, error);
 		return;
 	}
 	/* Delayed by wait-after, or to be tried again. */
-	if (!state_is_final(task->state))
-		return;
+	if (state_is_final(task->state))
+		task_ended(task);
+}
+
+/* Finds what follows from the task's final state, and carries it out. */
+void
+task_ended(Task *task)
+{
+	Execution  *execution = task->execution;
+	List	   *commands;
+	bool		handles_error;
+	char	   *error;
+
 	tree_cancel_timers(execution->tree, &task->id);
 	if (!direct_next_commands(task, &commands, &handles_error, &error))
 	{
@@ -150,6 +184,21 @@ task_complete(Task *task, State state, const char *info)
 	execution_check(execution);
 }
 
+static void
+forget_results(Task *task)
+{
+	ListCell   *lc;
+
+	foreach(lc, task->actions)
+	{
+		ActionExecution *action = lfirst(lc);
+
+		json_ref_set(&action->result, NULL);
+		row_touch(&action->change);
+	}
+	row_touch(&task->change);
+}
+
 void
 task_force_fail(Task *task, const char *message)
 {
@@ -158,42 +207,111 @@ task_force_fail(Task *task, const char *message)
 	execution_force_fail(task->execution, message);
 }
 
-/* Evaluates the publish clauses for the task's state; each try publishes anew. */
-static bool
-publish(Task *task, char **error)
+/*
+ * The clauses that publish in the task's state, in the order in which later
+ * ones overwrite: on-success or on-error, then the plain clause, then
+ * on-complete.  As in the original, a clause without a branch (or global) part
+ * hides that part of those behind it.
+ */
+static int
+publish_clauses(const Task *task, const ExprData **branch, const ExprData **global, int *nglobal)
 {
 	const TaskSpec *spec = task_spec(task);
-	const ExprData *clauses[2];
-	Tree	   *tree = task->execution->tree;
-	Jsonb	   *published = NULL;
-	EvalPlace	place;
+	const SpecPublish *first;
+	const ExprData *plain;
+	const SpecPublish *last = &spec->on_complete.publish;
+	bool		has_first;
+	int			n = 0;
+
+	*nglobal = 0;
+	if (task->state == STATE_SKIPPED)
+	{
+		first = &spec->on_skip.publish;
+		plain = spec->publish_on_skip;
+	}
+	else if (task->state == STATE_SUCCESS)
+	{
+		first = &spec->on_success.publish;
+		plain = spec->publish;
+	}
+	else
+	{
+		first = &spec->on_error.publish;
+		plain = spec->publish_on_error;
+	}
+	has_first = first->branch || first->global || first->atomic;
+	if (first->branch)
+		branch[n++] = first->branch;
+	if (first->global)
+		global[(*nglobal)++] = first->global;
+	if (!has_first || first->branch)
+	{
+		if (plain)
+			branch[n++] = plain;
+		if (last->branch)
+			branch[n++] = last->branch;
+	}
+	if ((!has_first || first->global) && plain == NULL && last->global)
+		global[(*nglobal)++] = last->global;
+	return n;
+}
+
+static bool
+evaluate_clauses(const EvalPlace *place, const ExprData **clauses, int n, Jsonb **result, char **error)
+{
 	int			i;
 
-	if (task->state != STATE_SUCCESS && task->state != STATE_ERROR)
-		return true;
-	/* Later clauses overwrite earlier ones: on-complete beats publish beats on-success. */
-	clauses[0] = task->state == STATE_SUCCESS ? spec->on_success.publish.branch : spec->on_error.publish.branch;
-	clauses[1] = task->state == STATE_SUCCESS ? spec->publish : spec->publish_on_error;
-	task_place(&place, task);
-	for (i = 0; i < 2; i++)
+	*result = NULL;
+	for (i = 0; i < n; i++)
 	{
 		Jsonb	   *value;
 
-		if (clauses[i] == NULL)
-			continue;
-		if (!evaluate_data(&place, clauses[i], &value, error))
+		if (!evaluate_data(place, clauses[i], &value, error))
 			return false;
-		published = published ? json_merge(published, value) : value;
+		*result = *result ? json_merge(*result, value) : value;
 	}
-	if (published == NULL)
-		return true;
-	if (VARSIZE(published) > (Size) guc_max_result_size * 1024)
+	if (*result && VARSIZE(*result) > (Size) guc_max_result_size * 1024)
 	{
 		*error = psprintf("the published variables are larger than mistral.max_result_size (%d kB)", guc_max_result_size);
 		return false;
 	}
-	json_ref_set(&task->published, tree_keep(tree, published));
+	return true;
+}
+
+/* Evaluates the publish clauses for the task's state; each try publishes anew. */
+bool
+task_publish(Task *task, char **error)
+{
+	Execution  *execution = task->execution;
+	Tree	   *tree = execution->tree;
+	const ExprData *branch[3];
+	const ExprData *global[2];
+	int			nglobal;
+	int			nbranch;
+	Jsonb	   *published;
+	Jsonb	   *globals;
+	EvalPlace	place;
+
+	if (task->state != STATE_SUCCESS && task->state != STATE_ERROR && task->state != STATE_SKIPPED)
+		return true;
+	nbranch = publish_clauses(task, branch, global, &nglobal);
+	if (nbranch == 0 && nglobal == 0)
+		return true;
+	task_place(&place, task);
+	if (!evaluate_clauses(&place, branch, nbranch, &published, error))
+		return false;
+	if (published)
+		json_ref_set(&task->published, tree_keep(tree, published));
 	row_touch(&task->change);
+	if (!evaluate_clauses(&place, global, nglobal, &globals, error))
+		return false;
+	if (globals)
+	{
+		Jsonb	   *old = json_ref_get(tree, &execution->globals);
+
+		json_ref_set(&execution->globals, tree_keep(tree, old ? json_merge_deep(old, globals) : globals));
+		row_touch(&execution->change);
+	}
 	return true;
 }
 

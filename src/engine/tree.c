@@ -150,6 +150,7 @@ task_add_action(Task *task)
 	action->ordinal = list_length(task->actions);
 	action->state = STATE_RUNNING;
 	action->attempt = 1;
+	action->item = -1;
 	action->created_at = action->updated_at = clock_now();
 	action->finished_at = DT_NOBEGIN;
 	action->change = ROW_NEW;
@@ -218,6 +219,30 @@ tree_find_action(Tree *tree, const pg_uuid_t *id)
 					return action;
 			}
 		}
+	}
+	return NULL;
+}
+
+int
+execution_item(Execution *sub)
+{
+	int64		item = -1;
+
+	(void) json_get_int(json_ref_get(sub->tree, &sub->params), "index", &item);
+	return (int) item;
+}
+
+Execution *
+execution_of_item(Task *task, int item)
+{
+	int			i;
+
+	for (i = list_length(task->subs) - 1; i >= task->subs_from; i--)
+	{
+		Execution  *sub = list_nth(task->subs, i);
+
+		if (execution_item(sub) == item)
+			return sub;
 	}
 	return NULL;
 }

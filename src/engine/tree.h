@@ -75,8 +75,8 @@ struct ActionExecution
 	State		state;
 	bool		accepted;
 	int			attempt;
+	int			item;			/* index of its item, -1: the task has none */
 	bool		separate;		/* has a row of its own */
-	bool		folded_on_disk; /* the task's row holds it */
 	RowChange	change;
 	ItemPointerData tid;
 	TimestampTz created_at;
@@ -118,7 +118,11 @@ struct Task
 	TimestampTz finished_at;
 	JsonRef		published;
 	JsonRef		merged;
+	JsonRef		items;			/* with-items: {"var": [values]}, evaluated when the task starts */
 	const Scope *scope;			/* inbound; never NULL */
+	const Scope *outbound;		/* made from these two; NULL: not made yet */
+	const Jsonb *outbound_published;
+	const Scope *outbound_scope;
 	int			ntriggered_by;
 	TriggeredBy *triggered_by;
 	int			nnext_tasks;
@@ -126,7 +130,15 @@ struct Task
 	List	   *actions;		/* of ActionExecution *, in order of ordinal */
 	List	   *subs;			/* of Execution *, in order of ordinal */
 
+	/* with-items: how many there are, were started, have ended in this try */
+	int			nitems;
+	int			nstarted;
+	int			nended;
+	int			subs_from;		/* sub-executions before this one belong to earlier tries */
+	bool		partial;		/* some items are run again, the others stay */
+
 	/* the policies' memory, stored in `runtime` */
+	int			concurrency;	/* of with-items, 0: no limit */
 	int			retry_no;
 	bool		waited_before;
 	bool		waited_after;
@@ -263,6 +275,10 @@ extern void execution_place_task(Execution *execution, Task *task);
 extern Execution *tree_find_execution(Tree *tree, const pg_uuid_t *id);
 extern Task *tree_find_task(Tree *tree, const pg_uuid_t *id);
 extern ActionExecution *tree_find_action(Tree *tree, const pg_uuid_t *id);
+
+/* The item that a sub-execution is for, -1: none; and the last one for an item, or NULL. */
+extern int	execution_item(Execution *sub);
+extern Execution *execution_of_item(Task *task, int item);
 
 extern void tree_queue(Tree *tree, WorkKind kind, void *object);
 extern void tree_queue_join(Tree *tree, Task *join);

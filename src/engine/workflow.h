@@ -58,9 +58,12 @@ extern void execution_force_fail(Execution *execution, const char *message);
 /* ---- task.c: run, complete, time out ---- */
 
 extern void task_run_command(Execution *execution, const Command *command);
+extern void task_begin(Task *task); /* its policies, then its start */
 extern void task_start(Task *task); /* schedules its action or sub-workflow */
 extern void task_complete(Task *task, State state, const char *info);
 extern void task_force_fail(Task *task, const char *message);
+extern void task_ended(Task *task);	/* in its final state: what follows */
+extern bool task_publish(Task *task, char **error);
 extern void task_continue(Task *task);	/* a delay before it, or between two tries, has passed */
 extern void task_place(EvalPlace *place, Task *task);
 
@@ -100,17 +103,47 @@ extern bool policies_timeout(Task *task, int *seconds, char **error);
 
 /* ---- action_run.c ---- */
 
-extern bool action_schedule(Task *task, char **error, bool *forced);
+/*
+ * Starts the task's action; `items` (NULL: none) are the variables of one of
+ * its items.  False and *error when it cannot; *forced: no on-error applies.
+ */
+extern bool action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced);
 extern void action_run(ActionExecution *action);
 extern void action_finish(ActionExecution *action, State state, Jsonb *result);
 
 /* Evaluates the task's input. */
-extern bool action_input(Task *task, Jsonb **input, char **error);
+extern bool action_input(Task *task, const Jsonb *items, Jsonb **input, char **error);
 
 /* ---- subworkflow.c ---- */
 
-extern bool subworkflow_schedule(Task *task, char **error, bool *forced);
+extern bool subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced);
 extern void subworkflow_done(Execution *sub);
+
+/* ---- with_items.c ---- */
+
+extern bool with_items_schedule(Task *task, char **error, bool *forced);
+extern void with_items_ended(Task *task, State state);
+extern void with_items_reset(Task *task);
+extern void with_items_reset_failed(Task *task);
+extern void with_items_recount(Task *task);
+
+/* ---- reverse.c ---- */
+
+/* The target task's index, or -1 when params.task_name names none. */
+extern int	reverse_target(Execution *execution);
+extern List *reverse_next_commands(Execution *execution);
+extern const Scope *reverse_inbound(Execution *execution, int spec, int owner, Jsonb **merged);
+
+/* ---- rerun.c ---- */
+
+/* Prepares a task in ERROR or CANCELLED to run again, and everything above it. */
+extern void task_reopen(Task *task);
+
+/* Runs it again: from the start, or (reset false) only the items that failed. */
+extern void task_rerun(Task *task, bool reset);
+
+/* Goes on as if the task, in ERROR, had been SKIPPED. */
+extern void task_skip(Task *task);
 
 /* ---- timers of a tree ---- */
 

@@ -15,6 +15,8 @@
 #define MESSAGE_ACTION		"action"	/* target: action execution; payload: see message_action_result */
 #define MESSAGE_CONTINUE	"continue"
 #define MESSAGE_RESUME		"resume"
+#define MESSAGE_RERUN		"rerun"		/* target: task; payload: {"reset": bool} */
+#define MESSAGE_SKIP		"skip"		/* target: task */
 #define MESSAGE_STOPPED		"stopped"	/* target: execution that a session stopped */
 
 /*
