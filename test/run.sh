@@ -56,6 +56,7 @@ chosen() {			# DIRECTORY ENDING
 # Runs prove, lets its lines through, and counts what the tests printed.
 run_prove() {		# NAME SECONDS PROVE-ARGUMENT...
 	local name=$1 limit=$2 spool=$SERVER_DIR/log/spool.$1 rc ok bad
+	[ "$limit" -le $((time_limit - SECONDS + begun)) ] || limit=$((time_limit - SECONDS + begun + 1))
 	shift 2
 	mkdir -p "$spool"
 	[ -z "$SERVER_USER" ] || chown "$SERVER_USER" "$spool"
@@ -80,7 +81,10 @@ logs_of() {			# what the server said that it should not have
 # ---------------------------------------------------------------------------------------------
 
 server_prepare
-server_deadline "${MISTRAL_TEST_DEADLINE:-4800}"
+# Half an hour at most, whatever hangs.
+time_limit=${MISTRAL_TEST_DEADLINE:-1680}
+server_deadline "$time_limit"
+trap 'count 0 1 "the time limit of $time_limit s"; summary' TERM
 at_exit() { :; }
 
 heading "build (all warnings are errors)"
@@ -124,7 +128,7 @@ if wanted isolation; then
 	if [ ${#files[@]} != 0 ]; then
 		mkdir -p "$SERVER_DIR/isolation"
 		pgxs=$("$PG_CONFIG_PRIVATE" --pgxs)
-		timeout -k 20 600 "${pgxs%/makefiles/*}/test/isolation/pg_isolation_regress" --inputdir=test/isolation \
+		timeout -k 20 300 "${pgxs%/makefiles/*}/test/isolation/pg_isolation_regress" --inputdir=test/isolation \
 			--outputdir="$SERVER_DIR/isolation" --bindir="$SERVER_BIN" --host="$PGHOST" --user=postgres \
 			--load-extension=mistral --dbname=isolation_mistral \
 			$(printf '%s\n' "${files[@]}" | sed -E 's|.*/||; s|\.spec$||') >"$SERVER_DIR/log/isolation" 2>&1
@@ -151,7 +155,7 @@ if wanted tap; then
 		cd "$SERVER_DIR/tap" || exit 1
 		PG_REGRESS=$src/test/regress/pg_regress TESTDIR=$SERVER_DIR/tap TESTDATADIR=$SERVER_DIR/tap/tmp_check \
 			TESTLOGDIR=$SERVER_DIR/tap/log PYTHON=$(server_python) HOME=$SERVER_DIR/tap \
-			run_prove tap 1800 -I "$src/test/perl" -I test/tap "${files[@]}"
+			run_prove tap 900 -I "$src/test/perl" -I test/tap "${files[@]}"
 		[ $failed = 0 ] || tail -n 15 tmp_check/log/*.log 2>/dev/null | cut -c1-300
 		cd "$OLDPWD" || exit 1
 		prove_as=()
@@ -160,7 +164,7 @@ fi
 
 if wanted cases; then
 	heading "cases (workflows of our own against the original's answers)"
-	run_prove cases 600 --exec "$(server_python psycopg2)" test/conformance/run.py
+	run_prove cases 300 --exec "$(server_python psycopg2)" test/conformance/run.py
 fi
 
 if wanted conformance && [ ! -x ../shared/conformance/run ]; then
@@ -168,7 +172,7 @@ if wanted conformance && [ ! -x ../shared/conformance/run ]; then
 elif wanted conformance; then
 	heading "conformance (the shared cases; the floor is test/conformance/floor.txt)"
 	python=$(server_python psycopg2)
-	PGOPTIONS= timeout -k 20 "${MISTRAL_CONFORMANCE_TIMEOUT:-1500}" "$python" ../shared/conformance/run \
+	PGOPTIONS= timeout -k 20 "${MISTRAL_CONFORMANCE_TIMEOUT:-480}" "$python" ../shared/conformance/run \
 		--report "$SERVER_DIR/log/conformance.json" -v >"$SERVER_DIR/log/conformance" 2>&1 ||
 		[ $? = 1 ] || { tail -n 5 "$SERVER_DIR/log/conformance"; count 0 1 conformance; }
 	grep -E '^DIFFERS' "$SERVER_DIR/log/conformance" | cut -c1-220 | head -n "${MISTRAL_SHOW:-40}"

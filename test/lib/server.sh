@@ -104,6 +104,9 @@ server_prepare() {
 	fi
 	export PATH=$SERVER_BIN:$PATH
 	export PGHOST=$SERVER_DIR/s PGUSER=postgres PGDATABASE=postgres PGCONNECT_TIMEOUT=20
+	# What initdb and psql take from the environment is the same everywhere.
+	export LANG=C.UTF-8
+	unset LC_ALL LC_CTYPE LC_COLLATE LC_MESSAGES LANGUAGE PGCLIENTENCODING
 	unset PGPORT PGSERVICE PGPASSFILE PGOPTIONS PGDATA PGSSLMODE
 }
 
