@@ -73,7 +73,6 @@ ExprData *
 compile_data(Compiler *compiler, const YamlNode *node)
 {
 	MemoryContext work;
-	ExprError	error = {0};
 	ExprData   *data;
 	Jsonb	   *jsonb;
 
@@ -81,10 +80,8 @@ compile_data(Compiler *compiler, const YamlNode *node)
 		return NULL;
 	jsonb = yaml_to_jsonb(node);
 	work = MemoryContextSwitchTo(compiler->result);
-	data = expr_data_compile(jsonb, &error, NULL);
+	data = expr_data_compile(jsonb);
 	MemoryContextSwitchTo(work);
-	if (data == NULL)
-		elog(ERROR, "stored definition is damaged: %s", error.message);
 	return data;
 }
 

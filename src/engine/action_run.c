@@ -54,7 +54,7 @@ action_schedule(Task *task, char **error, bool *forced)
 	action = task_add_action(task);
 	action->type = chain.type;
 	action->name = MemoryContextStrdup(tree->cxt, chain.name);
-	json_ref_set(&action->input, tree_keep(tree, input));
+	json_ref_set(&action->input, tree_keep(tree, chain.given));
 	json_ref_set(&action->runtime, tree_keep(tree, adhoc_runtime(&chain)));
 	action->separate = ACTION_IS_ASYNC(chain.type) || !JSON_REF_IS_NULL(&action->runtime);
 	row_touch(&task->change);
