@@ -423,10 +423,10 @@ check_direct_links(Check *check, const YamlNode *workflow, const TaskTable *tabl
 				}
 				/*
 				 * A target of the defaults is one place, however many tasks use
-				 * it.  What looks like a call has been reported as such.
+				 * it.  What looks like a call may have been reported as such.
 				 */
 				if (found < 0 && !is_engine_command(target->name, NULL) &&
-					!pattern_search(PATTERN_TARGET_CALL, target->name, strlen(target->name), 0, NULL) &&
+					(sound || !pattern_search(PATTERN_TARGET_CALL, target->name, strlen(target->name), 0, NULL)) &&
 					list_length(reported) < MAX_PROBLEMS && !list_member_ptr(reported, target->at))
 				{
 					unknown_task(check, table, target->at, target->name);

@@ -80,7 +80,7 @@ compile_data(Compiler *compiler, const YamlNode *node)
 		return NULL;
 	jsonb = yaml_to_jsonb(node);
 	work = MemoryContextSwitchTo(compiler->result);
-	data = expr_data_compile_lazy(jsonb);
+	data = expr_data_compile(jsonb);
 	MemoryContextSwitchTo(work);
 	return data;
 }

@@ -109,7 +109,11 @@ compile_clause(Compiler *compiler, SpecOnClause *clause, const TaskTable *table,
 		transition->command = COMMAND_TASK;
 		transition->task = -1;
 		if (!is_engine_command(target->name, &transition->command))
+		{
 			transition->task = task_table_find(table, target->name);
+			if (transition->task < 0)
+				elog(ERROR, "stored definition is damaged: no task \"%s\"", target->name);
+		}
 		/* A guard that is no text, or an empty one, lets everything pass. */
 		if (target->guard != NULL && target->guard->kind == YAML_STRING && target->guard->len > 0)
 			transition->guard = compile_template(compiler, target->guard);

@@ -56,7 +56,7 @@ action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *fo
 	action->type = chain.type;
 	action->item = item;
 	action->name = MemoryContextStrdup(tree->cxt, chain.name);
-	json_ref_set(&action->input, tree_keep(tree, input));
+	json_ref_set(&action->input, tree_keep(tree, chain.given));
 	json_ref_set(&action->runtime, tree_keep(tree, adhoc_runtime(&chain)));
 	action->separate = ACTION_IS_ASYNC(chain.type) || item >= 0 || !JSON_REF_IS_NULL(&action->runtime);
 	task_touch(task);

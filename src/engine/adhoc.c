@@ -58,6 +58,8 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 		if (*error)
 			return false;
 		current = add_param_defaults(definition->action->params, definition->action->nparams, current);
+		if (chain->given == NULL)
+			chain->given = current;
 		if (!link_input(place, definition->action, current, &current, error))
 			return false;
 		chain->links = lappend(chain->links, unconstify(Definition *, definition));
@@ -69,6 +71,8 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 	if (*error)
 		return false;
 	chain->input = current;
+	if (chain->given == NULL)
+		chain->given = current;
 	return true;
 }
 

@@ -12,6 +12,7 @@ typedef struct AdhocChain
 {
 	const ActionType *type;		/* the built-in action at the bottom */
 	char	   *name;			/* the full name of what was asked for */
+	Jsonb	   *given;			/* the input of what was asked for, with its defaults */
 	Jsonb	   *input;			/* of the built-in action */
 	List	   *links;			/* of const Definition * */
 } AdhocChain;

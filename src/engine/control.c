@@ -422,7 +422,6 @@ environment(const Jsonb *params, Oid role)
 {
 	Jsonb	   *env = json_get_jsonb(params, "env");
 	EnvEvaluation e = {0};
-	ExprError	syntax;
 	char	   *error;
 
 	if (json_is_null(env))
@@ -440,12 +439,7 @@ environment(const Jsonb *params, Oid role)
 	}
 	if (!json_get_bool(params, "evaluate_env", true))
 		return env;
-	e.data = expr_data_compile(env, &syntax, NULL);
-	if (e.data == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_EXPRESSION_SYNTAX),
-				 errmsg("the environment has an expression that does not parse"),
-				 errdetail("%s.", syntax.message)));
+	e.data = expr_data_compile(env);
 	e.env.var_env = value_from_jsonb(env);
 	e.env.root = value_from_jsonb(json_pair("__env", env));
 	error = guard_expression(evaluate_env, &e);

@@ -24,6 +24,9 @@ direct_next_commands(Task *task, List **commands, bool *handles_error, char **er
 
 	*commands = NIL;
 	*handles_error = false;
+	/* Nothing follows once the execution has ended, and no guard is asked. */
+	if (state_is_final(task->execution->state))
+		return true;
 	if (task->execution->workflow->reverse)
 	{
 		*commands = reverse_next_commands(task->execution);
@@ -96,7 +99,7 @@ add_clause(EvalPlace *place, const SpecOnClause *clause, const char *event,
 		command->spec = t->task;
 		command->from = place->task->ordinal;
 		command->event = event;
-		if (params)
+		if (params && !json_is_null(json_get_jsonb(params, "msg")))
 			command->message = json_to_text(json_get_jsonb(params, "msg"));
 		*commands = lappend(*commands, command);
 		MemoryContextSwitchTo(old);

@@ -105,7 +105,7 @@ control_run_action(const char *name, const Jsonb *input, const char *namespace_,
 			result = json_from_string(error);
 		}
 	}
-	insert_action(&id, &chain, input, role, state, result);
+	insert_action(&id, &chain, chain.given, role, state, result);
 	if (chain.type->mode == ACTION_HTTP || chain.type->mode == ACTION_HTTP_WAIT)
 		insert_dispatch(&id, &chain, role);
 	return id;

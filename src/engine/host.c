@@ -119,7 +119,8 @@ task_value(Task *task)
 	value_dict_set(&dict, "state", text_value(state_name(task->state)));
 	value_dict_set(&dict, "state_info", text_value(task->state_info));
 	value_dict_set(&dict, "result", json_value(task_result(task)));
-	value_dict_set(&dict, "published", json_value(json_ref_get(execution->tree, &task->published)));
+	value_dict_set(&dict, "published", JSON_REF_IS_NULL(&task->published) ? value_dict_new()
+				   : json_value(json_ref_get(execution->tree, &task->published)));
 	value_dict_set(&dict, "type", text_value(task->is_workflow ? "WORKFLOW" : "ACTION"));
 	value_dict_set(&dict, "workflow_execution_id", text_value(id_cstring(&execution->id)));
 	value_dict_set(&dict, "created_at", time_value(task->created_at));

@@ -305,13 +305,6 @@ expr_template_eval(const ExprTemplate *tmpl, const ExprEnv *env)
 	return value_text(&out);
 }
 
-typedef struct DataCompiler
-{
-	int			strict_depth;	/* errors down to this depth are reported */
-	ExprError  *error;
-	char	  **error_path;
-} DataCompiler;
-
 static DataNode *
 constant_node(Value value)
 {
@@ -322,7 +315,7 @@ constant_node(Value value)
 }
 
 static DataNode *
-compile_string(DataCompiler *c, const Value *value, int depth, const char *path)
+compile_string(const Value *value)
 {
 	DataNode   *node = constant_node(*value);
 	const char *s = value->u.string.data;
@@ -331,20 +324,12 @@ compile_string(DataCompiler *c, const Value *value, int depth, const char *path)
 	if (!is_yaql(s, len) && !is_jinja(s, len))
 		return node;
 	node->kind = DATA_TEMPLATE;
-	node->template = compile(s, len, depth <= c->strict_depth);
-	if (node->template->error.message && depth <= c->strict_depth)
-	{
-		*c->error = node->template->error;
-		if (c->error_path)
-			*c->error_path = path ? pstrdup(path) : NULL;
-		return NULL;
-	}
+	node->template = compile(s, len, false);
 	return node;
 }
 
-/* A node for the value; NULL when an expression at the first level does not parse. */
 static DataNode *
-compile_value(DataCompiler *c, const Value *value, int depth, const char *path)
+compile_value(const Value *value)
 {
 	DataNode   *node;
 	ListObject *list = NULL;
@@ -353,7 +338,7 @@ compile_value(DataCompiler *c, const Value *value, int depth, const char *path)
 
 	check_stack_depth();
 	if (value->kind == VALUE_STRING)
-		return compile_string(c, value, depth, path);
+		return compile_string(value);
 	if (value->kind != VALUE_LIST && value->kind != VALUE_DICT)
 		return constant_node(*value);
 	if (value->kind == VALUE_LIST)
@@ -367,44 +352,26 @@ compile_value(DataCompiler *c, const Value *value, int depth, const char *path)
 	node->keys = dict ? palloc(sizeof(Value) * Max(node->n, 1)) : NULL;
 	for (int i = 0; i < node->n; i++)
 	{
-		const Value *item = list ? &list->items[i] : &dict->entries[i].item;
-		const char *here = path;
-
 		CHECK_FOR_INTERRUPTS();
-		if (depth == 0)
-			here = list ? psprintf("%d", i) : pnstrdup(dict->entries[i].key.u.string.data,
-													   dict->entries[i].key.u.string.len);
 		if (dict)
 			node->keys[i] = dict->entries[i].key;
-		node->children[i] = compile_value(c, item, depth + 1, here);
-		if (node->children[i] == NULL)
-			return NULL;
+		node->children[i] = compile_value(list ? &list->items[i] : &dict->entries[i].item);
 		constant = constant && node->children[i]->kind == DATA_CONSTANT;
 	}
 	return constant ? constant_node(*value) : node;
 }
 
-static ExprData *
-compile_data(const Jsonb *data, int strict_depth, ExprError *error, char **error_path)
+ExprData *
+expr_data_compile(const Jsonb *data)
 {
 	ExprData   *compiled = palloc0(sizeof(ExprData));
-	DataCompiler c = {strict_depth, error, error_path};
 	Value		value;
 
-	memset(error, 0, sizeof(*error));
-	if (error_path)
-		*error_path = NULL;
 	compiled->copy = palloc(VARSIZE(data));
 	memcpy(compiled->copy, data, VARSIZE(data));
 	value = value_from_jsonb(compiled->copy);
-	compiled->root = compile_value(&c, &value, 0, NULL);
-	return compiled->root ? compiled : NULL;
-}
-
-ExprData *
-expr_data_compile(const Jsonb *data, ExprError *error, char **error_path)
-{
-	return compile_data(data, 1, error, error_path);
+	compiled->root = compile_value(&value);
+	return compiled;
 }
 
 ExprData *
@@ -458,9 +425,7 @@ expr_data_eval(const ExprData *data, const ExprEnv *env)
 Value
 expr_eval_jsonb(const Jsonb *data, const ExprEnv *env)
 {
-	ExprError	error;
-
-	return eval_data(compile_data(data, -1, &error, NULL)->root, env);
+	return eval_data(expr_data_compile(data)->root, env);
 }
 
 Value

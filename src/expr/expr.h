@@ -73,12 +73,11 @@ extern bool expr_template_is_text(const ExprTemplate *tmpl);
 extern bool expr_template_is_lone(const ExprTemplate *tmpl);
 
 /*
- * Compiles a JSON value.  Errors of templates at the first level (the value
- * itself, or directly in a dict or list) are reported; deeper ones are left to
- * the evaluation.  *error_path (may be NULL) receives the key or index of the
- * culprit.  Keeps no reference to `data`.
+ * Compiles a JSON value into the current memory context.  What does not parse
+ * is an error of the evaluation: not everything in a definition is checked when
+ * it is loaded.  Keeps no reference to `data`.
  */
-extern ExprData *expr_data_compile(const Jsonb *data, ExprError *error, char **error_path);
+extern ExprData *expr_data_compile(const Jsonb *data);
 
 /* The same with every error left to the evaluation; never NULL. */
 extern ExprData *expr_data_compile_lazy(const Jsonb *data);
