@@ -374,14 +374,6 @@ expr_data_compile(const Jsonb *data)
 	return compiled;
 }
 
-ExprData *
-expr_data_compile_lazy(const Jsonb *data)
-{
-	ExprError	error;
-
-	return compile_data(data, -1, &error, NULL);
-}
-
 const Jsonb *
 expr_data_constant(const ExprData *data)
 {

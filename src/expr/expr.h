@@ -79,8 +79,6 @@ extern bool expr_template_is_lone(const ExprTemplate *tmpl);
  */
 extern ExprData *expr_data_compile(const Jsonb *data);
 
-/* The same with every error left to the evaluation; never NULL. */
-extern ExprData *expr_data_compile_lazy(const Jsonb *data);
 
 /* The value when it holds no expression at all, else NULL. */
 extern const Jsonb *expr_data_constant(const ExprData *data);
