@@ -48,12 +48,23 @@ extern bool jinja_expect(JinjaParser *p, JinjaTokenType type, const char *text);
 extern JinjaNode *jinja_node(JinjaNodeType type, int position);
 extern void jinja_push(JinjaNodes *nodes, JinjaNode *node);
 extern bool jinja_too_deep(JinjaParser *p);
+extern JinjaNode *jinja_list_node(JinjaNodeType type, int position, const JinjaNodes *nodes);
+
+static inline bool
+jinja_is_operator(JinjaParser *p, const char *text)
+{
+	return jinja_is(p, JT_OPERATOR, text);
+}
 
 extern JinjaNode *jinja_parse_expression(JinjaParser *p, bool condition);
 extern JinjaNode *jinja_parse_primary(JinjaParser *p);
 extern JinjaNode *jinja_parse_filter(JinjaParser *p, JinjaNode *node, bool inline_start);
 /* Expressions with commas between are a tuple; `end` is a word that may follow. */
 extern JinjaNode *jinja_parse_tuple(JinjaParser *p, bool simple, bool condition, const char *end, bool parentheses);
+
+/* jinja_parse_postfix.c */
+extern JinjaNode *jinja_parse_postfix(JinjaParser *p, JinjaNode *node);
+extern JinjaNode *jinja_parse_filters_and_tests(JinjaParser *p, JinjaNode *node);
 
 /* jinja_parse_block.c: statements up to one of the words, or to the end. */
 extern JinjaNode *jinja_parse_body(JinjaParser *p, const char *const *ends);
