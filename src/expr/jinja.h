@@ -394,6 +394,7 @@ extern Value jinja_replace(const Value *text, const Value *old, const Value *new
 extern Value jinja_join(const Value *separator, const Value *items, bool convert);
 extern Value jinja_pad(const Value *text, int64 width, const Value *fill, int side);
 extern Value jinja_capitalize(const Value *text);
+extern Value jinja_first_letter(const char *s, int len);
 extern int64 jinja_find(const Value *text, const Value *part, int64 from, int64 to, bool last);
 extern Value jinja_substring(const Value *text, int64 from, int64 to);
 extern Value jinja_as(const Value *like, Value text);

@@ -127,16 +127,15 @@ Value
 jinja_reverse(JinjaCall *call)
 {
 	bool		lazy = ARG(0)->kind != VALUE_ITERATOR && ARG(0)->kind != VALUE_SET;
-	Value		list = jinja_collect(ARG(0));
+	Value		none = value_null();
+	Value		back = value_int(-1);
+	Value		list;
 
+	if (ARG(0)->kind == VALUE_STRING)
+		return jinja_slice(ARG(0), &none, &none, &back);
+	list = jinja_collect(ARG(0));
 	call->self = list;
 	(void) jinja_m_reverse(call);
-	if (ARG(0)->kind == VALUE_STRING)
-	{
-		Value		empty = jinja_as(ARG(0), value_cstring(""));
-
-		return jinja_join(&empty, &list, true);
-	}
 	return lazy ? iterator_over(list) : list;
 }
 

@@ -477,6 +477,12 @@ percent_one(Percent *p, StringInfo out)
 	Value		value = value_null();
 	bool		named = p->at < p->len && p->s[p->at] == '(';
 
+	if (p->at < p->len && p->s[p->at] == '%')
+	{
+		p->at++;
+		put(out, "%", 1);
+		return;
+	}
 	if (named)
 		value = named_argument(p);
 	percent_flags(p, &spec);
@@ -491,11 +497,6 @@ percent_one(Percent *p, StringInfo out)
 	if (p->at >= p->len)
 		expr_fail("a format ends too early");
 	spec.type = p->s[p->at++];
-	if (spec.type == '%')
-	{
-		put(out, "%", 1);
-		return;
-	}
 	if (spec.type == '\0' || strchr("diuxXoeEfFgGcrsa", spec.type) == NULL)
 		expr_fail("a format has a letter that means nothing");
 	if (!named)

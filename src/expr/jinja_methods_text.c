@@ -247,10 +247,11 @@ jinja_m_removesuffix(JinjaCall *call)
 	return without_affix(call, true);
 }
 
+/* There are no byte strings here: what would be stored of one is its text. */
 Value
 jinja_m_encode(JinjaCall *call)
 {
-	expr_fail("there are no byte strings here");
+	return jinja_str(&call->self);
 }
 
 Value
@@ -494,7 +495,8 @@ recase(JinjaCall *call, bool title)
 	{
 		int			class = classify(s, end);
 		bool		upper = title ? !inside : (class & CHAR_LOWER) != 0;
-		Value		letter = upper ? text_upper(s, char_length(s, end)) : text_lower(s, char_length(s, end));
+		Value		letter = !upper ? text_lower(s, char_length(s, end)) :
+			title ? jinja_first_letter(s, char_length(s, end)) : text_upper(s, char_length(s, end));
 
 		eval_tick(&call->j->ev);
 		appendBinaryStringInfo(&out, letter.u.string.data, letter.u.string.len);

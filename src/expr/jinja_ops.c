@@ -129,6 +129,31 @@ multiply(const Value *a, const Value *b)
 	unfit(JINJA_MUL, a, b);
 }
 
+static bool
+is_setlike(const Value *value)
+{
+	return value->kind == VALUE_SET ||
+		(value->kind == VALUE_DICT_VIEW && (value->flags & (VALUE_F_KEYS | VALUE_F_ITEMS)));
+}
+
+/* The elements of a that b does not hold: one of them is a view of a dict, or both are sets. */
+static Value
+subtract_sets(const Value *a, const Value *b)
+{
+	Iterator   *it = jinja_iterate(b);
+	Value		without = value_set_new();
+	Value		result = value_set_new();
+	Value		item;
+
+	while (iterator_next(it, &item))
+		dict_object_put(without.u.object, item, value_null());
+	it = jinja_iterate(a);
+	while (iterator_next(it, &item))
+		if (!value_set_has(&without, &item))
+			dict_object_put(result.u.object, item, value_null());
+	return jinja_mutable(result);
+}
+
 Value
 jinja_binary(JinjaOp op, const Value *a, const Value *b)
 {
@@ -139,6 +164,10 @@ jinja_binary(JinjaOp op, const Value *a, const Value *b)
 		return multiply(a, b);
 	if (op == JINJA_MOD && a->kind == VALUE_STRING)
 		return jinja_percent(a, b);
+	if (op == JINJA_SUB && is_setlike(a) && (a->kind == VALUE_DICT_VIEW || is_setlike(b)) && jinja_is_iterable(b))
+		return subtract_sets(a, b);
+	if (op == JINJA_SUB && b->kind == VALUE_DICT_VIEW && is_setlike(b) && jinja_is_iterable(a))
+		return subtract_sets(a, b);
 	if (!value_is_number(a) || !value_is_number(b))
 		unfit(op, a, b);
 	switch (op)
@@ -229,13 +258,6 @@ compare_sets(JinjaOp op, const Value *a, const Value *b)
 }
 
 static bool
-is_setlike(const Value *value)
-{
-	return value->kind == VALUE_SET ||
-		(value->kind == VALUE_DICT_VIEW && (value->flags & (VALUE_F_KEYS | VALUE_F_ITEMS)));
-}
-
-static bool
 compare_order(JinjaOp op, const Value *a, const Value *b)
 {
 	jinja_use(a);
@@ -301,6 +323,8 @@ jinja_contains(const Value *container, const Value *item)
 		return value_dict_find(container, item, &other);
 	if (container->kind == VALUE_SET)
 		return value_set_has(container, item);
+	if (container->kind == VALUE_DICT_VIEW && (container->flags & VALUE_F_KEYS))
+		return value_dict_find(value_view_dict(container), item, &other);
 	if (range && item->kind != VALUE_UNDEFINED)
 		return range_contains(range, item);
 	if (!jinja_is_iterable(container))

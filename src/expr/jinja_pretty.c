@@ -35,7 +35,12 @@ sorted_entries(const Value *dict, bool strict)
 	}
 	if (!same && !strict)
 		for (int i = 0; i < object->n; i++)
-			keys[i] = value_cstring(value_kind_name(&keys[i]));
+		{
+			Value		pair[2] = {value_cstring(value_is_number(&keys[i]) ? "int" : keys[i].kind == VALUE_STRING ? "str" :
+										 keys[i].kind == VALUE_LIST ? "tuple" : "NoneType"), keys[i]};
+
+			keys[i] = value_list_of(pair, 2);
+		}
 	jinja_sort(places, keys, object->n, false);
 	for (int i = 0; i < object->n; i++)
 		entries[i] = object->entries[places[i].u.integer];

@@ -110,10 +110,7 @@ split_blanks(const Value *text, int64 most)
 		expr_tick(&steps);
 		if (most == 0)
 		{
-			Value		rest = value_string(s, end - s);
-
-			rest = jinja_strip(&rest, NULL, false, true);
-			push_part(&list, text, rest.u.string.data, rest.u.string.data + rest.u.string.len);
+			push_part(&list, text, s, end);
 			break;
 		}
 		most--;
@@ -165,10 +162,7 @@ split_blanks_right(const Value *text, int64 most)
 		end = s;
 		if (most == 0)
 		{
-			Value		rest = value_string(start, end - start);
-
-			rest = jinja_strip(&rest, NULL, true, false);
-			push_part(&list, text, rest.u.string.data, end);
+			push_part(&list, text, start, end);
 			break;
 		}
 		most--;
@@ -356,12 +350,31 @@ jinja_pad(const Value *text, int64 width, const Value *fill, int side)
 	return jinja_as(text, value_text(&out));
 }
 
+/* A letter as it begins a word: of a capital that is two letters only the first is one. */
+Value
+jinja_first_letter(const char *s, int len)
+{
+	Value		upper = text_upper(s, len);
+	int			n = text_offset(upper.u.string.data, upper.u.string.len, 1);
+	Value		small = text_lower(upper.u.string.data, n);
+	Value		rest;
+	StringInfoData out;
+
+	if (n == upper.u.string.len || (small.u.string.len == n && memcmp(small.u.string.data, upper.u.string.data, n) == 0))
+		return upper;
+	rest = text_lower(upper.u.string.data + n, upper.u.string.len - n);
+	initStringInfo(&out);
+	appendBinaryStringInfo(&out, upper.u.string.data, n);
+	appendBinaryStringInfo(&out, rest.u.string.data, rest.u.string.len);
+	return value_text(&out);
+}
+
 Value
 jinja_capitalize(const Value *text)
 {
 	const char *s = text->u.string.data;
 	int			n = text->u.string.len ? char_length(s, s + text->u.string.len) : 0;
-	Value		head = text_upper(s, n);
+	Value		head = jinja_first_letter(s, n);
 	Value		lower = text_lower(s, text->u.string.len);
 	StringInfoData out;
 

@@ -11,7 +11,6 @@ typedef struct TextIterator
 	Iterator	base;
 	const char *at;
 	const char *end;
-	uint32		flags;
 } TextIterator;
 
 /* Raises what is undefined and must not be used. */
@@ -188,7 +187,6 @@ text_next(Iterator *base, Value *item)
 		return false;
 	n = char_length(it->at, it->end);
 	*item = value_string(it->at, n);
-	item->flags = it->flags;
 	it->at += n;
 	return true;
 }
@@ -215,7 +213,6 @@ jinja_iterate(const Value *value)
 		{
 			it->at = value->u.string.data;
 			it->end = it->at + value->u.string.len;
-			it->flags = value->flags;
 		}
 		return &it->base;
 	}
