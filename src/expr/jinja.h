@@ -116,6 +116,7 @@ struct JinjaNode
 	JinjaOp		op;
 	int			position;		/* byte offset in the text */
 	bool		flag;			/* recursive loop, scoped block */
+	bool		required;		/* a block that another template must fill */
 	bool		is_method;		/* the attribute is one of Python's dicts */
 	char	   *name;			/* of names, attributes, filters, tests, macros, blocks */
 	Value		value;			/* constant, template data, name as a value */
@@ -375,6 +376,7 @@ extern bool jinja_contains(const Value *container, const Value *item);
 extern void jinja_sort(Value *items, const Value *keys, int n, bool reverse);
 
 /* jinja_access.c */
+extern int64 jinja_loop_length(JinjaLoop *loop);
 extern Value jinja_getattr(const Value *object, const char *name, int len);
 extern Value jinja_getitem(const Value *object, const Value *key);
 extern bool jinja_attribute(const Value *object, const char *name, int len, Value *value);

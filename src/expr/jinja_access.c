@@ -80,8 +80,8 @@ peek(JinjaLoop *loop)
 }
 
 /* How many elements the loop walks over; takes all of them where that is not known. */
-static int64
-loop_length(JinjaLoop *loop)
+int64
+jinja_loop_length(JinjaLoop *loop)
 {
 	if (loop->length >= 0)
 		return loop->length;
@@ -105,11 +105,11 @@ loop_attribute(JinjaLoop *loop, const char *name, int len, Value *value)
 	else if (is(name, len, "index0"))
 		*value = value_int(loop->index0);
 	else if (is(name, len, "revindex"))
-		*value = value_int(loop_length(loop) - loop->index0);
+		*value = value_int(jinja_loop_length(loop) - loop->index0);
 	else if (is(name, len, "revindex0"))
-		*value = value_int(loop_length(loop) - loop->index0 - 1);
+		*value = value_int(jinja_loop_length(loop) - loop->index0 - 1);
 	else if (is(name, len, "length"))
-		*value = value_int(loop_length(loop));
+		*value = value_int(jinja_loop_length(loop));
 	else if (is(name, len, "first"))
 		*value = value_bool(loop->index0 == 0);
 	else if (is(name, len, "depth"))
@@ -143,7 +143,6 @@ macro_attribute(JinjaMacro *macro, const char *name, int len, Value *value)
 		*value = value_list_new();
 		for (int i = 0; i < s->n; i++)
 			value_push(value, value_cstring(s->names[i]));
-		*value = jinja_mutable(*value);
 	}
 	else if (is(name, len, "catch_kwargs"))
 		*value = value_bool(s->uses_kwargs);
@@ -369,6 +368,20 @@ slice_place(const Value *place, int64 n, int64 step, bool start)
 	return i >= n ? (step > 0 ? n : n - 1) : i;
 }
 
+/* Of a range a slice is a range, too. */
+static Value
+slice_range(const JinjaRange *range, int64 from, int64 to, int64 by)
+{
+	JinjaRange *slice = palloc0(sizeof(JinjaRange));
+	int64		span = by > 0 ? to - from : from - to;
+
+	slice->start = range->start + from * range->step;
+	slice->stop = range->start + to * range->step;
+	slice->step = range->step * by;
+	slice->length = span > 0 ? (span - 1) / (by > 0 ? by : -by) + 1 : 0;
+	return jinja_new_object(&slice->base, JINJA_OBJECT_RANGE);
+}
+
 /* object[start:stop:step], any of them null. */
 Value
 jinja_slice(const Value *object, const Value *start, const Value *stop, const Value *step)
@@ -396,26 +409,25 @@ jinja_slice(const Value *object, const Value *start, const Value *stop, const Va
 		to = by > 0 ? n : -1;
 	else
 		to = slice_place(stop, n, by, false);
+	if (object->kind == VALUE_CALLABLE)
+		return slice_range(object->u.object, from, to, by);
 	if (object->kind == VALUE_STRING)
 	{
+		Value		characters;
+		ListObject *list;
+
 		if (by == 1)
 			return jinja_substring(object, from, to);
+		characters = jinja_collect(object);
+		list = characters.u.object;
 		initStringInfo(&out);
-	}
-	else
-		result = value_list_new();
-	if (object->kind == VALUE_STRING)
-	{
-		Value		characters = jinja_collect(object);
-		ListObject *list = characters.u.object;
-
 		for (int64 i = from; by > 0 ? i < to : i > to; i += by)
 			appendBinaryStringInfo(&out, list->items[i].u.string.data, list->items[i].u.string.len);
 		return jinja_as(object, value_text(&out));
 	}
+	result = value_list_new();
 	for (int64 i = from; by > 0 ? i < to : i > to; i += by)
 		value_push(&result, jinja_item_at(object, i));
-	if (object->kind == VALUE_LIST)
-		result.flags = object->flags & VALUE_F_MUTABLE;
+	result.flags = object->flags & VALUE_F_MUTABLE;
 	return result;
 }

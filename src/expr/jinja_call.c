@@ -91,7 +91,8 @@ object_repr(StringInfo out, const Value *value)
 			appendStringInfo(out, "<Macro '%s'>", ((JinjaMacro *) object)->node->name);
 			break;
 		case JINJA_OBJECT_LOOP:
-			appendStringInfo(out, "<LoopContext " INT64_FORMAT ">", loop->index0 + 1);
+			appendStringInfo(out, "<LoopContext " INT64_FORMAT "/" INT64_FORMAT ">", loop->index0 + 1,
+							 jinja_loop_length(loop));
 			break;
 		case JINJA_OBJECT_SELF:
 			appendStringInfoString(out, "<TemplateReference None>");

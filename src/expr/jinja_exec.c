@@ -371,6 +371,8 @@ jinja_execute(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 			execute_autoescape(j, node, scope);
 			break;
 		case JINJA_BLOCK:
+			if (node->required)
+				expr_fail("no other template fills the block \"%s\"", node->name);
 			jinja_execute(j, node->body, jinja_scope(node->flag ? scope : j->root));
 			break;
 		case JINJA_NO_LOADER:

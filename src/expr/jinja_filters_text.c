@@ -389,11 +389,23 @@ decode_entity(StringInfo out, const char *s, const char *end)
 		const char *name;
 		uint32		code;
 	}			names[] = {
-		{"amp;", '&'}, {"lt;", '<'}, {"gt;", '>'}, {"quot;", '"'}, {"apos;", '\''}, {"nbsp;", 0xa0}, {"copy;", 0xa9},
-		{"reg;", 0xae}, {"laquo;", 0xab}, {"raquo;", 0xbb}, {"ndash;", 0x2013}, {"mdash;", 0x2014},
-		{"lsquo;", 0x2018}, {"rsquo;", 0x2019}, {"ldquo;", 0x201c}, {"rdquo;", 0x201d}, {"bull;", 0x2022},
-		{"hellip;", 0x2026}, {"euro;", 0x20ac}, {"trade;", 0x2122}, {"times;", 0xd7}, {"middot;", 0xb7},
-		{"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"nbsp", 0xa0}, {"copy", 0xa9}
+		{"apos;", '\''}, {"ndash;", 0x2013}, {"mdash;", 0x2014}, {"lsquo;", 0x2018}, {"rsquo;", 0x2019},
+		{"ldquo;", 0x201c}, {"rdquo;", 0x201d}, {"bull;", 0x2022}, {"hellip;", 0x2026}, {"euro;", 0x20ac},
+		{"trade;", 0x2122}, {"larr;", 0x2190}, {"uarr;", 0x2191}, {"rarr;", 0x2192}, {"darr;", 0x2193},
+		{"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}
+	};
+	/* From 0xa0 on; these and the last four above may lack their semicolon. */
+	static const char *const latin[] = {
+		"nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf",
+		"laquo", "not", "shy", "reg", "macr", "deg", "plusmn", "sup2", "sup3", "acute", "micro", "para",
+		"middot", "cedil", "sup1", "ordm", "raquo", "frac14", "frac12", "frac34", "iquest", "Agrave",
+		"Aacute", "Acirc", "Atilde", "Auml", "Aring", "AElig", "Ccedil", "Egrave", "Eacute", "Ecirc",
+		"Euml", "Igrave", "Iacute", "Icirc", "Iuml", "ETH", "Ntilde", "Ograve", "Oacute", "Ocirc",
+		"Otilde", "Ouml", "times", "Oslash", "Ugrave", "Uacute", "Ucirc", "Uuml", "Yacute", "THORN",
+		"szlig", "agrave", "aacute", "acirc", "atilde", "auml", "aring", "aelig", "ccedil", "egrave",
+		"eacute", "ecirc", "euml", "igrave", "iacute", "icirc", "iuml", "eth", "ntilde", "ograve",
+		"oacute", "ocirc", "otilde", "ouml", "divide", "oslash", "ugrave", "uacute", "ucirc", "uuml",
+		"yacute", "thorn", "yuml"
 	};
 	char	   *tail;
 
@@ -418,7 +430,17 @@ decode_entity(StringInfo out, const char *s, const char *end)
 		if (end - s >= n && memcmp(s, names[i].name, n) == 0)
 		{
 			append_code_point(out, names[i].code);
-			return s + n;
+			return s + n + (s + n < end && s[n] == ';' ? 1 : 0);
+		}
+	}
+	for (int i = 0; i < lengthof(latin); i++)
+	{
+		int			n = strlen(latin[i]);
+
+		if (end - s >= n && memcmp(s, latin[i], n) == 0)
+		{
+			append_code_point(out, 0xa0 + i);
+			return s + n + (s + n < end && s[n] == ';' ? 1 : 0);
 		}
 	}
 	return NULL;

@@ -229,18 +229,17 @@ parse_block(JinjaParser *p, int position)
 {
 	JinjaNode  *node = jinja_node(JINJA_BLOCK, position);
 	JinjaTemplate *t = p->template;
-	bool		required;
 
 	if (!jinja_is(p, JT_NAME, NULL))
 		return jinja_unexpected(p, "the block's name");
 	node->name = jinja_token(p)->text;
 	jinja_advance(p);
 	node->flag = jinja_skip(p, JT_NAME, "scoped");
-	required = jinja_skip(p, JT_NAME, "required");
+	node->required = jinja_skip(p, JT_NAME, "required");
 	node->body = parse_until(p, "endblock");
 	if (node->body == NULL)
 		return NULL;
-	if (required && !is_blank(node->body))
+	if (node->required && !is_blank(node->body))
 		return jinja_fail(p, position, "a required block holds more than blanks", NULL);
 	(void) jinja_skip(p, JT_NAME, node->name);
 	t->blocks = t->blocks ? repalloc(t->blocks, (t->nblocks + 1) * sizeof(JinjaNode *)) : palloc(sizeof(JinjaNode *));

@@ -354,12 +354,22 @@ jinja_pad(const Value *text, int64 width, const Value *fill, int side)
 Value
 jinja_first_letter(const char *s, int len)
 {
+	static const uint32 digraphs[] = {0x1c4, 0x1c7, 0x1ca, 0x1f1};
 	Value		upper = text_upper(s, len);
 	int			n = text_offset(upper.u.string.data, upper.u.string.len, 1);
 	Value		small = text_lower(upper.u.string.data, n);
 	Value		rest;
 	StringInfoData out;
 
+	for (int i = 0; len == 2 && i < lengthof(digraphs); i++)
+	{
+		if (char_code(s) >= digraphs[i] && char_code(s) < digraphs[i] + 3)
+		{
+			initStringInfo(&out);
+			append_code_point(&out, digraphs[i] + 1);
+			return value_text(&out);
+		}
+	}
 	if (n == upper.u.string.len || (small.u.string.len == n && memcmp(small.u.string.data, upper.u.string.data, n) == 0))
 		return upper;
 	rest = text_lower(upper.u.string.data + n, upper.u.string.len - n);
