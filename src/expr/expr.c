@@ -76,9 +76,11 @@ find_delimited(const char *s, int len, int at, const char *open, const char *clo
 {
 	for (int i = at; i + 4 <= len; i++)
 	{
+		int			j;
+
 		if (s[i] != open[0] || s[i + 1] != open[1])
 			continue;
-		for (int j = i + 2; j + 2 <= len && s[j] != '\n'; j++)
+		for (j = i + 2; j + 2 <= len && s[j] != '\n'; j++)
 		{
 			if (s[j] == close[0] && s[j + 1] == close[1])
 			{
@@ -87,6 +89,8 @@ find_delimited(const char *s, int len, int at, const char *open, const char *clo
 				return true;
 			}
 		}
+		/* Nothing on this line ends, wherever it begins. */
+		i = j - 1;
 	}
 	return false;
 }

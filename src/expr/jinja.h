@@ -138,6 +138,7 @@ typedef struct JinjaTemplate
 	const char *text;			/* with the line ends that positions count in */
 	int			len;
 	bool		native;			/* one expression whose value keeps its type */
+	bool		closes;			/* macros may keep the variables of a loop */
 	bool		mutates;		/* may call a method that changes what it is called on */
 	JinjaNode  *root;
 	int			nblocks;

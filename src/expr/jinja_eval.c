@@ -405,6 +405,7 @@ check_template(Jinja *j, const JinjaTemplate *t)
 	{
 		for (int k = 0; k < i; k++)
 		{
+			eval_tick(&j->ev);
 			if (strcmp(t->blocks[i]->name, t->blocks[k]->name) == 0)
 			{
 				j->ev.position = t->blocks[i]->position;

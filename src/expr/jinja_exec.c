@@ -92,6 +92,22 @@ filtered(Jinja *j, const JinjaNode *node, const Value *iterable, JinjaScope *sco
 	return jinja_mutable(list);
 }
 
+/* A scope for the next turn: the last one, when nothing can have kept it. */
+static JinjaScope *
+next_scope(Jinja *j, JinjaScope *last, JinjaScope *parent)
+{
+	if (last == NULL || j->template->closes)
+		return jinja_scope(parent);
+	while (last->variables)
+	{
+		JinjaVariable *variable = last->variables;
+
+		last->variables = variable->next;
+		pfree(variable);
+	}
+	return last;
+}
+
 /* One walk over the iterable: outer is the loop that calls itself, or one that only says where it is. */
 static void
 run_loop(Jinja *j, const JinjaNode *node, JinjaScope *scope, Value iterable, int depth0)
@@ -99,6 +115,7 @@ run_loop(Jinja *j, const JinjaNode *node, JinjaScope *scope, Value iterable, int
 	JinjaLoop  *loop = palloc0(sizeof(JinjaLoop));
 	Value		value = jinja_new_object(&loop->base, JINJA_OBJECT_LOOP);
 	Value		item;
+	JinjaScope *inner = NULL;
 
 	expr_check_depth();
 	if (node->test)
@@ -112,8 +129,6 @@ run_loop(Jinja *j, const JinjaNode *node, JinjaScope *scope, Value iterable, int
 	loop->depth0 = depth0;
 	for (;;)
 	{
-		JinjaScope *inner;
-
 		if (loop->has_after)
 		{
 			item = loop->after;
@@ -124,7 +139,7 @@ run_loop(Jinja *j, const JinjaNode *node, JinjaScope *scope, Value iterable, int
 		loop->index0++;
 		loop->before = loop->current;
 		loop->current = item;
-		inner = jinja_scope(scope);
+		inner = next_scope(j, inner, scope);
 		jinja_set(inner, "loop", value);
 		jinja_assign(j, node->left, item, inner);
 		jinja_execute(j, node->body, inner);

@@ -218,7 +218,7 @@ jinja_truncate(JinjaCall *call)
 		expr_fail("the length of truncate is shorter than what it ends with");
 	if (leeway < 0)
 		expr_fail("the leeway of truncate is negative");
-	if (jinja_length(&text) <= length + leeway)
+	if (jinja_length(&text) - length <= leeway)
 		return text;
 	(void) jinja_text_of(&text, "what is truncated");
 	keep = length - jinja_length(&end);

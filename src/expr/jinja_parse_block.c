@@ -299,6 +299,7 @@ parse_macro_body(JinjaParser *p, JinjaSignature *s, const char *end)
 		return jinja_fail(p, jinja_token(p)->position, "macros are nested too deeply", NULL);
 	}
 	p->macros[p->nmacros++] = s;
+	p->template->closes = true;
 	body = parse_until(p, end);
 	p->nmacros--;
 	return body;

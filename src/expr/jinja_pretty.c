@@ -15,6 +15,16 @@ typedef struct Printer
 	StringInfo	out;
 } Printer;
 
+/* Counts a step, so that long values are looked at for time and memory. */
+static void
+tick(void)
+{
+	Eval	   *ev = eval_current();
+
+	if (ev)
+		eval_tick(ev);
+}
+
 static void format(Printer *p, const Value *value, int indent, int allowance);
 
 /* The entries by key; unlike keys by the name of their kind, as pprint does. */
@@ -52,6 +62,8 @@ static void
 sorted_repr(StringInfo out, const Value *value)
 {
 	expr_check_depth();
+	expr_reserve(out->len);
+	tick();
 	if (value->kind == VALUE_DICT)
 	{
 		DictEntry  *entries = sorted_entries(value, false);
@@ -260,6 +272,8 @@ dump(StringInfo out, const Value *value, int indent, int depth)
 	const char *separator = indent < 0 ? ", " : ",";
 
 	expr_check_depth();
+	expr_reserve(out->len);
+	tick();
 	if (out->len > EVAL_MAX_LENGTH)
 		expr_limit("a text grows too long");
 	if (value->kind == VALUE_DICT)
