@@ -52,6 +52,7 @@ look() {
 	[ "$what" = test ] || return
 	[ -f "$dir/extension/pgtap.control" ] || need "postgresql-$major-pgtap"
 	have prove || need perl
+	have pgrep || need procps
 	perl -MIPC::Run -e 1 >/dev/null 2>&1 || need libipc-run-perl
 	python_with psycopg2 >/dev/null || need python3-psycopg2
 	have nm || need binutils
