@@ -26,7 +26,7 @@
 
 static void keep_sent(ActionExecution *action, State state, const Jsonb *result);
 static bool action_name(Task *task, char **name, char **error);
-static void add_defaults(Task *task, const char *written, Jsonb **input);
+static void add_defaults(Task *task, Jsonb **input);
 static void enqueue(ActionExecution *action, const AdhocChain *chain, int timeout);
 static Jsonb *engine_headers(ActionExecution *action);
 static bool too_large(const Jsonb *value);
@@ -46,7 +46,7 @@ action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *fo
 	*forced = true;
 	if (!action_input(task, items, &input, error) || !action_name(task, &name, error))
 		return false;
-	add_defaults(task, name, &input);
+	add_defaults(task, &input);
 	task_place(&place, task);
 	if (!adhoc_resolve(&place, name, input, &chain, error, forced) ||
 		!policies_timeout(task, &timeout, error))
@@ -215,14 +215,23 @@ action_name(Task *task, char **name, char **error)
 	return false;
 }
 
-/* The environment may give defaults for an action: env.__actions.<name as written>. */
+/*
+ * The environment may give defaults for an action: env.__actions.<name as
+ * written>.  Unlike env(), this is the execution's own environment: a
+ * sub-workflow has none of its root's defaults, as in the original.
+ */
 static void
-add_defaults(Task *task, const char *written, Jsonb **input)
+add_defaults(Task *task, Jsonb **input)
 {
-	Jsonb	   *env = execution_env(task->execution);
-	Jsonb	   *actions = env ? json_get_jsonb(env, "__actions") : NULL;
-	Jsonb	   *defaults = actions ? json_get_jsonb(actions, written) : NULL;
+	Execution  *execution = task->execution;
+	char	   *written = json_get_string(task_spec(task)->spec, "action");	/* perhaps with parameters */
+	Jsonb	   *env = json_get_jsonb(json_ref_get(execution->tree, &execution->params), "env");
+	Jsonb	   *actions = json_is_object(env) ? json_get_jsonb(env, "__actions") : NULL;
+	Jsonb	   *defaults;
 
+	if (!json_is_object(actions) || written == NULL)
+		return;
+	defaults = json_get_jsonb(actions, pnstrdup(written, strcspn(written, " ")));
 	if (json_is_object(defaults))
 		*input = json_merge_deep(defaults, *input);
 }

@@ -34,6 +34,7 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 	Jsonb	   *current = json_copy(input);
 
 	memset(chain, 0, sizeof(*chain));
+	*error = NULL;
 	*forced = true;
 	for (;;)
 	{
@@ -54,7 +55,10 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 		}
 		if (chain->name == NULL)
 			chain->name = pstrdup(definition->name);
-		*error = check_params("action", definition->name, definition->action->params, definition->action->nparams, current);
+		/* Only what was asked for is held to its parameters: base-input of the links below may give what it likes. */
+		if (chain->links == NIL)
+			*error = check_params("action", definition->name, definition->action->params,
+								  definition->action->nparams, current);
 		if (*error)
 			return false;
 		current = add_param_defaults(definition->action->params, definition->action->nparams, current);

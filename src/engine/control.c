@@ -117,6 +117,7 @@ void
 control_stop(const pg_uuid_t *id, State state, const char *message, Oid role)
 {
 	Execution  *execution = open_execution(id, role);
+	char	   *error;
 
 	/* As in the original: a paused execution can only be cancelled. */
 	if (state_is_final(execution->state) ||
@@ -130,7 +131,14 @@ control_stop(const pg_uuid_t *id, State state, const char *message, Oid role)
 						id_cstring(id), state_name(execution->state), state_name(state)),
 				 execution->state == STATE_PAUSED ? errhint("Resume it first, or cancel it.") : 0));
 	}
-	execution_stop(execution, state, message);
+	if (state != STATE_SUCCESS)
+		execution_stop(execution, state, message);
+	else if (!execution_succeed(execution, message, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_EXPRESSION),
+				 errmsg("the output of execution %s cannot be evaluated", id_cstring(id)),
+				 errdetail("%s.", error),
+				 errhint("It goes on as it was; it can be stopped with ERROR or CANCELLED.")));
 	close_execution(execution, MESSAGE_STOPPED);
 }
 

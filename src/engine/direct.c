@@ -111,6 +111,7 @@ static void
 run_commands(Execution *execution, List *commands)
 {
 	ListCell   *lc;
+	char	   *error;
 
 	/*
 	 * Only what ended before stops the commands: a task that fails by force
@@ -140,7 +141,14 @@ run_commands(Execution *execution, List *commands)
 				execution_stop(execution, STATE_ERROR, command->message);
 				break;
 			case COMMAND_SUCCEED:
-				execution_stop(execution, STATE_SUCCESS, command->message);
+				/* An output that cannot be evaluated is an error of the task that led here. */
+				if (!execution_succeed(execution, command->message, &error))
+				{
+					if (command->from >= 0)
+						task_force_fail(execution->tasks[command->from], error);
+					else
+						execution_force_fail(execution, error);
+				}
 				break;
 			case COMMAND_PAUSE:
 				execution_pause(execution, command->message);

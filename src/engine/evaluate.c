@@ -214,7 +214,9 @@ evaluation_begin(Evaluation *e, const EvalPlace *place)
 		e->sources[e->nsources++] = value_jsonb_source(place->items);
 	if (!JSON_REF_IS_NULL(&execution->globals))
 		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->globals));
-	e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->input));
+	/* An ad-hoc action sees its own input in place of the workflow's. */
+	if (!place->first)
+		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->input));
 	e->env.root = value_view(e->nsources, e->sources);
 	e->env.var_env = host_env_value(execution);
 	e->env.var_execution = host_id_and_name(&execution->id, NULL);

@@ -19,7 +19,6 @@
 static bool evaluate_vars(Execution *execution, char **error);
 static const Scope *final_context(Execution *execution, Jsonb **merged);
 static bool evaluate_result(Execution *execution, const ExprData *output, Jsonb **result, char **error);
-static void succeed(Execution *execution, const char *message);
 static void fail(Execution *execution, const char *message);
 static void cancel(Execution *execution, const char *message);
 static void ended(Execution *execution);
@@ -112,12 +111,17 @@ execution_run(Execution *execution)
 void
 execution_check(Execution *execution)
 {
+	char	   *error;
+
 	if (execution->state != STATE_RUNNING || execution->nincomplete > 0 || execution->backlog != NIL)
 		return;
 	if (execution->ncancelled > 0)
 		cancel(execution, cancel_message(execution));
 	else if (execution->nunhandled == 0)
-		succeed(execution, NULL);
+	{
+		if (!execution_succeed(execution, NULL, &error))
+			fail(execution, error);
+	}
 	else
 		fail(execution, fail_message(execution));
 }
@@ -226,9 +230,7 @@ execution_stop(Execution *execution, State state, const char *message)
 	int			i;
 
 	check_stack_depth();
-	if (state == STATE_SUCCESS)
-		succeed(execution, message);
-	else if (state == STATE_ERROR)
+	if (state == STATE_ERROR)
 		fail(execution, message);
 	else
 	{
@@ -309,23 +311,20 @@ evaluate_result(Execution *execution, const ExprData *output, Jsonb **result, ch
 	return true;
 }
 
-static void
-succeed(Execution *execution, const char *message)
+bool
+execution_succeed(Execution *execution, const char *message, char **error)
 {
 	Jsonb	   *output;
-	char	   *error;
 
 	/* A task before the command may have ended it by force. */
 	if (state_is_final(execution->state))
-		return;
-	if (!evaluate_result(execution, execution->workflow->output, &output, &error))
-	{
-		fail(execution, error);
-		return;
-	}
+		return true;
+	if (!evaluate_result(execution, execution->workflow ? execution->workflow->output : NULL, &output, error))
+		return false;
 	execution_set_state(execution, STATE_SUCCESS, message);
 	json_ref_set(&execution->output, tree_keep(execution->tree, output));
 	ended(execution);
+	return true;
 }
 
 /* Does nothing to an execution that is paused or has ended, as the original. */
@@ -338,15 +337,13 @@ fail(Execution *execution, const char *message)
 
 	if (state_is_final(execution->state) || execution->state == STATE_PAUSED)
 		return;
-	if (message == NULL)
-		message = "";
 	if (!evaluate_result(execution, execution->workflow ? execution->workflow->output_on_error : NULL, &extra, &error))
 	{
-		message = psprintf("output-on-error cannot be evaluated: %s; the error was: %s", error, message);
+		message = psprintf("output-on-error cannot be evaluated: %s; the error was: %s", error, message ? message : "");
 		extra = NULL;
 	}
 	execution_set_state(execution, STATE_ERROR, message);
-	output = json_pair("result", json_from_string(execution->state_info));
+	output = json_pair("result", message ? json_from_string(execution->state_info) : NULL);
 	json_ref_set(&execution->output, tree_keep(execution->tree, json_merge(output, extra)));
 	ended(execution);
 }

@@ -62,6 +62,11 @@ subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, boo
 	json_begin_object(&split.input);
 	json_begin_object(&split.params);
 	json_members(input, split_member, &split);
+	if (json_get(input, "env", strlen("env")) == NULL)
+	{
+		json_add_key(&split.params, "env");
+		json_add_jsonb(&split.params, json_empty());
+	}
 	json_add_key(&split.params, "task_execution_id");
 	json_add_id(&split.params, &task->id);
 	json_add_key(&split.params, "root_execution_id");
@@ -109,7 +114,11 @@ subworkflow_done(Execution *sub)
 		return;
 	}
 	output = json_ref_get(sub->tree, &sub->output);
-	info = json_to_text(json_get_jsonb(output, "result"));
+	if (sub->state_info && sub->state_info[0])
+		info = json_to_text(json_get_jsonb(output, "result"));
+	else
+		info = psprintf("%s subworkflow [execution_id=%s]",
+						sub->state == STATE_ERROR ? "Failed" : "Cancelled", id_cstring(&sub->id));
 	task_complete(task, sub->state, info);
 }
 

@@ -49,7 +49,10 @@ extern void execution_resume(Execution *execution);
 /* After a resume: dispatches what the pause kept back. */
 extern void execution_continue(Execution *execution);
 
-/* SUCCESS, ERROR or CANCELLED; the last cascades to sub-executions. */
+/* Ends it with its output; false and *error when that cannot be evaluated, and nothing is changed. */
+extern bool execution_succeed(Execution *execution, const char *message, char **error);
+
+/* ERROR or CANCELLED; the latter cascades to sub-executions. */
 extern void execution_stop(Execution *execution, State state, const char *message);
 
 /* An error of the definition rather than of an action: no on-error applies. */
