@@ -626,7 +626,7 @@ SELECT mistral.start_workflow('w', params => '{"env": {"k": 1}}', description =>
 SELECT pg_temp.run();
 SELECT id AS child, root_execution_id AS root, task_execution_id AS task FROM mistral.executions WHERE workflow_name = 'child' AND root_execution_id = :'e' \gset
 SELECT is((SELECT array[input, params - 'task_execution_id' - 'root_execution_id'] FROM mistral.executions WHERE id = :'child'),
-          array['{"x": 1, "y": 2}', '{"more": 5, "index": 0, "namespace": ""}']::jsonb[], 'input and params of a sub-workflow');
+          array['{"x": 1, "y": 2}', '{"env": {}, "more": 5, "index": 0, "namespace": ""}']::jsonb[], 'input and params of a sub-workflow');
 SELECT is((SELECT params->>'task_execution_id' FROM mistral.executions WHERE id = :'child'), :'task', 'params name the task');
 SELECT is((SELECT type || ' ' || name FROM mistral.tasks WHERE id = :'task'), 'WORKFLOW a', 'the task is one of type WORKFLOW');
 SELECT is((SELECT root_execution_id FROM mistral.executions WHERE id = :'e'), :'e'::uuid, 'a root is its own root');
