@@ -37,7 +37,9 @@ why_waiting(const pg_uuid_t *id, Oid role)
 
 	control_find_execution(id, role, &root_id);
 	tree = store_read_tree(&root_id);
-	add_lock(&reasons, &root_id);
+	/* Whoever holds a finished execution keeps nobody waiting. */
+	if (!state_is_final(tree->root->state))
+		add_lock(&reasons, &root_id);
 	add_queue(&reasons, &root_id, CurrentMemoryContext);
 	foreach(lc, tree->executions)
 		add_execution(&reasons, lfirst(lc));
