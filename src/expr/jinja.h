@@ -315,7 +315,7 @@ extern Value jinja_run(const JinjaTemplate *t, const ExprEnv *env);
 extern Value jinja_eval(Jinja *j, const JinjaNode *node, JinjaScope *scope);
 extern JinjaScope *jinja_scope(JinjaScope *parent);
 extern void jinja_set(JinjaScope *scope, const char *name, Value value);
-extern Value jinja_call_args(Jinja *j, const JinjaArgs *args, JinjaScope *scope, JinjaCall *call);
+extern void jinja_call_args(Jinja *j, const JinjaArgs *args, JinjaScope *scope, JinjaCall *call);
 
 /* jinja_exec.c */
 extern void jinja_execute(Jinja *j, const JinjaNode *node, JinjaScope *scope);
@@ -387,7 +387,6 @@ extern bool jinja_is_dict_method(const char *name);
 /* jinja_format.c */
 extern Value jinja_percent(const Value *format, const Value *args);
 extern Value jinja_format(JinjaCall *call, const Value *format);
-extern void jinja_format_number(StringInfo out, const Value *value, const char *spec, int len);
 
 /* jinja_text.c: pieces of strings */
 extern Value jinja_strip(const Value *text, const Value *chars, bool left, bool right);

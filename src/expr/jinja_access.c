@@ -68,7 +68,8 @@ is(const char *name, int len, const char *word)
 	return strlen(word) == len && memcmp(name, word, len) == 0;
 }
 
-static Iterator *
+/* Looks at the element after the current one. */
+static void
 peek(JinjaLoop *loop)
 {
 	if (!loop->has_after && !loop->ended)
@@ -76,7 +77,6 @@ peek(JinjaLoop *loop)
 		loop->has_after = iterator_next(loop->it, &loop->after);
 		loop->ended = !loop->has_after;
 	}
-	return loop->it;
 }
 
 /* How many elements the loop walks over; takes all of them where that is not known. */
@@ -120,7 +120,7 @@ loop_attribute(JinjaLoop *loop, const char *name, int len, Value *value)
 		*value = loop->index0 == 0 ? jinja_undefined_because("there is no previous item") : loop->before;
 	else if (is(name, len, "last") || is(name, len, "nextitem"))
 	{
-		(void) peek(loop);
+		peek(loop);
 		if (name[0] == 'l')
 			*value = value_bool(!loop->has_after);
 		else

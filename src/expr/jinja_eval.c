@@ -206,7 +206,7 @@ add_more(Jinja *j, const JinjaArgs *args, JinjaScope *scope, JinjaCall *call, Va
 }
 
 /* Evaluates the arguments into the call; args may be NULL. */
-Value
+void
 jinja_call_args(Jinja *j, const JinjaArgs *args, JinjaScope *scope, JinjaCall *call)
 {
 	Value		list = value_list_sized(args ? args->n : 0);
@@ -223,7 +223,6 @@ jinja_call_args(Jinja *j, const JinjaArgs *args, JinjaScope *scope, JinjaCall *c
 	}
 	call->nargs = ((ListObject *) list.u.object)->n;
 	call->args = ((ListObject *) list.u.object)->items;
-	return list;
 }
 
 static Value
@@ -232,7 +231,7 @@ eval_call(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 	JinjaCall	call = {0};
 	Value		callee = jinja_eval(j, node->left, scope);
 
-	(void) jinja_call_args(j, node->args, scope, &call);
+	jinja_call_args(j, node->args, scope, &call);
 	j->ev.position = node->position;
 	return jinja_call_value(j, &callee, &call);
 }
@@ -243,7 +242,7 @@ eval_filter(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 	JinjaCall	call = {0};
 	Value		piped = jinja_eval(j, node->left, scope);
 
-	(void) jinja_call_args(j, node->args, scope, &call);
+	jinja_call_args(j, node->args, scope, &call);
 	j->ev.position = node->position;
 	if (node->function == NULL)
 		expr_fail("there is no %s \"%s\"", node->type == JINJA_FILTER ? "filter" : "test", node->name);

@@ -180,7 +180,7 @@ apply_filters(Jinja *j, const JinjaNode *filter, Value text, JinjaScope *scope)
 	JinjaCall	call = {0};
 	Value		piped = filter->left ? apply_filters(j, filter->left, text, scope) : text;
 
-	(void) jinja_call_args(j, filter->args, scope, &call);
+	jinja_call_args(j, filter->args, scope, &call);
 	j->ev.position = filter->position;
 	if (filter->function == NULL)
 		expr_fail("there is no filter \"%s\"", filter->name);
@@ -216,7 +216,7 @@ execute_call_block(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 	Value		result;
 	int			n;
 
-	(void) jinja_call_args(j, node->left->args, scope, &call);
+	jinja_call_args(j, node->left->args, scope, &call);
 	n = call.nkeywords;
 	call.names = call.names ? repalloc(call.names, (n + 1) * sizeof(char *)) : palloc(sizeof(char *));
 	call.values = call.values ? repalloc(call.values, (n + 1) * sizeof(Value)) : palloc(sizeof(Value));

@@ -166,7 +166,7 @@ general(double d, int precision, bool alternate, bool keep_point)
 }
 
 static void
-put_float(StringInfo out, const Value *value, const Spec *spec, bool percent_operator)
+put_float(StringInfo out, const Value *value, const Spec *spec)
 {
 	double		d = fabs(value_to_double(value));
 	int			precision = spec->precision < 0 ? 6 : spec->precision;
@@ -300,7 +300,7 @@ format_value(StringInfo out, const Value *value, const char *s, int len)
 		{
 			if (spec.type && strchr("eEfFgGn%", spec.type) == NULL)
 				expr_fail("a format does not fit a float");
-			put_float(out, value, &spec, false);
+			put_float(out, value, &spec);
 		}
 		else if (spec.type == 'c')
 		{
@@ -456,7 +456,7 @@ percent_number(StringInfo out, const Value *value, Spec *spec)
 		spec->fill = "0";
 	if (!whole)
 	{
-		put_float(out, &number, spec, true);
+		put_float(out, &number, spec);
 		return;
 	}
 	if (value->kind == VALUE_FLOAT)
@@ -739,10 +739,4 @@ jinja_format(JinjaCall *call, const Value *format)
 	initStringInfo(&out);
 	format_text(&f, &out, format->u.string.data, format->u.string.len);
 	return value_text(&out);
-}
-
-void
-jinja_format_number(StringInfo out, const Value *value, const char *spec, int len)
-{
-	format_value(out, value, spec, len);
 }

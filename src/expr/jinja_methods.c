@@ -159,19 +159,26 @@ Value
 jinja_m_sort(JinjaCall *call)
 {
 	ListObject *list = self_list(call);
+	int			n = list->n;
 	Value	   *keys = list->items;
 
 	if (GIVEN(0) && ARG(0)->kind != VALUE_NULL)
 	{
-		keys = palloc(Max(list->n, 1) * sizeof(Value));
-		for (int i = 0; i < list->n; i++)
+		/* What is called may change the list under our feet. */
+		Value		before = value_list_of(list->items, n);
+		Value	   *items = ((ListObject *) before.u.object)->items;
+
+		keys = palloc(Max(n, 1) * sizeof(Value));
+		for (int i = 0; i < n; i++)
 		{
-			JinjaCall	inner = {.nargs = 1,.args = &list->items[i]};
+			JinjaCall	inner = {.nargs = 1,.args = &items[i]};
 
 			keys[i] = jinja_call_value(call->j, ARG(0), &inner);
 		}
+		if (list->n != n)
+			expr_fail("the list changes while it is sorted");
 	}
-	jinja_sort(list->items, keys, list->n, jinja_flag_arg(call, 1, false));
+	jinja_sort(list->items, keys, n, jinja_flag_arg(call, 1, false));
 	return value_null();
 }
 

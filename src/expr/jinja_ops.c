@@ -288,7 +288,7 @@ static bool
 range_contains(const JinjaRange *range, const Value *item)
 {
 	Value		whole = *item;
-	int64		distance;
+	int64		i;
 
 	if (item->kind == VALUE_FLOAT && value_is_number(item))
 	{
@@ -299,10 +299,10 @@ range_contains(const JinjaRange *range, const Value *item)
 	}
 	if (whole.kind != VALUE_INT && whole.kind != VALUE_BOOL)
 		return false;
-	if (pg_sub_s64_overflow(jinja_int(&whole, "a number"), range->start, &distance) || distance % range->step != 0)
+	i = jinja_int(&whole, "a number");
+	if (range->step > 0 ? i < range->start || i >= range->stop : i > range->start || i <= range->stop)
 		return false;
-	distance /= range->step;
-	return distance >= 0 && distance < range->length;
+	return (i - range->start) % range->step == 0;
 }
 
 bool
