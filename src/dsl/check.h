@@ -78,8 +78,6 @@ extern bool rule_parameters(Check *check, const YamlNode *node);	/* input of a w
 extern bool is_integer(const YamlNode *node);	/* also 1.0 */
 extern bool is_natural(const YamlNode *node);	/* an integer from 0 */
 extern bool is_expression(const YamlNode *node);	/* a text that is one expression */
-extern bool has_yaql(const char *text, int len);
-extern bool has_jinja(const char *text, int len);
 
 /* Whether the expressions of a text, or directly in a list or dict, parse. */
 extern bool check_expressions(Check *check, const YamlNode *node);

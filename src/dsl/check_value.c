@@ -18,7 +18,6 @@
 #define EXPRESSION_FORM "an expression like \"<% $.x %>\""
 
 static bool check_expression(Check *check, const YamlNode *node);
-static bool check_jinja(Check *check, const YamlNode *node);
 
 /* ---------------------------------------------------------------- kinds */
 
@@ -41,40 +40,6 @@ is_expression(const YamlNode *node)
 	return node->kind == YAML_STRING &&
 		(pattern_search(PATTERN_YAQL, node->text, node->len, 0, NULL) ||
 		 pattern_search(PATTERN_JINJA, node->text, node->len, 0, NULL));
-}
-
-/* Whether some line holds `open`, and `close` behind it. */
-static bool
-has_pair(const char *text, int len, const char *open, const char *close)
-{
-	bool		opened = false;
-	int			i;
-
-	for (i = 0; i + 1 < len; i++)
-	{
-		if (text[i] == '\n')
-			opened = false;
-		else if (!opened && text[i] == open[0] && text[i + 1] == open[1])
-		{
-			opened = true;
-			i++;
-		}
-		else if (opened && text[i] == close[0] && text[i + 1] == close[1])
-			return true;
-	}
-	return false;
-}
-
-bool
-has_yaql(const char *text, int len)
-{
-	return has_pair(text, len, "<%", "%>");
-}
-
-bool
-has_jinja(const char *text, int len)
-{
-	return has_pair(text, len, "{{", "}}") || has_pair(text, len, "{%", "%}");
 }
 
 /* ---------------------------------------------------------------- expressions */
@@ -111,59 +76,11 @@ check_expression(Check *check, const YamlNode *node)
 	int			line;
 	int			col;
 
-	if (has_jinja(node->text, node->len))
-		return check_jinja(check, node);
-	if (!has_yaql(node->text, node->len) || expr_validate_text(node->text, node->len, &error))
+	if (expr_validate_text(node->text, node->len, &error))
 		return true;
 	yaml_locate(check->source, node, error.offset, &line, &col);
 	return check_problem_at(check, line, col, error.message,
 							error.expected ? psprintf("Expected %s.", error.expected) : NULL);
-}
-
-/* Every opening delimiter of a Jinja2 template has its end. */
-static bool
-check_jinja(Check *check, const YamlNode *node)
-{
-	static const char *const pairs[][2] = {{"{{", "}}"}, {"{%", "%}"}, {"{#", "#}"}};
-	const char *p = node->text;
-
-	if (has_yaql(node->text, node->len))
-		return check_problem(check, node, "Use one language in a text.",
-							 "expected either YAQL or Jinja2, found both in %s", yaml_describe(node));
-	while (*p != '\0')
-	{
-		char		quote = '\0';
-		const char *start = p;
-		int			k;
-
-		for (k = 0; k < lengthof(pairs) && strncmp(p, pairs[k][0], 2) != 0; k++)
-			;
-		if (k == lengthof(pairs))
-		{
-			p++;
-			continue;
-		}
-		for (p += 2; *p != '\0'; p++)
-		{
-			if (quote != '\0' ? *p == quote : (*p == '"' || *p == '\'') && k < 2)
-				quote = quote != '\0' ? '\0' : *p;
-			else if (quote != '\0' && *p == '\\' && p[1] != '\0')
-				p++;
-			else if (quote == '\0' && strncmp(p, pairs[k][1], 2) == 0)
-				break;
-		}
-		if (*p == '\0')
-		{
-			int			line;
-			int			col;
-
-			yaml_locate(check->source, node, start - node->text, &line, &col);
-			return check_problem_at(check, line, col,
-									psprintf("expected \"%s\" after \"%s\"", pairs[k][1], pairs[k][0]), NULL);
-		}
-		p += 2;
-	}
-	return true;
 }
 
 bool

@@ -30,13 +30,6 @@ static const struct
 	{"target", IN_TASK, is_present, "\"target\""},
 };
 
-/* Whether expressions in Jinja2 wait, too. */
-static const bool jinja_not_built = true;
-
-/* Their texts are shown, or stand for themselves, and are never evaluated. */
-static const char *const plain_in_definition[] = {"description", "tags", "input", "tasks"};
-static const char *const plain_in_task[] = {"description", "tags", "name", "version", "type"};
-
 typedef struct Finder
 {
 	Check	   *check;
@@ -44,8 +37,6 @@ typedef struct Finder
 } Finder;
 
 static void find_in_dict(Finder *finder, const YamlNode *dict, int where);
-static void find_jinja_in_dict(Finder *finder, const YamlNode *dict, const char *const *plain, int nplain);
-static void find_jinja(Finder *finder, const YamlNode *node);
 static void add_not_built(Finder *finder, const YamlNode *at, const char *feature);
 
 List *
@@ -67,13 +58,9 @@ collect_not_built(Check *check, const YamlNode *definition, SpecKind kind)
 			CHECK_FOR_INTERRUPTS();
 			mark = check_enter(check, psprintf("tasks.%s", yaml_key_text(tasks->keys[i])));
 			find_in_dict(&finder, tasks->items[i], IN_TASK);
-			if (jinja_not_built)
-				find_jinja_in_dict(&finder, tasks->items[i], plain_in_task, lengthof(plain_in_task));
 			check_leave(check, mark);
 		}
 	}
-	if (jinja_not_built)
-		find_jinja_in_dict(&finder, definition, plain_in_definition, lengthof(plain_in_definition));
 	return finder.found;
 }
 
@@ -90,46 +77,6 @@ find_in_dict(Finder *finder, const YamlNode *dict, int where)
 			continue;
 		mark = check_enter(finder->check, not_built_list[i].key);
 		add_not_built(finder, key, not_built_list[i].feature);
-		check_leave(finder->check, mark);
-	}
-}
-
-/* Looks at the values of every key but the plain ones. */
-static void
-find_jinja_in_dict(Finder *finder, const YamlNode *dict, const char *const *plain, int nplain)
-{
-	for (int i = 0; i < dict->nitems; i++)
-	{
-		bool		skip = false;
-		int			mark;
-
-		for (int k = 0; k < nplain; k++)
-			skip = skip || yaml_is(dict->keys[i], plain[k]);
-		if (skip)
-			continue;
-		mark = check_enter(finder->check, yaml_key_text(dict->keys[i]));
-		find_jinja(finder, dict->items[i]);
-		check_leave(finder->check, mark);
-	}
-}
-
-/* Keys count too: a command's parameters may be in one, {fail msg="{{ _.x }}": guard}. */
-static void
-find_jinja(Finder *finder, const YamlNode *node)
-{
-	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
-	if (node->kind == YAML_STRING && has_jinja(node->text, node->len))
-		add_not_built(finder, node, "expressions in Jinja2");
-	for (int i = 0; i < node->nitems; i++)
-	{
-		bool		is_dict = node->kind == YAML_DICT;
-		int			mark = is_dict ? check_enter(finder->check, yaml_key_text(node->keys[i])) :
-			check_enter_index(finder->check, i);
-
-		if (is_dict)
-			find_jinja(finder, node->keys[i]);
-		find_jinja(finder, node->items[i]);
 		check_leave(finder->check, mark);
 	}
 }

@@ -422,6 +422,7 @@ environment(const Jsonb *params, Oid role)
 {
 	Jsonb	   *env = json_get_jsonb(params, "env");
 	EnvEvaluation e = {0};
+	int			sqlstate = ERRCODE_MISTRAL_EXPRESSION;
 	char	   *error;
 
 	if (json_is_null(env))
@@ -442,10 +443,10 @@ environment(const Jsonb *params, Oid role)
 	e.data = expr_data_compile(env);
 	e.env.var_env = value_from_jsonb(env);
 	e.env.root = value_from_jsonb(json_pair("__env", env));
-	error = guard_expression(evaluate_env, &e);
+	error = guard_expression(evaluate_env, &e, &sqlstate);
 	if (error)
 		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_EXPRESSION),
+				(errcode(sqlstate),
 				 errmsg("the environment cannot be evaluated"),
 				 errdetail("%s.", error)));
 	return e.result;

@@ -226,7 +226,7 @@ evaluation_begin(Evaluation *e, const EvalPlace *place)
 static bool
 evaluation_run(Evaluation *e, char **error)
 {
-	*error = guard_expression(run_guarded, e);
+	*error = guard_expression(run_guarded, e, NULL);
 	return *error == NULL;
 }
 

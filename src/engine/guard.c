@@ -15,7 +15,7 @@ static bool is_expression_error(int sqlstate);
 static bool says_nothing_about_the_work(int sqlstate);
 
 char *
-guard_expression(void (*fn) (void *arg), void *arg)
+guard_expression(void (*fn) (void *arg), void *arg, int *sqlstate)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	char	   *volatile message = NULL;
@@ -34,6 +34,8 @@ guard_expression(void (*fn) (void *arg), void *arg)
 		error = CopyErrorData();
 		FlushErrorState();
 		message = error->detail ? psprintf("%s: %s", error->message, error->detail) : pstrdup(error->message);
+		if (sqlstate)
+			*sqlstate = error->sqlerrcode;
 		FreeErrorData(error);
 	}
 	PG_END_TRY();

@@ -10,10 +10,10 @@
 /*
  * Calls fn(arg).  Returns NULL when it returned; when it raised an error of an
  * expression (class MS, 010 to 012), its message in the caller's memory
- * context.  fn must not have touched anything transactional before such an
+ * context, and its code in *sqlstate (may be NULL).  fn must not have touched anything transactional before such an
  * error; every other error is raised again.
  */
-extern char *guard_expression(void (*fn) (void *arg), void *arg);
+extern char *guard_expression(void (*fn) (void *arg), void *arg, int *sqlstate);
 
 /*
  * Calls fn(arg) in a subtransaction.  Returns NULL when it committed; else its

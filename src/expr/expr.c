@@ -2,15 +2,17 @@
  * expr.c
  *		Strings and JSON values with expressions in them.
  *
- * An expression stands between <% and %> on one line.  Text with expressions is
- * built by position: unlike the original, a value is never searched for
- * expressions again.
+ * YAQL stands between <% and %> on one line, Jinja2 between {{ and }} or {% and
+ * %}; a string with both is Jinja2's when it is evaluated, and wrong when it is
+ * checked.  Text with YAQL is built by position: unlike the original, a value
+ * is never searched for expressions again.
  */
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "expr/jinja.h"
 #include "expr/yaql.h"
 
 typedef enum TemplateKind
@@ -18,7 +20,7 @@ typedef enum TemplateKind
 	TEMPLATE_TEXT,
 	TEMPLATE_LONE,				/* one expression, its value keeps its type */
 	TEMPLATE_MIXED,
-	TEMPLATE_JINJA,				/* not built */
+	TEMPLATE_JINJA,
 	TEMPLATE_BROKEN				/* a parse error, kept for the evaluation */
 } TemplateKind;
 
@@ -36,6 +38,8 @@ struct ExprTemplate
 	int			len;
 	int			nparts;
 	TemplatePart *parts;
+	JinjaTemplate *jinja;
+	bool		invalid;		/* the error is one that a check reports */
 	ExprError	error;
 };
 
@@ -63,8 +67,6 @@ struct ExprData
 	DataNode   *root;
 };
 
-static const char *const jinja_refusal = "Jinja2 expressions are not supported yet";
-
 /*
  * The first open...close from `at` on with no line end inside; false when there
  * is none.  The shortest match, as the original's patterns find it.
@@ -74,9 +76,11 @@ find_delimited(const char *s, int len, int at, const char *open, const char *clo
 {
 	for (int i = at; i + 4 <= len; i++)
 	{
+		int			j;
+
 		if (s[i] != open[0] || s[i + 1] != open[1])
 			continue;
-		for (int j = i + 2; j + 2 <= len && s[j] != '\n'; j++)
+		for (j = i + 2; j + 2 <= len && s[j] != '\n'; j++)
 		{
 			if (s[j] == close[0] && s[j + 1] == close[1])
 			{
@@ -85,6 +89,8 @@ find_delimited(const char *s, int len, int at, const char *open, const char *clo
 				return true;
 			}
 		}
+		/* Nothing on this line ends, wherever it begins. */
+		i = j - 1;
 	}
 	return false;
 }
@@ -197,6 +203,51 @@ compile_parts(ExprTemplate *t, bool strict)
 	return true;
 }
 
+/*
+ * Whether the first {{...}} of the text, as short as it can be, is all of it:
+ * then its value keeps its type.
+ */
+static bool
+is_lone_jinja(const char *s, int len)
+{
+	int			from;
+	int			to;
+
+	return find_delimited(s, len, 0, "{{", "}}", &from, &to) && from == 0 && to == len;
+}
+
+/*
+ * Parses a Jinja2 template.  It is checked as a whole, but one that is a lone
+ * expression runs as what stands between its delimiters, signs included.
+ */
+static bool
+compile_jinja(ExprTemplate *t, bool strict)
+{
+	bool		lone = is_lone_jinja(t->text, t->len);
+	int			from;
+	int			to;
+
+	t->kind = TEMPLATE_JINJA;
+	if (!lone || strict)
+		t->jinja = jinja_parse(t->text, t->len, false, &t->error);
+	if (lone && t->error.message == NULL)
+	{
+		t->jinja = jinja_parse(t->text + 2, t->len - 4, true, &t->error);
+		t->error.offset += 2;
+		/* It passes the check, and fails when it runs. */
+		if (t->jinja == NULL && strict)
+			t->kind = TEMPLATE_BROKEN;
+		return t->jinja != NULL || strict;
+	}
+	if (t->jinja && !find_delimited(t->text, t->len, 0, "{{", "}}", &from, &to))
+	{
+		set_error(&t->error, "a text with Jinja2 statements needs a \"{{ }}\", too", 0);
+		t->kind = TEMPLATE_BROKEN;
+		return strict;
+	}
+	return t->error.message == NULL;
+}
+
 /* Compiles; errors stay in the template. */
 static ExprTemplate *
 compile(const char *text, int len, bool strict)
@@ -207,15 +258,27 @@ compile(const char *text, int len, bool strict)
 
 	t->text = pnstrdup(text, len);
 	t->len = len;
-	if (jinja)
+	if (jinja && yaql && strict)
 	{
-		t->kind = TEMPLATE_JINJA;
-		set_error(&t->error, yaql ? "YAQL and Jinja2 expressions cannot be used in one string" : jinja_refusal, 0);
+		t->kind = TEMPLATE_BROKEN;
+		t->invalid = true;
+		set_error(&t->error, "YAQL and Jinja2 expressions cannot be used in one string", 0);
+	}
+	else if (jinja)
+	{
+		if (!compile_jinja(t, strict))
+		{
+			t->kind = TEMPLATE_BROKEN;
+			t->invalid = true;
+		}
 	}
 	else if (!yaql)
 		t->kind = TEMPLATE_TEXT;
 	else if (!compile_parts(t, strict))
+	{
 		t->kind = TEMPLATE_BROKEN;
+		t->invalid = true;
+	}
 	return t;
 }
 
@@ -225,7 +288,7 @@ expr_template_compile(const char *text, int len, bool lazy, ExprError *error)
 	ExprTemplate *t = compile(text, len, !lazy);
 
 	memset(error, 0, sizeof(*error));
-	if (!lazy && t->error.message)
+	if (!lazy && t->invalid)
 	{
 		*error = t->error;
 		return NULL;
@@ -242,7 +305,7 @@ expr_template_is_text(const ExprTemplate *tmpl)
 bool
 expr_template_is_lone(const ExprTemplate *tmpl)
 {
-	return tmpl->kind == TEMPLATE_LONE;
+	return tmpl->kind == TEMPLATE_LONE || (tmpl->kind == TEMPLATE_JINJA && tmpl->jinja->native);
 }
 
 static void raise_syntax(const char *text, int len, const ExprError *error) pg_attribute_noreturn();
@@ -259,16 +322,6 @@ raise_syntax(const char *text, int len, const ExprError *error)
 			 errdetail("At character %d.", position)));
 }
 
-static void raise_jinja(const char *text, int len) pg_attribute_noreturn();
-
-static void
-raise_jinja(const char *text, int len)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_MISTRAL_NOT_BUILT),
-			 errmsg("cannot evaluate expression \"%.*s\": %s", pg_mbcliplen(text, len, 500), text, jinja_refusal)));
-}
-
 Value
 expr_template_eval(const ExprTemplate *tmpl, const ExprEnv *env)
 {
@@ -281,7 +334,7 @@ expr_template_eval(const ExprTemplate *tmpl, const ExprEnv *env)
 		case TEMPLATE_LONE:
 			return yaql_run(tmpl->parts[0].node, tmpl->parts[0].text, tmpl->parts[0].len, env);
 		case TEMPLATE_JINJA:
-			raise_jinja(tmpl->text, tmpl->len);
+			return jinja_run(tmpl->jinja, env);
 		case TEMPLATE_BROKEN:
 			raise_syntax(tmpl->text, tmpl->len, &tmpl->error);
 		case TEMPLATE_MIXED:
@@ -429,7 +482,13 @@ expr_eval_text(const char *text, int len, const char *language, const ExprEnv *e
 	if (language == NULL)
 		return expr_template_eval(compile(text, len, false), env);
 	if (strcmp(language, "jinja") == 0)
-		raise_jinja(text, len);
+	{
+		JinjaTemplate *jinja = jinja_parse(text, len, true, &error);
+
+		if (jinja == NULL)
+			raise_syntax(text, len, &error);
+		return jinja_run(jinja, env);
+	}
 	if (strcmp(language, "yaql") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -102,9 +102,19 @@ datetime_equal(const Value *a, const Value *b)
 	return datetime_utc(a) == datetime_utc(b);
 }
 
+/* An undefined value of Jinja2 must not even be compared. */
+static void
+refuse_undefined(const Value *value)
+{
+	if (value->kind == VALUE_UNDEFINED && (value->flags & VALUE_F_FAILS))
+		expr_fail("an undefined value is compared");
+}
+
 bool
 value_equal(const Value *a, const Value *b)
 {
+	refuse_undefined(a);
+	refuse_undefined(b);
 	if (value_is_number(a) && value_is_number(b))
 		return number_compare(a, b) == 0;
 	if (is_setlike(a) && is_setlike(b))
@@ -218,6 +228,7 @@ value_hash(const Value *value)
 		case VALUE_REGEX:
 			return regex_hash(value->u.object);
 		default:
+			refuse_undefined(value);
 			return murmurhash32((uint32) (uintptr_t) value->u.object);
 	}
 }

@@ -29,6 +29,10 @@
 /* A dict view of keys or of items; neither: of values. */
 #define VALUE_F_KEYS 0x10
 #define VALUE_F_ITEMS 0x20
+/* A string that is safe HTML, for Jinja2. */
+#define VALUE_F_SAFE_TEXT 0x40
+/* An undefined value that must not be looked at. */
+#define VALUE_F_FAILS 0x10
 /* An iterator that remembers what it yielded: every loop starts anew. */
 #define VALUE_F_MEMO 0x10
 
@@ -72,6 +76,13 @@ struct Iterator
 	bool		(*next) (Iterator *it, Value *item);
 	Eval	   *ev;
 };
+
+/* What every VALUE_CALLABLE begins with. */
+typedef struct CallableObject
+{
+	void		(*repr) (StringInfo out, const Value *value);
+	Iterator   *(*iterate) (const Value *value);	/* NULL: it has no elements */
+} CallableObject;
 
 /* value.c */
 extern Value value_object(ValueKind kind, uint32 flags, void *object);

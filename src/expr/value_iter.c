@@ -55,7 +55,8 @@ bool
 value_is_iterable(const Value *value)
 {
 	return value->kind == VALUE_LIST || value->kind == VALUE_SET || value->kind == VALUE_ITERATOR ||
-		value->kind == VALUE_ORDERED || value->kind == VALUE_DICT_VIEW;
+		value->kind == VALUE_ORDERED || value->kind == VALUE_DICT_VIEW ||
+		(value->kind == VALUE_CALLABLE && ((CallableObject *) value->u.object)->iterate != NULL);
 }
 
 bool
@@ -204,6 +205,10 @@ value_iterate(const Value *iterable)
 				return &it->base;
 			}
 			return iterable->u.object;
+		case VALUE_CALLABLE:
+			if (((CallableObject *) iterable->u.object)->iterate != NULL)
+				return ((CallableObject *) iterable->u.object)->iterate(iterable);
+			/* FALLTHROUGH */
 		default:
 			expr_fail("%s is not iterable", value_kind_name(iterable));
 	}

@@ -167,7 +167,17 @@ value_repr(StringInfo out, const Value *value)
 			appendStringInfoString(out, float_repr(value->u.real));
 			break;
 		case VALUE_STRING:
+			if (value->flags & VALUE_F_SAFE_TEXT)
+				appendStringInfoString(out, "Markup(");
 			repr_string(out, value->u.string.data, value->u.string.len);
+			if (value->flags & VALUE_F_SAFE_TEXT)
+				appendStringInfoChar(out, ')');
+			break;
+		case VALUE_CALLABLE:
+			((CallableObject *) value->u.object)->repr(out, value);
+			break;
+		case VALUE_UNDEFINED:
+			appendStringInfoString(out, "Undefined");
 			break;
 		case VALUE_LIST:
 			repr_list(out, value);

@@ -102,10 +102,10 @@ INSERT INTO documents (kind, document, expected) VALUES
 ('workflow', E'version: "2.0"\nwf:\n  input: [a, {b: 1, c: 2}, a, 5]\n  tasks: {t: {action: std.noop}}\n',
  '{3:14:wf.input[1],3:28:wf.input[2],3:31:wf.input[3]}'),
 -- expressions: one language in a text; below the first level nobody looks
-('workflow', pg_temp.tasks('t: {publish: {a: "<% 1 %> {{ 2 }}"}}'), '{4:22:wf.tasks.t.publish.a}'),
+('workflow', pg_temp.tasks('t: {publish: {a: "<% 1 %> {{ 2 }}"}}'), '{4:23:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: "{{ _.x"}}'), '{}'),
-('workflow', pg_temp.tasks('t: {publish: {a: "x {{ {{ _.x }}"}}'), '{}'),
-('workflow', pg_temp.tasks('t: {publish: {a: "{{ _.x }} {% if"}}'), '{4:33:wf.tasks.t.publish.a}'),
+('workflow', pg_temp.tasks('t: {publish: {a: "x {{ {{ _.x }}"}}'), '{4:35:wf.tasks.t.publish.a}'),
+('workflow', pg_temp.tasks('t: {publish: {a: "{{ _.x }} {% if"}}'), '{4:38:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: <% * %>}}'), '{4:25:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks(E't:\n  publish:\n    a: |\n      one\n      two <% * %>'), '{8:18:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: {b: <% * %>}}}'), '{}'),

@@ -40,7 +40,22 @@ my @kinds = (
 	{ name => 'http_once', tasks => 2 });
 
 install();
+my $test_pid = $$;
 my @load = start_load();
+
+# However the test ends, its load does too: who runs it waits for its output to be closed.
+END
+{
+	if (defined $test_pid && $$ == $test_pid)
+	{
+		my $status = $?;
+
+		append_to_file("$directory/$_", '') foreach qw(stop stop-all);
+		kill 'TERM', @load;
+		$? = $status;
+	}
+}
+
 ok( wait_for(sub { answer("SELECT count(*) > 20 FROM mistral.executions WHERE state = 'SUCCESS'") eq 't' }, 30),
 	'the load runs');
 
