@@ -84,7 +84,7 @@ server_prepare
 # Half an hour at most, whatever hangs.
 time_limit=${MISTRAL_TEST_DEADLINE:-1680}
 server_deadline "$time_limit"
-trap 'count 0 1 "the time limit of $time_limit s"; summary' TERM
+trap 'count 0 1 "a signal to end after $((SECONDS - begun)) s (the limit is $time_limit s)"; summary' TERM
 at_exit() { :; }
 
 heading "build (all warnings are errors)"
