@@ -68,10 +68,10 @@ def action_of(db, execution, task):
 
 def do_step(db, e, step):
     if "wait" in step and "task" in step:
-        until(json.dumps(step), SECONDS, lambda: sql(db, """SELECT FROM mistral.tasks WHERE execution_id = %s
+        until(json.dumps(step), SECONDS, lambda: sql(db, """SELECT 1 FROM mistral.tasks WHERE execution_id = %s
                                                             AND name = %s AND state = %s""", e, step["task"], step["wait"]))
     elif "wait" in step:
-        until(json.dumps(step), SECONDS, lambda: sql(db, "SELECT FROM mistral.executions WHERE id = %s AND state = %s",
+        until(json.dumps(step), SECONDS, lambda: sql(db, "SELECT 1 FROM mistral.executions WHERE id = %s AND state = %s",
                                                      e, step["wait"]))
     elif "complete" in step:
         sql(db, "SELECT mistral.complete_action(%s, %s)", action_of(db, e, step["complete"]), json.dumps(step.get("result")))
