@@ -132,6 +132,7 @@ mistral_rerun_task(PG_FUNCTION_ARGS)
 	Jsonb	   *env = arg_json_or_null(fcinfo, 2);
 	DbSession	session;
 
+	PreventCommandIfReadOnly("mistral.rerun_task()");
 	db_enter(&session);
 	control_rerun(&id, reset, env, session.caller);
 	db_leave(&session);
@@ -146,6 +147,7 @@ mistral_skip_task(PG_FUNCTION_ARGS)
 	pg_uuid_t	id = arg_id(fcinfo, 0, "task_id");
 	DbSession	session;
 
+	PreventCommandIfReadOnly("mistral.skip_task()");
 	db_enter(&session);
 	control_skip(&id, session.caller);
 	db_leave(&session);

@@ -29,6 +29,9 @@
 #include "guc.h"
 #include "queue/message.h"
 
+/* Longest description of an execution, in bytes: it is written with every step. */
+#define MAX_DESCRIPTION 8192
+
 static bool find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
 static void raise_undefined(const pg_uuid_t *id) pg_attribute_noreturn();
 static bool claim_id(const pg_uuid_t *id, Oid role);
@@ -67,6 +70,10 @@ control_start(const StartRequest *request, Oid role)
 				 errhint("The view mistral.workflows lists the workflows you may start.")));
 	check_size("input", request->input);
 	check_size("params", request->params);
+	if (strlen(request->description) > MAX_DESCRIPTION)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_TOO_LARGE),
+				 errmsg("the description is longer than %d bytes", MAX_DESCRIPTION)));
 
 	start.input = request->input;
 	start.params = start_params(request, role);

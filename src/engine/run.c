@@ -104,14 +104,13 @@ tree_run(Tree *tree)
 			break;
 		if (++done >= SLICE_WORK)
 			break;
+		/* One expression may take long: look after each piece. */
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, start);
+		if (INSTR_TIME_GET_MILLISEC(now) > SLICE_MS)
+			break;
 		if (done % 16 == 0)
-		{
-			INSTR_TIME_SET_CURRENT(now);
-			INSTR_TIME_SUBTRACT(now, start);
-			if (INSTR_TIME_GET_MILLISEC(now) > SLICE_MS)
-				break;
 			MemoryContextReset(slice);
-		}
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(slice);

@@ -475,10 +475,16 @@ refuse_row(uint64 row, const char *action, Oid owner)
 						   quote_identifier(role)));
 }
 
+/*
+ * Under a key of its own (the attempt's number, negative), not the one that lets
+ * only one completion in: it would wait for whoever holds back another one, and
+ * with it every request of the database.  An action that has ended by then takes
+ * no notice.
+ */
 static void
 put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *text)
 {
-	(void) message_put(root_id, MESSAGE_ACTION, action_id, attempt,
+	(void) message_put(root_id, MESSAGE_ACTION, action_id, -attempt,
 					   message_action_result("ERROR", json_from_string(text)));
 }
 

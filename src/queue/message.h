@@ -34,7 +34,8 @@ extern work_dispatched_hook_type work_dispatched_hook;
 
 /*
  * Inserts one message, in the caller's transaction; between db_enter and
- * db_leave.  `attempt` 0 means none.  Returns false when a completion for the same
+ * db_leave.  `attempt` 0 means none; a negative one is a
+ * verdict of the executor itself, which competes with nobody.  Returns false when a completion for the same
  * action and attempt is there already (waits for a transaction that is putting
  * one).
  */
