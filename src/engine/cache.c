@@ -30,7 +30,7 @@ typedef struct CacheEntry
 
 static HTAB *cache = NULL;
 static dlist_head lru = DLIST_STATIC_INIT(lru);
-static Size cache_bytes = 0;
+static Size cache_bytes = 0;	/* of the committed copies */
 static Oid	table_files[3];
 
 /* Subtransactions from this level on do not touch the copies; 0: all do. */
@@ -41,6 +41,8 @@ static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg);
 static void committed(void);
 static void aborted(void);
+static void forget(Tree *tree);
+static void count_bytes(Tree *tree);
 static void shrink(void);
 
 Tree *
@@ -75,10 +77,7 @@ cache_add(Tree *tree)
 	}
 	entry = hash_search(cache, &tree->root_id, HASH_ENTER, &found);
 	if (found)
-	{
-		dlist_delete(&entry->tree->lru);
-		MemoryContextDelete(entry->tree->cxt);
-	}
+		forget(entry->tree);
 	entry->tree = tree;
 	dlist_push_head(&lru, &tree->lru);
 }
@@ -87,6 +86,13 @@ void
 cache_drop(Tree *tree)
 {
 	hash_search(cache, &tree->root_id, HASH_REMOVE, NULL);
+	forget(tree);
+}
+
+static void
+forget(Tree *tree)
+{
+	cache_bytes -= tree->cached_bytes;
 	dlist_delete(&tree->lru);
 	MemoryContextDelete(tree->cxt);
 }
@@ -143,6 +149,8 @@ committed(void)
 		tree->uncommitted = false;
 		if (tree->root == NULL || state_is_final(tree->root->state))
 			cache_drop(tree);
+		else
+			count_bytes(tree);
 	}
 	shrink();
 }
@@ -183,27 +191,21 @@ cache_check_tables(void)
 		cache_drop(dlist_container(Tree, lru, dlist_head_node(&lru)));
 }
 
+/* Counts the tree as large as it is now. */
+static void
+count_bytes(Tree *tree)
+{
+	cache_bytes -= tree->cached_bytes;
+	tree->cached_bytes = MemoryContextMemAllocated(tree->cxt, true);
+	cache_bytes += tree->cached_bytes;
+}
+
+/* Drops the trees that were used longest ago, until the rest fits. */
 static void
 shrink(void)
 {
 	Size		limit = (Size) guc_cache_size * 1024;
-	dlist_iter	iter;
-	dlist_node *keep = NULL;
 
-	cache_bytes = 0;
-	dlist_foreach(iter, &lru)
-	{
-		cache_bytes += MemoryContextMemAllocated(dlist_container(Tree, lru, iter.cur)->cxt, true);
-		if (cache_bytes > limit)
-			break;
-		keep = iter.cur;
-	}
-	while (!dlist_is_empty(&lru) && dlist_tail_node(&lru) != keep && cache_bytes > limit)
-	{
-		Tree	   *last = dlist_container(Tree, lru, dlist_tail_node(&lru));
-
-		if (last->uncommitted)
-			break;
-		cache_drop(last);
-	}
+	while (cache_bytes > limit && !dlist_is_empty(&lru))
+		cache_drop(dlist_container(Tree, lru, dlist_tail_node(&lru)));
 }

@@ -256,6 +256,7 @@ struct Tree
 	int			nfinished;
 
 	dlist_node	lru;
+	Size		cached_bytes;	/* what the cache has counted for it */
 };
 
 extern Jsonb *json_ref_get(Tree *tree, JsonRef *ref);
