@@ -105,6 +105,7 @@ if wanted checks; then
 	[ -z "${UPDATE:-}" ] || bash test/lib/checks.sh --update-settings
 	run_prove checks 120 --exec bash test/lib/checks.sh
 	run_prove docs 120 --exec "$(server_python)" test/lib/docs.py
+	run_prove examples 120 --exec "$(server_python psycopg2)" test/lib/examples.py
 fi
 
 if wanted pgtap; then
