@@ -70,7 +70,7 @@ CREATE TABLE mistral.execution (
 ) WITH (fillfactor = 50);
 CREATE INDEX execution_root ON mistral.execution (root_id);
 COMMENT ON TABLE mistral.execution IS
-  'Workflow executions. globals: vars and globally published variables. runtime: commands kept back by a pause. stamp: the transaction that last changed the tree (roots only)';
+  'Workflow executions. globals: vars and globally published variables. runtime: commands kept back by a pause, seconds of the timeout that runs. stamp: the transaction that last changed the tree (roots only)';
 
 -- A task's context is not copied into it: scope maps each visible variable to
 -- the ordinal of the task that published it (merged: values that a join made).
@@ -163,7 +163,7 @@ CREATE TABLE mistral.timer (
     PRIMARY KEY (due_at, id)
 );
 CREATE INDEX timer_target ON mistral.timer (target_id);
-COMMENT ON TABLE mistral.timer IS 'Delays that run: wait_before, wait_after, retry, timeout, join, action-delay (by target task or action)';
+COMMENT ON TABLE mistral.timer IS 'Delays that run: wait_before, wait_after, retry, timeout, join, action-delay, workflow-timeout (by target task, action or execution)';
 
 -- Work for processes outside the engine. The engine only inserts; a performer
 -- moves the row to attempt, commits, does the work, and sends the result as a

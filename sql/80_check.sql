@@ -26,6 +26,7 @@ BEGIN ATOMIC
   SELECT 'timer of nothing', m.target_id, m.kind
     FROM mistral.timer m
    WHERE NOT EXISTS (SELECT FROM mistral.task t WHERE t.id OPERATOR(pg_catalog.=) m.target_id)
+     AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) m.target_id)
      AND NOT EXISTS (SELECT FROM mistral.action_execution a WHERE a.id OPERATOR(pg_catalog.=) m.target_id)
   UNION ALL
   SELECT 'attempt of an action that has ended', p.action_id, p.action

@@ -70,6 +70,8 @@ extern bool rule_version(Check *check, const YamlNode *node);
 extern bool rule_workbook_version(Check *check, const YamlNode *node);
 extern bool rule_expression(Check *check, const YamlNode *node);
 extern bool rule_expression_or_integer(Check *check, const YamlNode *node);
+extern bool rule_expression_or_number(Check *check, const YamlNode *node, double lowest, double highest,
+									  const char *what);	/* what: the values that are right, for the message */
 extern bool rule_expression_or_boolean(Check *check, const YamlNode *node);
 extern bool rule_dict(Check *check, const YamlNode *node);	/* not empty */
 extern bool rule_expressions(Check *check, const YamlNode *node);	/* and its expressions parse */

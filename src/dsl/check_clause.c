@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 
 #include "dsl/check.h"
@@ -26,6 +28,9 @@ static bool check_publish(Check *check, const YamlNode *publish);
 static bool check_targets(Check *check, const YamlNode *clause);
 static bool rule_publish_scope(Check *check, const YamlNode *node);
 static bool rule_next(Check *check, const YamlNode *node);
+static bool rule_backoff(Check *check, const YamlNode *node);
+static bool rule_seconds(Check *check, const YamlNode *node);
+static bool rule_jitter(Check *check, const YamlNode *node);
 
 static const KeyRule publish_rules[] = {
 	{"branch", rule_publish_scope},
@@ -46,7 +51,10 @@ static const KeyRule retry_rules[] = {
 	{"count", rule_expression_or_integer, KEY_REQUIRED},
 	{"delay", rule_expression_or_integer, KEY_REQUIRED},
 	{"break-on", rule_expression},
-	{"continue-on", rule_expression}
+	{"continue-on", rule_expression},
+	{"backoff", rule_backoff},
+	{"max-delay", rule_seconds},
+	{"jitter", rule_jitter}
 };
 
 /* ---------------------------------------------------------------- on-* */
@@ -297,6 +305,25 @@ rule_retry(Check *check, const YamlNode *node)
 	if (retry == NULL)
 		return check_problem(check, node, NULL, "expected \"count=3 delay=1\", found %s", yaml_describe(node));
 	return check_table(check, retry, retry_rules, lengthof(retry_rules), "retry", true, 0);
+}
+
+static bool
+rule_backoff(Check *check, const YamlNode *node)
+{
+	return rule_expression_or_number(check, node, 1, HUGE_VAL, "a number from 1");
+}
+
+static bool
+rule_seconds(Check *check, const YamlNode *node)
+{
+	return rule_expression_or_number(check, node, 0, HUGE_VAL, "a number from 0");
+}
+
+static bool
+rule_jitter(Check *check, const YamlNode *node)
+{
+	return node->kind == YAML_BOOL ||
+		rule_expression_or_number(check, node, 0, 1, "true, false, a number from 0 to 1");
 }
 
 bool

@@ -103,6 +103,18 @@ rule_expression_or_integer(Check *check, const YamlNode *node)
 }
 
 bool
+rule_expression_or_number(Check *check, const YamlNode *node, double lowest, double highest, const char *what)
+{
+	bool		number = node->kind == YAML_INT || node->kind == YAML_BIGINT || node->kind == YAML_FLOAT;
+
+	if (number && node->real >= lowest && node->real <= highest)
+		return true;
+	if (!is_expression(node))
+		return check_problem(check, node, NULL, "expected %s or %s, found %s", what, EXPRESSION_FORM, yaml_describe(node));
+	return check_expressions(check, node);
+}
+
+bool
 rule_expression_or_boolean(Check *check, const YamlNode *node)
 {
 	if (node->kind == YAML_BOOL)

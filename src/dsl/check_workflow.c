@@ -32,6 +32,7 @@ static const KeyRule workflow_rules[] = {
 	{"output", rule_expressions},
 	{"output-on-error", rule_dict},
 	{"vars", rule_expressions},
+	{"timeout", rule_expression_or_integer},
 	{"tags", rule_unique_texts},
 	{"tasks", rule_tasks, KEY_REQUIRED}
 };

@@ -15,16 +15,23 @@
 /* A longer text is not searched for parameters; the caller reports it. */
 #define MAX_COMMAND_LENGTH 32768
 
-static YamlNode *parse_parameters(const YamlNode *node);
+static bool split_command(const YamlNode *node, PatternId parameter, char **name, YamlNode **params);
+static YamlNode *parse_parameters(const YamlNode *node, PatternId parameter);
 static YamlNode *parameter_value(const YamlNode *node, int start, int end);
 static ClauseTarget *parse_target(const YamlNode *item, bool keep_guard);
+
+bool
+parse_command(const YamlNode *node, char **name, YamlNode **params)
+{
+	return split_command(node, PATTERN_PARAMETER, name, params);
+}
 
 /*
  * Only a text with a space is looked into; another one is the name as it is,
  * even when it holds a parameter.
  */
-bool
-parse_command(const YamlNode *node, char **name, YamlNode **params)
+static bool
+split_command(const YamlNode *node, PatternId parameter, char **name, YamlNode **params)
 {
 	PatternMatch match;
 
@@ -37,7 +44,7 @@ parse_command(const YamlNode *node, char **name, YamlNode **params)
 	if (node->len > MAX_COMMAND_LENGTH || !pattern_search(PATTERN_COMMAND, node->text, node->len, 0, &match))
 		return false;
 	*name = pnstrdup(node->text, match.end[0]);
-	*params = parse_parameters(node);
+	*params = parse_parameters(node, parameter);
 	if ((*params)->nitems == 0)
 		*params = NULL;
 	return true;
@@ -45,13 +52,13 @@ parse_command(const YamlNode *node, char **name, YamlNode **params)
 
 /* Every k=v of the text, wherever it stands; what is none is passed over. */
 static YamlNode *
-parse_parameters(const YamlNode *node)
+parse_parameters(const YamlNode *node, PatternId parameter)
 {
 	YamlNode   *params = yaml_make(YAML_DICT, node);
 	PatternMatch match;
 	int			from = 0;
 
-	while (from < node->len && pattern_search(PATTERN_PARAMETER, node->text, node->len, from, &match))
+	while (from < node->len && pattern_search(parameter, node->text, node->len, from, &match))
 	{
 		CHECK_FOR_INTERRUPTS();
 		yaml_set(params,
@@ -85,7 +92,7 @@ parse_retry(const YamlNode *node)
 
 	if (node->kind == YAML_DICT)
 		return unconstify(YamlNode *, node);
-	if (node->kind != YAML_STRING || !parse_command(node, &name, &params))
+	if (node->kind != YAML_STRING || !split_command(node, PATTERN_RETRY_PARAMETER, &name, &params))
 		return NULL;
 	return params ? params : yaml_make(YAML_DICT, node);
 }

@@ -31,6 +31,8 @@ static const struct
 	{PATTERN_ANY_JINJA, "{{.*?}}|{%.*?%}"},
 	{PATTERN_COMMAND, "^(?:[\\w.]+[^=(\\s\"]*|" YAQL "|{{.*}}|{%.*%})"},
 	{PATTERN_PARAMETER, "([-_\\w]+)=(\"[^\"]*\"\\s*|'[^']*'\\s*|" JINJA "|" YAQL "|\\[.*\\]\\s*|true|false|null|\\d+)"},
+	{PATTERN_RETRY_PARAMETER, "([-_\\w]+)=(\"[^\"]*\"\\s*|'[^']*'\\s*|" JINJA "|" YAQL "|\\[.*\\]\\s*|true|false|null|"
+		"(?:(?<=backoff=)|(?<=max-delay=)|(?<=jitter=))\\d+\\.\\d+|\\d+)"},
 	{PATTERN_WITH_ITEMS, "^\\s*([\\w\\-]+)\\s*in\\s*(\\[.+\\]|" JINJA "|" YAQL ")"},
 	{PATTERN_TARGET, "^\\S+$"},
 	{PATTERN_TARGET_PARAMETER, "^\\w+ \\w+=(.*)$"},

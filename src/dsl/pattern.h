@@ -15,6 +15,7 @@ typedef enum PatternId
 	PATTERN_ANY_JINJA,			/* Jinja2 somewhere, blocks too */
 	PATTERN_COMMAND,			/* name at the start of `name k=v` */
 	PATTERN_PARAMETER,			/* one k=v */
+	PATTERN_RETRY_PARAMETER,	/* the same, and decimals for the keys that are ours */
 	PATTERN_WITH_ITEMS,			/* var in list */
 	PATTERN_TARGET,				/* t */
 	PATTERN_TARGET_PARAMETER,	/* t k=v */

@@ -84,6 +84,9 @@ typedef struct SpecRetry
 	ExprData   *delay;
 	ExprTemplate *break_on;
 	ExprTemplate *continue_on;
+	ExprData   *backoff;		/* these three: NULL when absent */
+	ExprData   *max_delay;
+	ExprData   *jitter;
 } SpecRetry;
 
 /* Policies after merging task-defaults (the task's own value when it is truthy). */
@@ -157,6 +160,7 @@ typedef struct WorkflowSpec
 	ExprData   *vars;
 	ExprData   *output;
 	ExprData   *output_on_error;
+	ExprData   *timeout;		/* NULL: none */
 	List	   *tags;			/* of char * */
 	int			ntasks;
 	TaskSpec   *tasks;			/* in the document's order */

@@ -180,6 +180,7 @@ spec_compile_workflow(const char *text, int len)
 	workflow->vars = compile_data(&compiler, yaml_get(definition, "vars", NULL));
 	workflow->output = compile_data(&compiler, yaml_get(definition, "output", NULL));
 	workflow->output_on_error = compile_data(&compiler, yaml_get(definition, "output-on-error", NULL));
+	workflow->timeout = compile_data(&compiler, yaml_get(definition, "timeout", NULL));
 	workflow->tags = keep_tags(&compiler, yaml_get(definition, "tags", NULL));
 	workflow->spec = workflow_as_stored(&compiler);
 

@@ -168,6 +168,9 @@ compile_retry(Compiler *compiler, SpecRetry *retry, const YamlNode *node)
 	retry->delay = compile_data(compiler, yaml_get(dict, "delay", NULL));
 	retry->break_on = compile_template(compiler, yaml_get(dict, "break-on", NULL));
 	retry->continue_on = compile_template(compiler, yaml_get(dict, "continue-on", NULL));
+	retry->backoff = compile_data(compiler, yaml_get(dict, "backoff", NULL));
+	retry->max_delay = compile_data(compiler, yaml_get(dict, "max-delay", NULL));
+	retry->jitter = compile_data(compiler, yaml_get(dict, "jitter", NULL));
 }
 
 /* ---------------------------------------------------------------- the rest */

@@ -189,6 +189,8 @@ control_delete(const pg_uuid_t *id, Oid role)
 		{"DELETE FROM mistral.timer m USING mistral.task t, mistral.execution e "
 			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
 		"AND m.target_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDOID}},
+		{"DELETE FROM mistral.timer m USING mistral.execution e "
+		"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND m.target_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDOID}},
 		{"DELETE FROM mistral.task t USING mistral.execution e "
 		"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDOID}},
 		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}},

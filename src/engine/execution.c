@@ -20,6 +20,8 @@ static bool evaluate_vars(Execution *execution, char **error);
 static const Scope *final_context(Execution *execution, Jsonb **merged);
 static bool evaluate_result(Execution *execution, const ExprData *output, Jsonb **result, char **error);
 static void fail(Execution *execution, const char *message);
+static void end_in_error(Execution *execution, const char *message);
+static void stop_below(Execution *execution, State state, const char *message);
 static void cancel(Execution *execution, const char *message);
 static void ended(Execution *execution);
 static char *fail_message(Execution *execution);
@@ -55,7 +57,7 @@ execution_create(Tree *tree, Task *parent, const Definition *definition, const E
 	execution->state = STATE_IDLE;
 	if (workflow->reverse && reverse_target(execution) < 0)
 		*error = psprintf("params.task_name must name the target task of workflow \"%s\"", definition->name);
-	if (*error || !evaluate_vars(execution, error))
+	if (*error || !evaluate_vars(execution, error) || !execution_start_timeout(execution, error))
 	{
 		/* It never was: its number is free again. */
 		tree->executions = list_delete_ptr(tree->executions, execution);
@@ -227,29 +229,61 @@ execution_continue(Execution *execution)
 void
 execution_stop(Execution *execution, State state, const char *message)
 {
-	int			i;
-
 	check_stack_depth();
 	if (state == STATE_ERROR)
 		fail(execution, message);
 	else
 	{
 		cancel(execution, message);
-		for (i = 0; i < execution->ntasks; i++)
+		stop_below(execution, state, message);
+	}
+}
+
+static void
+stop_below(Execution *execution, State state, const char *message)
+{
+	int			i;
+
+	for (i = 0; i < execution->ntasks; i++)
+	{
+		ListCell   *lc;
+
+		if (execution->tasks[i] == NULL)
+			continue;
+		foreach(lc, execution->tasks[i]->subs)
 		{
-			ListCell   *lc;
+			Execution  *sub = lfirst(lc);
 
-			if (execution->tasks[i] == NULL)
-				continue;
-			foreach(lc, execution->tasks[i]->subs)
-			{
-				Execution  *sub = lfirst(lc);
-
-				if (!state_is_final(sub->state))
-					execution_stop(sub, state, message);
-			}
+			if (!state_is_final(sub->state))
+				execution_stop(sub, state, message);
 		}
 	}
+}
+
+bool
+execution_start_timeout(Execution *execution, char **error)
+{
+	EvalPlace	place = {.execution = execution};
+
+	if (execution->workflow == NULL || execution->workflow->timeout == NULL)
+		return true;
+	if (!policies_seconds(&place, psprintf("timeout of workflow \"%s\"", execution->name),
+						  execution->workflow->timeout, &execution->timeout, error))
+		return false;
+	if (execution->timeout > 0)
+		tree_add_timer(execution->tree, TIMER_WORKFLOW, &execution->id, (int64) execution->timeout * 1000);
+	row_touch(&execution->change);
+	return true;
+}
+
+/* Unlike a task's error this also ends a paused one: the time is a promise to whoever waits. */
+void
+execution_time_out(Execution *execution)
+{
+	if (state_is_final(execution->state))
+		return;
+	end_in_error(execution, psprintf("Workflow timed out [timeout(s)=%d].", execution->timeout));
+	stop_below(execution, STATE_CANCELLED, "Cancelled: a workflow above has timed out.");
 }
 
 void
@@ -331,12 +365,17 @@ execution_succeed(Execution *execution, const char *message, char **error)
 static void
 fail(Execution *execution, const char *message)
 {
+	if (!state_is_final(execution->state) && execution->state != STATE_PAUSED)
+		end_in_error(execution, message);
+}
+
+static void
+end_in_error(Execution *execution, const char *message)
+{
 	Jsonb	   *extra = NULL;
 	Jsonb	   *output;
 	char	   *error;
 
-	if (state_is_final(execution->state) || execution->state == STATE_PAUSED)
-		return;
 	if (!evaluate_result(execution, execution->workflow ? execution->workflow->output_on_error : NULL, &extra, &error))
 	{
 		message = psprintf("output-on-error cannot be evaluated: %s; the error was: %s", error, message ? message : "");
@@ -362,6 +401,9 @@ cancel(Execution *execution, const char *message)
 static void
 ended(Execution *execution)
 {
+	if (execution->timeout > 0)
+		tree_cancel_timers(execution->tree, &execution->id);
+	execution->timeout = 0;
 	if (execution->parent_task)
 		tree_queue(execution->tree, WORK_SUB_DONE, execution);
 }

@@ -40,7 +40,7 @@ static ActionExecution *folded_action(Task *task);
 static Jsonb *store_triggered_by(const Task *task);
 static Jsonb *store_next_tasks(const Task *task);
 static Jsonb *store_runtime(const Task *task);
-static Jsonb *store_backlog(const Execution *execution);
+static Jsonb *store_execution_runtime(const Execution *execution);
 
 /* Columns are filled in the order of the table. */
 typedef struct Filler
@@ -222,7 +222,7 @@ fill_execution(TupleTableSlot *slot, Execution *execution)
 	put_ref(&f, &execution->params);
 	put_ref(&f, &execution->globals);
 	put_ref(&f, &execution->output);
-	put_json(&f, store_backlog(execution));
+	put_json(&f, store_execution_runtime(execution));
 }
 
 static void
@@ -514,14 +514,19 @@ store_runtime(const Task *task)
 }
 
 static Jsonb *
-store_backlog(const Execution *execution)
+store_execution_runtime(const Execution *execution)
 {
 	JsonBuilder b = {0};
 	ListCell   *lc;
 
-	if (execution->backlog == NIL)
+	if (execution->backlog == NIL && execution->timeout == 0)
 		return NULL;
 	json_begin_object(&b);
+	if (execution->timeout > 0)
+	{
+		json_add_key(&b, "timeout");
+		json_add_int(&b, execution->timeout);
+	}
 	json_add_key(&b, "backlog");
 	json_begin_array(&b);
 	foreach(lc, execution->backlog)

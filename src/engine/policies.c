@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -29,11 +32,15 @@ static bool start_timeout(Task *task, bool *delayed, char **error);
 static bool wait_after(Task *task, char **error);
 static bool fail_on(Task *task, char **error);
 static bool retry(Task *task, char **error);
+static bool retry_delay(Task *task, int tries, int64 *delay_ms, char **error);
 static bool retry_conditions(Task *task, bool *again, char **error);
 static bool get_boolean(Task *task, const char *policy, const ExprData *value, bool *result, char **error);
 static bool get_integer(Task *task, const char *policy, const ExprData *value, int *result, char **error);
 static bool get_condition(Task *task, const ExprTemplate *condition, bool *result, char **error);
-static void delay_task(Task *task, const char *policy, const char *timer, int seconds);
+static bool get_number(Task *task, const char *policy, const ExprData *value, double lowest, double highest, double *result, char **error);
+static bool number_from(Jsonb *json, double *result);
+static void delay_task(Task *task, const char *policy, const char *timer, int64 delay_ms);
+static char *delay_info(const char *policy, int64 delay_ms);
 
 static const BeforePolicy before_policies[] = {check_values, pause_before, wait_before, start_timeout};
 static const AfterPolicy after_policies[] = {wait_after, fail_on, retry};
@@ -80,11 +87,12 @@ check_values(Task *task, bool *delayed, char **error)
 {
 	const SpecPolicies *policies = &task_spec(task)->policies;
 	int			ignored;
+	int64		ignored_ms;
 
 	return get_integer(task, "concurrency", policies->concurrency.value, &task->concurrency, error) &&
 		get_integer(task, "wait-after", policies->wait_after.value, &ignored, error) &&
 		get_integer(task, "retry: count", policies->retry.count, &ignored, error) &&
-		get_integer(task, "retry: delay", policies->retry.delay, &ignored, error);
+		retry_delay(task, 0, &ignored_ms, error);
 }
 
 /* The task waits, IDLE, for whoever resumes its workflow. */
@@ -115,7 +123,7 @@ wait_before(Task *task, bool *delayed, char **error)
 		return true;
 	task->waited_before = true;
 	*delayed = true;
-	delay_task(task, "wait-before", TIMER_WAIT_BEFORE, seconds);
+	delay_task(task, "wait-before", TIMER_WAIT_BEFORE, (int64) seconds * 1000);
 	return true;
 }
 
@@ -144,7 +152,7 @@ wait_after(Task *task, char **error)
 	task->waited_after = true;
 	task->end_state = task->state;
 	task->end_info = task->state_info;
-	delay_task(task, "wait-after", TIMER_WAIT_AFTER, seconds);
+	delay_task(task, "wait-after", TIMER_WAIT_AFTER, (int64) seconds * 1000);
 	return true;
 }
 
@@ -165,7 +173,7 @@ retry(Task *task, char **error)
 {
 	const SpecRetry *policy = &task_spec(task)->policies.retry;
 	int			count;
-	int			delay;
+	int64		delay_ms;
 	bool		again;
 	int			tries = task->retry_no;
 	ListCell   *lc;
@@ -173,7 +181,7 @@ retry(Task *task, char **error)
 	if (!policy->present)
 		return true;
 	if (!get_integer(task, "retry: count", policy->count, &count, error) ||
-		!get_integer(task, "retry: delay", policy->delay, &delay, error))
+		!retry_delay(task, tries, &delay_ms, error))
 		return false;
 	if (count == 0)
 		return true;
@@ -196,11 +204,39 @@ retry(Task *task, char **error)
 	task->subs_from = list_length(task->subs);
 	if (task_spec(task)->join != JOIN_NONE)
 	{
-		task_set_state(task, STATE_WAITING, psprintf("Delayed by 'retry' policy [delay=%d]", delay));
-		tree_add_timer(task->execution->tree, TIMER_JOIN, &task->id, (int64) delay * 1000);
+		task_set_state(task, STATE_WAITING, delay_info("retry", delay_ms));
+		tree_add_timer(task->execution->tree, TIMER_JOIN, &task->id, delay_ms);
 	}
 	else
-		delay_task(task, "retry", TIMER_RETRY, delay);
+		delay_task(task, "retry", TIMER_RETRY, delay_ms);
+	return true;
+}
+
+/*
+ * How long to wait after `tries` repetitions: delay * backoff^tries, no more
+ * than max-delay, and of that between all and (1 - jitter).  Where in between is
+ * told by the task's id and the try, so that a repeated step says the same.
+ */
+static bool
+retry_delay(Task *task, int tries, int64 *delay_ms, char **error)
+{
+	const SpecRetry *policy = &task_spec(task)->policies.retry;
+	int			delay;
+	double		backoff = 1;
+	double		longest = MAX_DELAY;
+	double		jitter = 0;
+	double		seconds;
+	uint64		hash;
+
+	if (!get_integer(task, "retry: delay", policy->delay, &delay, error) ||
+		!get_number(task, "retry: backoff", policy->backoff, 1, HUGE_VAL, &backoff, error) ||
+		!get_number(task, "retry: max-delay", policy->max_delay, 0, HUGE_VAL, &longest, error) ||
+		!get_number(task, "retry: jitter", policy->jitter, 0, 1, &jitter, error))
+		return false;
+	seconds = delay == 0 ? 0 : Min(delay * pow(backoff, tries), Min(longest, MAX_DELAY));
+	hash = hash_bytes_extended(task->id.data, UUID_LEN, tries);
+	seconds *= 1 - jitter * ((double) (hash >> 11) / (UINT64CONST(1) << 53));
+	*delay_ms = (int64) rint(seconds * 1000);
 	return true;
 }
 
@@ -268,38 +304,83 @@ static bool
 get_integer(Task *task, const char *policy, const ExprData *value, int *result, char **error)
 {
 	EvalPlace	place;
-	Jsonb	   *json;
-	JsonbValue	v;
-	Numeric		rounded;
 
 	*result = 0;
 	if (value == NULL)
 		return true;
 	task_place(&place, task);
-	if (!evaluate_data(&place, value, &json, error))
-		return false;
-	if (JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &v) && v.type == jbvNumeric)
-	{
-		rounded = DatumGetNumeric(DirectFunctionCall2(numeric_trunc, NumericGetDatum(v.val.numeric), Int32GetDatum(0)));
-		if (DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(rounded), NumericGetDatum(v.val.numeric))))
-		{
-			double		d = DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(rounded)));
+	return policies_seconds(&place, psprintf("policy \"%s\" of task \"%s\"", policy, task->name), value, result, error);
+}
 
-			if (d >= 0)
-			{
-				*result = (int) Min(d, MAX_DELAY);
-				return true;
-			}
-		}
+bool
+policies_seconds(const EvalPlace *place, const char *what, const ExprData *value, int *result, char **error)
+{
+	Jsonb	   *json;
+	double		d;
+
+	if (!evaluate_data(place, value, &json, error))
+		return false;
+	if (number_from(json, &d) && d >= 0 && floor(d) == d)
+	{
+		*result = (int) Min(d, MAX_DELAY);
+		return true;
 	}
-	*error = psprintf("the policy \"%s\" of task \"%s\" must be an integer of 0 or more, not %s",
-					  policy, task->name, json_to_text(json));
+	*error = psprintf("the %s must be an integer of 0 or more, not %s", what, json_to_text(json));
 	return false;
 }
 
-static void
-delay_task(Task *task, const char *policy, const char *timer, int seconds)
+/* A policy's value: a number within bounds, true for 1 and false for 0 where those are bounds; absent: *result stays. */
+static bool
+get_number(Task *task, const char *policy, const ExprData *value, double lowest, double highest, double *result, char **error)
 {
-	task_set_state(task, STATE_DELAYED, psprintf("Delayed by '%s' policy [delay=%d]", policy, seconds));
-	tree_add_timer(task->execution->tree, timer, &task->id, (int64) seconds * 1000);
+	EvalPlace	place;
+	Jsonb	   *json;
+	JsonbValue	v;
+	double		d;
+
+	if (value == NULL)
+		return true;
+	task_place(&place, task);
+	if (!evaluate_data(&place, value, &json, error))
+		return false;
+	if (number_from(json, &d) && d >= lowest && d <= highest)
+	{
+		*result = d;
+		return true;
+	}
+	if (highest == 1 && JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &v) && v.type == jbvBool)
+	{
+		*result = v.val.boolean ? 1 : 0;
+		return true;
+	}
+	*error = psprintf("the policy \"%s\" of task \"%s\" must be a number %s, not %s", policy, task->name,
+					  highest == 1 ? "from 0 to 1" : psprintf("of %g or more", lowest), json_to_text(json));
+	return false;
+}
+
+/* False when it is no number.  What a double cannot hold is infinite. */
+static bool
+number_from(Jsonb *json, double *result)
+{
+	JsonbValue	v;
+
+	if (!JB_ROOT_IS_SCALAR(json) || !JsonbExtractScalar(&json->root, &v) || v.type != jbvNumeric)
+		return false;
+	*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(v.val.numeric)));
+	return true;
+}
+
+static void
+delay_task(Task *task, const char *policy, const char *timer, int64 delay_ms)
+{
+	task_set_state(task, STATE_DELAYED, delay_info(policy, delay_ms));
+	tree_add_timer(task->execution->tree, timer, &task->id, delay_ms);
+}
+
+static char *
+delay_info(const char *policy, int64 delay_ms)
+{
+	char	   *part = delay_ms % 1000 ? psprintf(".%03d", (int) (delay_ms % 1000)) : "";
+
+	return psprintf("Delayed by '%s' policy [delay=" INT64_FORMAT "%s]", policy, delay_ms / 1000, part);
 }

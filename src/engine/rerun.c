@@ -4,9 +4,12 @@
  */
 #include "postgres.h"
 
+#include "base/ids.h"
 #include "engine/context.h"
 #include "engine/states.h"
 #include "engine/workflow.h"
+
+static void reopen(Execution *execution);
 
 void
 task_reopen(Task *task)
@@ -16,7 +19,7 @@ task_reopen(Task *task)
 	for (;;)
 	{
 		if (state_is_final(execution->state))
-			execution_set_state(execution, STATE_RUNNING, NULL);
+			reopen(execution);
 		if (execution->parent_task == NULL)
 			break;
 		task_set_state(execution->parent_task, STATE_RUNNING, NULL);
@@ -25,6 +28,20 @@ task_reopen(Task *task)
 			task_set_error_handled(execution->parent_task, false);
 		execution = execution->parent_task->execution;
 	}
+}
+
+/* With all of its time once more. */
+static void
+reopen(Execution *execution)
+{
+	char	   *error;
+
+	execution_set_state(execution, STATE_RUNNING, NULL);
+	if (!execution_start_timeout(execution, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_EXPRESSION),
+				 errmsg("execution %s cannot be run again", id_cstring(&execution->id)),
+				 errdetail("%s.", error)));
 }
 
 void

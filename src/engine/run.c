@@ -35,6 +35,7 @@ static void apply_rerun(Tree *tree, const TreeEvent *event);
 static void apply_stopped(Tree *tree, const TreeEvent *event);
 static void apply_task_timer(Tree *tree, const TreeEvent *event);
 static void apply_action_timer(Tree *tree, const TreeEvent *event);
+static void apply_workflow_timer(Tree *tree, const TreeEvent *event);
 static void do_work(Work *work);
 static void cancel_timers(Tree *tree, const pg_uuid_t *target, const char *except, List **stored);
 
@@ -73,6 +74,8 @@ tree_apply(Tree *tree, const TreeEvent *event)
 		;						/* the queue says what is left */
 	else if (strcmp(event->kind, TIMER_ACTION) == 0)
 		apply_action_timer(tree, event);
+	else if (strcmp(event->kind, TIMER_WORKFLOW) == 0)
+		apply_workflow_timer(tree, event);
 	else
 		apply_task_timer(tree, event);
 }
@@ -280,6 +283,15 @@ apply_action_timer(Tree *tree, const TreeEvent *event)
 
 	if (action != NULL)
 		action_run(action);
+}
+
+static void
+apply_workflow_timer(Tree *tree, const TreeEvent *event)
+{
+	Execution  *execution = tree_find_execution(tree, &event->target);
+
+	if (execution != NULL)
+		execution_time_out(execution);
 }
 
 /* ---------------------------------------------------------------- timers */

@@ -54,7 +54,7 @@ static void add_folded_action(Task *task, uint64 row);
 static void load_triggered_by(Task *task, const Jsonb *stored);
 static void load_next_tasks(Task *task, const Jsonb *stored);
 static void load_runtime(Task *task, const Jsonb *stored);
-static void load_backlog(Execution *execution, const Jsonb *stored);
+static void load_execution_runtime(Execution *execution, const Jsonb *stored);
 static HTAB *id_table(const char *name);
 static void id_put(HTAB *table, const pg_uuid_t *id, void *object);
 static void *id_get(HTAB *table, const pg_uuid_t *id);
@@ -250,7 +250,7 @@ load_executions(Load *load, List *trees)
 		MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);
 
 		runtime = get_json(i, 17);
-		execution->pending_backlog = json_ref_get(execution->tree, &runtime);
+		execution->pending_runtime = json_ref_get(execution->tree, &runtime);
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -283,8 +283,8 @@ link_executions(Load *load)
 		}
 		else
 			tree->executions = lcons(execution, tree->executions);
-		load_backlog(execution, execution->pending_backlog);
-		execution->pending_backlog = NULL;
+		load_execution_runtime(execution, execution->pending_runtime);
+		execution->pending_runtime = NULL;
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -537,12 +537,15 @@ load_runtime(Task *task, const Jsonb *stored)
 }
 
 static void
-load_backlog(Execution *execution, const Jsonb *stored)
+load_execution_runtime(Execution *execution, const Jsonb *stored)
 {
 	Jsonb	   *list = json_get_jsonb(stored, "backlog");
 	int			n = list && JB_ROOT_IS_ARRAY(list) ? JB_ROOT_COUNT(list) : 0;
+	int64		seconds = 0;
 	int			i;
 
+	(void) json_get_int(stored, "timeout", &seconds);
+	execution->timeout = (int) seconds;
 	for (i = 0; i < n; i++)
 	{
 		Jsonb	   *item = json_from_value(getIthJsonbValueFromContainer(&list->root, i));

@@ -178,8 +178,9 @@ struct Execution
 	JsonRef		params;
 	JsonRef		globals;
 	JsonRef		output;
+	int			timeout;		/* seconds, of the time that runs; 0: none */
 	List	   *backlog;		/* of Command * */
-	Jsonb	   *pending_backlog;	/* while loading */
+	Jsonb	   *pending_runtime;	/* while loading: stored `timeout` and `backlog` */
 	List	   *waiting;		/* of Task *: joins that wait, and some that no longer do */
 	TimestampTz created_at;
 	TimestampTz updated_at;

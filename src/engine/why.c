@@ -24,7 +24,7 @@ static void add_lock(List **reasons, const pg_uuid_t *root_id);
 static void add_queue(List **reasons, const pg_uuid_t *root_id, MemoryContext cxt);
 static void add_execution(List **reasons, Execution *execution);
 static void add_task(List **reasons, Task *task);
-static void add_timer(List **reasons, Task *task);
+static void add_timer(List **reasons, const pg_uuid_t *target, const char *name, State state, TimestampTz since);
 static void add_action(List **reasons, ActionExecution *action);
 
 List *
@@ -118,6 +118,8 @@ add_execution(List **reasons, Execution *execution)
 	if (execution->state == STATE_PAUSED)
 		add_reason(reasons, "execution", &execution->id, execution->name, state_name(execution->state),
 				   "somebody has to call resume_workflow")->since = execution->updated_at;
+	if (execution->timeout > 0)
+		add_timer(reasons, &execution->id, execution->name, execution->state, execution->created_at);
 	for (i = 0; i < execution->ntasks; i++)
 	{
 		if (execution->tasks[i] && !state_is_final(execution->tasks[i]->state))
@@ -130,7 +132,7 @@ add_task(List **reasons, Task *task)
 {
 	ListCell   *lc;
 
-	add_timer(reasons, task);
+	add_timer(reasons, &task->id, task->name, task->state, task->updated_at);
 	if (task->state == STATE_WAITING && task->spec >= 0)
 		add_reason(reasons, "join", &task->id, task->name, state_name(task->state),
 				   join_blocked_by(task))->since = task->updated_at;
@@ -144,7 +146,7 @@ add_task(List **reasons, Task *task)
 }
 
 static void
-add_timer(List **reasons, Task *task)
+add_timer(List **reasons, const pg_uuid_t *target, const char *name, State state, TimestampTz since)
 {
 	static DbStatement timers = {
 		"SELECT kind, due_at FROM mistral.timer WHERE target_id OPERATOR(pg_catalog.=) $1 "
@@ -152,7 +154,7 @@ add_timer(List **reasons, Task *task)
 		"SELECT a.id FROM mistral.action_execution a WHERE a.task_id OPERATOR(pg_catalog.=) $1) ORDER BY 2",
 		1, {UUIDOID}
 	};
-	Datum		values[1] = {UUIDPGetDatum(&task->id)};
+	Datum		values[1] = {UUIDPGetDatum(target)};
 	uint64		n = db_execute(&timers, values, NULL, false, 0);
 	uint64		i;
 
@@ -160,10 +162,10 @@ add_timer(List **reasons, Task *task)
 	{
 		bool		isnull;
 		char	   *kind = TextDatumGetCString(db_datum(i, 1, &isnull));
-		WaitReason *reason = add_reason(reasons, "timer", &task->id, task->name, state_name(task->state),
+		WaitReason *reason = add_reason(reasons, "timer", target, name, state_name(state),
 										psprintf("the timer of %s has not run out", kind));
 
-		reason->since = task->updated_at;
+		reason->since = since;
 		reason->due_at = DatumGetTimestampTz(db_datum(i, 2, &isnull));
 	}
 }

@@ -55,6 +55,14 @@ extern bool execution_succeed(Execution *execution, const char *message, char **
 /* ERROR or CANCELLED; the latter cascades to sub-executions. */
 extern void execution_stop(Execution *execution, State state, const char *message);
 
+/*
+ * Starts the time that the workflow's `timeout` gives (none: does nothing), and
+ * what happens when it has run out: ERROR, also out of a pause; what runs below
+ * is cancelled.
+ */
+extern bool execution_start_timeout(Execution *execution, char **error);
+extern void execution_time_out(Execution *execution);
+
 /* An error of the definition rather than of an action: no on-error applies. */
 extern void execution_force_fail(Execution *execution, const char *message);
 
@@ -103,6 +111,9 @@ extern bool policies_after(Task *task, char **error);
 
 /* The task's timeout in seconds, 0: none. */
 extern bool policies_timeout(Task *task, int *seconds, char **error);
+
+/* A time in whole seconds, cut to centuries; `what` names it in the error. */
+extern bool policies_seconds(const EvalPlace *place, const char *what, const ExprData *value, int *result, char **error);
 
 /* ---- action_run.c ---- */
 
@@ -156,6 +167,7 @@ extern void task_skip(Task *task);
 #define TIMER_TIMEOUT		"timeout"
 #define TIMER_JOIN			"join"
 #define TIMER_ACTION		"action-delay"
+#define TIMER_WORKFLOW		"workflow-timeout"
 
 extern void tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target, int64 delay_ms);
 

@@ -214,6 +214,110 @@ tasks:
   b: {wait-before: 1}
 $$, '{0 a:DELAYED,5 a:DELAYED,7 a:ERROR b:DELAYED,8 a:ERROR b:SUCCESS}', 'SUCCESS', NULL);
 
+-- ours: backoff, max-delay, jitter
+INSERT INTO cases (what, body, moments, state, info) VALUES
+('backoff multiplies the delay', $$
+tasks:
+  a: {action: std.fail, retry: {count: 4, delay: 2, backoff: 3}}
+$$, '{0 a:DELAYED,2 a:DELAYED,8 a:DELAYED,26 a:DELAYED,80 a:ERROR}', 'ERROR', NULL),
+('backoff may be a fraction', $$
+tasks:
+  a: {action: std.fail, retry: {count: 3, delay: 2, backoff: 1.5}}
+$$, '{0 a:DELAYED,2 a:DELAYED,5 a:DELAYED,9.5 a:ERROR}', 'ERROR', NULL),
+('max-delay bounds it', $$
+tasks:
+  a: {action: std.fail, retry: {count: 3, delay: 2, backoff: 10, max-delay: 7.5}}
+$$, '{0 a:DELAYED,2 a:DELAYED,9.5 a:DELAYED,17 a:ERROR}', 'ERROR', NULL),
+('max-delay bounds the first delay, too', $$
+tasks:
+  a: {action: std.fail, retry: {count: 1, delay: 20, max-delay: 3}}
+$$, '{0 a:DELAYED,3 a:ERROR}', 'ERROR', NULL),
+('in one line', $$
+tasks:
+  a: {action: std.fail, retry: count=3 delay=1 backoff=2 max-delay=3}
+$$, '{0 a:DELAYED,1 a:DELAYED,3 a:DELAYED,6 a:ERROR}', 'ERROR', NULL),
+('in one line, with fractions', $$
+tasks:
+  a: {action: std.fail, retry: count=2 delay=2 backoff=1.5 max-delay=2.5}
+$$, '{0 a:DELAYED,2 a:DELAYED,4.5 a:ERROR}', 'ERROR', NULL),
+('in one line, as expressions', $$
+vars: {f: 4, m: 6}
+tasks:
+  a: {action: std.fail, retry: 'count=2 delay=2 backoff=<% $.f %> max-delay={{ _.m }}'}
+$$, '{0 a:DELAYED,2 a:DELAYED,8 a:ERROR}', 'ERROR', NULL),
+('expressions', $$
+vars: {f: 4, m: 6}
+tasks:
+  a: {action: std.fail, retry: {count: 2, delay: 2, backoff: <% $.f %>, max-delay: "{{ _.m }}", jitter: <% false %>}}
+$$, '{0 a:DELAYED,2 a:DELAYED,8 a:ERROR}', 'ERROR', NULL),
+('in task-defaults', $$
+task-defaults: {retry: {count: 2, delay: 1, backoff: 5}}
+tasks:
+  a: {action: std.fail}
+$$, '{0 a:DELAYED,1 a:DELAYED,6 a:ERROR}', 'ERROR', NULL),
+('of a join', $$
+tasks:
+  x: {on-success: j}
+  j: {join: all, action: std.fail, retry: {count: 2, delay: 1, backoff: 5}}
+$$, '{0 x:SUCCESS j:WAITING,1 x:SUCCESS j:WAITING,6 x:SUCCESS j:ERROR}', 'ERROR', NULL),
+('nothing overflows', $$
+tasks:
+  a: {action: std.fail, retry: {count: 1000000000, delay: 1, backoff: 1.0e+300, max-delay: 3}}
+$$, '{0 a:DELAYED,1 a:DELAYED,4 a:DELAYED,7 a:DELAYED,10 a:DELAYED}', 'RUNNING', NULL),
+('what is larger than any delay', $$
+tasks:
+  a: {action: std.fail, retry: {count: 3, delay: 4000000000, backoff: 9.0e+300}}
+$$, '{0 a:DELAYED,1000000000 a:DELAYED}', 'RUNNING', NULL),
+('no delay stays none', $$
+tasks:
+  a: {action: std.fail, retry: {count: 3, delay: 0, backoff: 1.0e+300, jitter: true}}
+$$, '{0 a:ERROR}', 'ERROR', NULL);
+
+-- a workflow's own timeout
+INSERT INTO cases (what, body, moments, state, info) VALUES
+('a workflow that does not end in time', $$
+timeout: 10
+output-on-error: {why: late}
+tasks:
+  a: {action: std.async_noop, on-error: b}
+  b: {action: std.noop}
+$$, ARRAY['0 a:RUNNING', '10 a:RUNNING', '10 !SELECT is((SELECT state_info || '' '' || output FROM mistral.executions WHERE id = $1),
+    ''Workflow timed out [timeout(s)=10]. {"why": "late", "result": "Workflow timed out [timeout(s)=10]."}'')'], 'ERROR', NULL),
+('a workflow that ends in time', $$
+timeout: 10
+tasks:
+  a: {wait-before: 9}
+$$, '{0 a:DELAYED,9 a:SUCCESS}', 'SUCCESS', NULL),
+('a workflow''s timeout as an expression', $$
+input: [{limit: 3}]
+vars: {more: 4}
+timeout: <% $.limit + $.more %>
+tasks:
+  a: {action: std.async_noop}
+$$, '{0 a:RUNNING,7 a:RUNNING}', 'ERROR', NULL),
+('a workflow''s timeout of 0 is none', $$
+timeout: 0
+tasks:
+  a: {action: std.async_noop}
+$$, '{0 a:RUNNING,100 a:RUNNING}', 'RUNNING', NULL),
+('the timeout of a sub-workflow is an error of its task', $$
+tasks:
+  a: {workflow: hurried, on-error: b}
+  b: {action: std.echo output=<% task(a).result.result %>}
+$$, ARRAY['0 a:RUNNING', '3 a:ERROR b:SUCCESS', '3 !SELECT is((SELECT result #>> ''{}'' FROM mistral.tasks WHERE execution_id = $1 AND name = ''b''),
+    ''Workflow timed out [timeout(s)=3].'')'], 'SUCCESS', 'Workflow timed out'),
+('the sub-workflows of a workflow that timed out are cancelled', $$
+timeout: 2
+tasks:
+  a: {workflow: around}
+$$, ARRAY['0 a:RUNNING', '2 a:CANCELLED', '2 !SELECT is((SELECT string_agg(workflow_name || '' '' || state, '', '' ORDER BY created_at, id) FROM mistral.executions
+    WHERE root_execution_id = $1), ''w ERROR, around CANCELLED, hurried CANCELLED'')', '100 a:CANCELLED'], 'ERROR', NULL),
+('time runs on while a workflow is paused', $$
+timeout: 10
+tasks:
+  a: {workflow: asking}
+$$, ARRAY['0 a:RUNNING', '4 !SELECT mistral.pause_workflow($1)', '5 a:PAUSED', '10 a:CANCELLED'], 'ERROR', NULL);
+
 -- values that no policy takes: forced, before the task has begun
 INSERT INTO cases (what, body, moments, state, info)
 SELECT p || ': ' || v, format(E'tasks:\n  a: {action: std.async_noop, %s, on-error: b}\n  b: {action: std.noop}\n', format(pattern, v)),
@@ -221,6 +325,11 @@ SELECT p || ': ' || v, format(E'tasks:\n  a: {action: std.async_noop, %s, on-err
   FROM (VALUES ('wait-before', 'wait-before: %s'), ('wait-after', 'wait-after: %s'), ('timeout', 'timeout: %s'),
                ('retry count', 'retry: {count: %s, delay: 1}'), ('retry delay', 'retry: {count: 1, delay: %s}')) AS p(p, pattern),
        unnest('{<% -1 %>,<% 1.5 %>,<% ''3'' %>,<% true %>,<% null %>,<% dict() %>}'::text[]) AS v;
+INSERT INTO cases (what, body, moments, state, info)
+SELECT k || ': ' || v, format(E'tasks:\n  a: {action: std.async_noop, retry: {count: 1, delay: 1, %s: %s}, on-error: b}\n  b: {action: std.noop}\n', k, v),
+       '{0 a:ERROR}', 'ERROR', format('must be a number (of %s or more|from 0 to 1)', low)
+  FROM (VALUES ('backoff', 1, '{<% 0.5 %>,<% true %>}'::text[]), ('max-delay', 0, '{<% -1 %>,<% true %>}'), ('jitter', 0, '{<% 1.5 %>,<% -1 %>}')) AS p(k, low, own),
+       unnest(own || '{<% ''3'' %>,<% null %>,<% dict() %>}'::text[]) AS v;
 
 -- delays do not end early because something else ends
 INSERT INTO cases (what, body, moments, state, info) VALUES
@@ -250,7 +359,79 @@ SELECT pg_temp.load('failing', $$
 tasks:
   q: {action: std.fail}
 $$);
+SELECT pg_temp.load('hurried', $$
+timeout: 3
+tasks:
+  q: {action: std.async_noop}
+$$);
+SELECT pg_temp.load('around', $$
+tasks:
+  q: {workflow: hurried}
+$$);
 SELECT pg_temp.check_case(c) FROM cases c ORDER BY n;
+
+-- ------------------------------------------------------------------ a workflow's timeout
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.load('w', $$
+timeout: 10
+tasks:
+  a: {action: std.async_noop}
+$$);
+SELECT mistral.start_workflow('w') AS e \gset
+SELECT is((SELECT t.kind || extract(epoch FROM t.due_at - mistral.now()) FROM mistral.timer t WHERE t.target_id = :'e'), 'workflow-timeout10.000000', 'a row says so from the start');
+SELECT pg_temp.at(4), pg_temp.run();
+SELECT is((SELECT kind || extract(epoch FROM due_at - mistral.now()) FROM mistral.why(:'e') WHERE object_id = :'e'), 'timer6.000000', 'why shows it');
+SELECT is((SELECT count(*) FROM mistral.check() c WHERE c.id = :'e'), 0::bigint, 'it is nothing that check() minds');
+SELECT mistral.fail_action(pg_temp.action(:'e', 'a'), '"no"');
+SELECT pg_temp.run();
+SELECT is((SELECT count(*) FROM mistral.timer t WHERE t.root_id = :'e'), 0::bigint, 'and goes with the end');
+SELECT pg_temp.at(100);
+SELECT mistral.rerun_task(t.id) FROM mistral.tasks t WHERE t.execution_id = :'e';
+SELECT pg_temp.run(), pg_temp.at(109.9), pg_temp.run();
+SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'RUNNING', 'who runs again has all of the time again');
+SELECT pg_temp.at(110), pg_temp.run();
+SELECT is((SELECT state || ' ' || state_info FROM mistral.executions WHERE id = :'e'), 'ERROR Workflow timed out [timeout(s)=10].', 'and no more');
+SELECT pg_temp.load('w', E'timeout: <% $.nothing %>\ntasks:\n  a: {action: std.noop}\n');
+SELECT throws_ok($$SELECT mistral.start_workflow('w')$$, 'MS004', NULL, 'a timeout that cannot be evaluated');
+SELECT pg_temp.load('w', E'timeout: <% -1 %>\ntasks:\n  a: {action: std.noop}\n');
+SELECT throws_ok($$SELECT mistral.start_workflow('w')$$, 'MS004', NULL, 'a timeout that is none');
+
+-- ------------------------------------------------------------------ jitter
+
+-- A share of the delay, told by the task's id and the number of the try.
+CREATE FUNCTION pg_temp.share(id uuid, tries int) RETURNS float8 LANGUAGE sql AS $$
+    SELECT ((uuid_hash_extended(id, tries)::numeric + CASE WHEN uuid_hash_extended(id, tries) < 0 THEN 18446744073709551616 ELSE 0 END) / 18446744073709551616)::float8
+$$;
+CREATE FUNCTION pg_temp.delays(jitter text) RETURNS TABLE (tries int, off float8, seconds float8) LANGUAGE plpgsql AS $$
+DECLARE
+    started uuid;
+    task uuid;
+    due timestamptz;
+BEGIN
+    PERFORM pg_temp.load('w', format(E'tasks:\n  a: {action: std.fail, retry: {count: 3, delay: 100, backoff: 2, jitter: %s}}\n', jitter));
+    PERFORM pg_temp.at(0);
+    started := mistral.start_workflow('w');
+    FOR i IN 0 .. 2 LOOP
+        PERFORM pg_temp.run();
+        SELECT t.id INTO task FROM mistral.tasks t WHERE t.execution_id = started;
+        SELECT t.due_at INTO due FROM mistral.timer t WHERE t.target_id = task;
+        tries := i;
+        seconds := extract(epoch FROM due - mistral.now());
+        off := 1 - seconds / (100 * 2 ^ i);
+        RETURN NEXT;
+        off := pg_temp.share(task, i);
+        seconds := NULL;
+        RETURN NEXT;
+        PERFORM set_config('mistral.fake_now', due::text, true);
+    END LOOP;
+END $$;
+CREATE TEMP TABLE jitters AS SELECT j, d.* FROM unnest('{0.25,1,true,0,false,<% 0.5 %>,<% true %>}'::text[]) j, pg_temp.delays(j) d;
+SELECT is(round(max(off) FILTER (WHERE seconds IS NOT NULL)::numeric, 3),
+          round((max(off) FILTER (WHERE seconds IS NULL) * CASE WHEN j ~ 'true' THEN 1 WHEN j ~ 'false' THEN 0 WHEN j ~ '0.5' THEN 0.5 ELSE j::numeric END)::numeric, 3),
+          format('jitter %s, try %s', j, tries))
+  FROM jitters GROUP BY j, tries ORDER BY j, tries;
+SELECT cmp_ok((SELECT count(DISTINCT off) FROM jitters WHERE j = '1'), '>', 3::bigint, 'and no two tries wait alike');
 
 -- ------------------------------------------------------------------ tries leave their rows
 
