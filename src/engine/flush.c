@@ -481,9 +481,11 @@ static Jsonb *
 store_runtime(const Task *task)
 {
 	JsonBuilder b = {0};
+	int			member = -1;
 
 	if (task->retry_no == 0 && !task->waited_before && !task->waited_after &&
-		task->nitems == 0 && task->concurrency == 0 && task->subs_from == 0 && !task->partial)
+		task->nitems == 0 && task->concurrency == 0 && task->subs_from == 0 && !task->partial &&
+		task->join_decided == 0)
 		return NULL;
 	json_begin_object(&b);
 	json_add_key(&b, "items");
@@ -492,6 +494,13 @@ store_runtime(const Task *task)
 	json_add_int(&b, task->nstarted);
 	json_add_key(&b, "partial");
 	json_add_bool(&b, task->partial);
+	json_add_key(&b, "join_decided");
+	json_add_int(&b, task->join_decided);
+	json_add_key(&b, "join_anew");
+	json_begin_array(&b);
+	while ((member = bms_next_member(task->join_anew, member)) >= 0)
+		json_add_int(&b, member);
+	json_end_array(&b);
 	json_add_key(&b, "concurrency");
 	json_add_int(&b, task->concurrency);
 	json_add_key(&b, "subs_from");

@@ -6,6 +6,13 @@
  * triggered the join (RUNNING), it cannot any more (ERROR), or it still may
  * (WAITING).  A join is looked at when what is ready in its tree has run, so
  * that branches which end together are seen together.
+ *
+ * A join has one row, and fires once for its arrivals: a branch that comes when
+ * it has fired without that branch is late, and changes nothing.  It begins a new
+ * round when its branches arrive anew: one that it has fired for comes again, or
+ * one that follows from the join itself, as in a cycle.  In a new round it waits
+ * for as many branches as it needs to arrive anew; those that cannot any more
+ * count with their last arrival.
  */
 #include "postgres.h"
 
@@ -27,6 +34,7 @@ typedef enum Induced
 
 typedef struct JoinView
 {
+	Task	   *task;
 	Execution  *execution;
 	const TaskSpec *spec;
 	Induced    *states;			/* per inbound task */
@@ -36,13 +44,57 @@ typedef struct JoinView
 	int		   *pending;		/* tasks that it still has to look at */
 } JoinView;
 
-static void view_inbound(JoinView *view);
+static bool has_enough(Task *join);
+static bool arrives_anew(Task *join, Task *from);
+static bool follows_from(Task *join, Task *task);
+static void wait_for_branches(Task *join);
+static void view_inbound(JoinView *view, Task *join);
+static int	needed(const TaskSpec *spec);
+static void view_new_round(JoinView *view);
+static bool *tasks_to_come(JoinView *view);
+static void mark_targets(const TaskSpec *spec, bool *marks, int *pending, int *npending);
 static Induced induced_state(JoinView *view, int inbound, const char **event);
 static bool possible_route(JoinView *view, int spec);
 static const char *event_towards(const Task *task, int spec);
 static Task *last_task(Execution *execution, int spec);
 static void run_join(Task *task, JoinView *view);
 static char *list_inbound(JoinView *view, const char *text, Induced state);
+
+void
+join_arrive(Execution *execution, const Command *command)
+{
+	int			last = execution->last[command->spec];
+	Task	   *from = command->from >= 0 ? execution->tasks[command->from] : NULL;
+	Task	   *join;
+	MemoryContext old;
+
+	if (last < 0)
+	{
+		join = execution_add_task(execution, command->spec);
+		/* What it sees should it fail without ever running. */
+		if (from)
+			join->scope = scope_outbound(from);
+		wait_for_branches(join);
+		return;
+	}
+	join = execution->tasks[last];
+	if (from == NULL || join->ntriggered_by == 0)
+	{
+		/* One that failed for want of branches runs after all when it has them: something was run again. */
+		if (join->state == STATE_ERROR && has_enough(join))
+			wait_for_branches(join);
+		return;
+	}
+	if (!arrives_anew(join, from))
+		return;
+	old = MemoryContextSwitchTo(execution->tree->cxt);
+	join->join_anew = bms_add_member(join->join_anew, from->spec);
+	MemoryContextSwitchTo(old);
+	task_touch(join);
+	/* One run at a time: one that is under way ends first. */
+	if (state_is_final(join->state))
+		wait_for_branches(join);
+}
 
 /*
  * Any waiting join below the task may be decided now: it triggered it, or a
@@ -54,6 +106,8 @@ join_task_completed(Task *task)
 	Execution  *execution = task->execution;
 	ListCell   *lc;
 
+	if (task->join_anew && state_is_final(task->state))
+		wait_for_branches(task);
 	foreach(lc, execution->waiting)
 	{
 		Task	   *join = lfirst(lc);
@@ -72,19 +126,18 @@ void
 join_refresh(Task *task)
 {
 	JoinView	view;
-	int			needed;
 
 	if (task->state != STATE_WAITING || state_is_final(task->execution->state))
 		return;
-	view.execution = task->execution;
-	view.spec = task_spec(task);
-	view_inbound(&view);
-
-	needed = view.spec->join == JOIN_ALL ? view.spec->ninbound : view.spec->join_count;
-	if (view.nrunning >= needed)
+	view_inbound(&view, task);
+	if (view.nrunning >= needed(view.spec))
 		run_join(task, &view);
-	else if (view.nerrors > view.spec->ninbound - needed)
+	else if (view.nerrors > view.spec->ninbound - needed(view.spec))
+	{
+		task->ntriggered_by = 0;
+		task->join_anew = NULL;
 		task_complete(task, STATE_ERROR, list_inbound(&view, "Failed by tasks", INDUCED_ERROR));
+	}
 }
 
 char *
@@ -92,17 +145,98 @@ join_blocked_by(Task *task)
 {
 	JoinView	view;
 
-	view.execution = task->execution;
-	view.spec = task_spec(task);
-	view_inbound(&view);
+	view_inbound(&view, task);
 	return list_inbound(&view, "Blocked by tasks", INDUCED_WAITING);
 }
 
-static void
-view_inbound(JoinView *view)
+/* ---------------------------------------------------------------- rounds */
+
+static bool
+has_enough(Task *join)
+{
+	JoinView	view;
+
+	view_inbound(&view, join);
+	return view.nrunning >= needed(view.spec);
+}
+
+/* Whether a branch that reaches a join which has fired belongs to a new round, or is late. */
+static bool
+arrives_anew(Task *join, Task *from)
 {
 	int			i;
 
+	for (i = 0; i < join->ntriggered_by; i++)
+	{
+		if (join->execution->tasks[join->triggered_by[i].ordinal]->spec == from->spec)
+			return true;
+	}
+	return follows_from(join, from);
+}
+
+/*
+ * Whether the task is there because of the join's last run: a search along what
+ * triggered it, over what came after that run.  A join's own row may be older.
+ */
+static bool
+follows_from(Task *join, Task *task)
+{
+	Execution  *execution = join->execution;
+	bool	   *visited = palloc0(sizeof(bool) * execution->ntasks);
+	int		   *pending = palloc(sizeof(int) * execution->ntasks);
+	int			n = 0;
+	bool		found = false;
+
+	pending[n++] = task->ordinal;
+	visited[task->ordinal] = true;
+	while (n > 0 && !found)
+	{
+		Task	   *t = execution->tasks[pending[--n]];
+		int			i;
+
+		CHECK_FOR_INTERRUPTS();
+		if (t == NULL || t->spec < 0 || (t->ordinal < join->join_decided && task_spec(t)->join == JOIN_NONE))
+			continue;
+		for (i = 0; i < t->ntriggered_by && !found; i++)
+		{
+			int			before = t->triggered_by[i].ordinal;
+
+			found = before == join->ordinal;
+			if (!visited[before])
+			{
+				visited[before] = true;
+				pending[n++] = before;
+			}
+		}
+	}
+	pfree(visited);
+	pfree(pending);
+	return found;
+}
+
+static void
+wait_for_branches(Task *join)
+{
+	task_set_state(join, STATE_WAITING, "Task is waiting.");
+	tree_queue_join(join->execution->tree, join);
+}
+
+/* ---------------------------------------------------------------- the branches */
+
+static int
+needed(const TaskSpec *spec)
+{
+	return spec->join == JOIN_ALL ? spec->ninbound : spec->join_count;
+}
+
+static void
+view_inbound(JoinView *view, Task *join)
+{
+	int			i;
+
+	view->task = join;
+	view->execution = join->execution;
+	view->spec = task_spec(join);
 	view->states = palloc0(sizeof(Induced) * Max(view->spec->ninbound, 1));
 	view->visited = palloc0(sizeof(bool) * view->execution->workflow->ntasks);
 	view->pending = palloc(sizeof(int) * view->execution->workflow->ntasks);
@@ -114,6 +248,117 @@ view_inbound(JoinView *view)
 		view->states[i] = induced_state(view, view->spec->inbound[i], &event);
 		view->nrunning += view->states[i] == INDUCED_RUNNING;
 		view->nerrors += view->states[i] == INDUCED_ERROR;
+	}
+	/* Another try is one of the same round. */
+	if (join->join_anew && join->retry_no == 0)
+		view_new_round(view);
+}
+
+/*
+ * In a new round, only what has arrived anew counts as long as that is not
+ * enough and more may come.
+ */
+static void
+view_new_round(JoinView *view)
+{
+	bool	   *to_come;
+	int			nanew = 0;
+	int			ncoming = 0;
+	int			i;
+
+	for (i = 0; i < view->spec->ninbound; i++)
+	{
+		if (view->states[i] == INDUCED_RUNNING && bms_is_member(view->spec->inbound[i], view->task->join_anew))
+			nanew++;
+	}
+	if (nanew >= needed(view->spec))
+		return;
+	to_come = tasks_to_come(view);
+	for (i = 0; i < view->spec->ninbound; i++)
+	{
+		if (to_come[view->spec->inbound[i]] && !bms_is_member(view->spec->inbound[i], view->task->join_anew))
+		{
+			view->states[i] = INDUCED_WAITING;
+			ncoming++;
+		}
+	}
+	if (ncoming > 0)
+	{
+		view->nrunning = nanew;
+		view->nerrors = 0;
+	}
+}
+
+/*
+ * Per task of the workflow, whether it may end later than now: it is under way,
+ * or what is under way may lead to it.  What this join leads to does not count,
+ * and a join that waits counts when something leads to it.
+ */
+static bool *
+tasks_to_come(JoinView *view)
+{
+	const WorkflowSpec *workflow = view->execution->workflow;
+	bool	   *marks = palloc0(sizeof(bool) * workflow->ntasks);
+	int		   *pending = palloc(sizeof(int) * workflow->ntasks);
+	int			n = 0;
+	int			i;
+	ListCell   *lc;
+
+	/* The join itself is never passed. */
+	marks[view->spec->index] = true;
+	for (i = 0; i < workflow->ntasks; i++)
+	{
+		Task	   *task = last_task(view->execution, i);
+
+		if (task == NULL || marks[i] || (task->state == STATE_WAITING && task->retry_no == 0))
+			continue;
+		if (!state_is_final(task->state))
+		{
+			marks[i] = true;
+			pending[n++] = i;
+		}
+		else if (!task->processed)
+			mark_targets(&workflow->tasks[i], marks, pending, &n);
+	}
+	foreach(lc, view->execution->backlog)
+	{
+		Command    *command = lfirst(lc);
+
+		if (command->kind == COMMAND_TASK && !marks[command->spec])
+		{
+			marks[command->spec] = true;
+			pending[n++] = command->spec;
+		}
+	}
+	while (n > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		n--;
+		mark_targets(&workflow->tasks[pending[n]], marks, pending, &n);
+	}
+	marks[view->spec->index] = false;
+	return marks;
+}
+
+static void
+mark_targets(const TaskSpec *spec, bool *marks, int *pending, int *npending)
+{
+	const SpecOnClause *clauses[] = {&spec->on_success, &spec->on_error, &spec->on_complete, &spec->on_skip};
+	int			i;
+	int			j;
+
+	for (i = 0; i < lengthof(clauses); i++)
+	{
+		for (j = 0; j < clauses[i]->ntransitions; j++)
+		{
+			const SpecTransition *t = &clauses[i]->transitions[j];
+
+			if (t->command == COMMAND_TASK && !marks[t->task])
+			{
+				marks[t->task] = true;
+				pending[(*npending)++] = t->task;
+			}
+		}
 	}
 }
 
@@ -232,6 +477,9 @@ run_join(Task *task, JoinView *view)
 		}
 	}
 	task->ntriggered_by = n;
+	/* What has fired for all its branches has none that could be late. */
+	task->join_decided = view->nrunning < view->spec->ninbound ? execution->ntasks : 0;
+	task->join_anew = NULL;
 	task_continue(task);
 }
 

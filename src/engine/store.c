@@ -54,6 +54,7 @@ static void add_folded_action(Task *task, uint64 row);
 static void load_triggered_by(Task *task, const Jsonb *stored);
 static void load_next_tasks(Task *task, const Jsonb *stored);
 static void load_runtime(Task *task, const Jsonb *stored);
+static Bitmapset *load_tasks_set(const Jsonb *stored);
 static void load_execution_runtime(Execution *execution, const Jsonb *stored);
 static HTAB *id_table(const char *name);
 static void id_put(HTAB *table, const pg_uuid_t *id, void *object);
@@ -529,11 +530,31 @@ load_runtime(Task *task, const Jsonb *stored)
 	(void) json_get_int(stored, "subs_from", &number);
 	task->subs_from = (int) number;
 	task->partial = json_get_bool(stored, "partial", false);
+	number = 0;
+	(void) json_get_int(stored, "join_decided", &number);
+	task->join_decided = (int) number;
+	task->join_anew = load_tasks_set(json_get_jsonb(stored, "join_anew"));
 	task->waited_before = json_get_bool(stored, "waited_before", false);
 	task->waited_after = json_get_bool(stored, "waited_after", false);
 	if (end_state)
 		(void) state_parse(end_state, &task->end_state);
 	task->end_info = json_get_string(stored, "end_info");
+}
+
+static Bitmapset *
+load_tasks_set(const Jsonb *stored)
+{
+	Bitmapset  *set = NULL;
+	int			n = stored && JB_ROOT_IS_ARRAY(stored) ? JB_ROOT_COUNT(stored) : 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		JsonbValue *member = getIthJsonbValueFromContainer((JsonbContainer *) &stored->root, i);
+
+		set = bms_add_member(set, DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(member->val.numeric))));
+	}
+	return set;
 }
 
 static void

@@ -12,7 +12,6 @@
 #include "guc.h"
 
 static void run_new(Execution *execution, const Command *command, const TaskSpec *spec);
-static void defer_join(Execution *execution, const Command *command);
 static void forget_results(Task *task);
 static int	publish_clauses(const Task *task, const ExprData **branch, const ExprData **global, int *nglobal);
 static bool evaluate_clauses(const EvalPlace *place, const ExprData **clauses, int n, Jsonb **result, char **error);
@@ -35,7 +34,7 @@ task_run_command(Execution *execution, const Command *command)
 	const TaskSpec *spec = &execution->workflow->tasks[command->spec];
 
 	if (spec->join != JOIN_NONE)
-		defer_join(execution, command);
+		join_arrive(execution, command);
 	else
 		run_new(execution, command, spec);
 }
@@ -72,27 +71,6 @@ task_begin(Task *task)
 		task_force_fail(task, error);
 	else if (!delayed)
 		task_start(task);
-}
-
-/*
- * A join has one row: created waiting when the first branch arrives, put back
- * to waiting when another arrives after it has run.
- */
-static void
-defer_join(Execution *execution, const Command *command)
-{
-	int			last = execution->last[command->spec];
-	Task	   *task = last >= 0 ? execution->tasks[last] : NULL;
-
-	if (task == NULL)
-	{
-		task = execution_add_task(execution, command->spec);
-		/* What it sees should it fail without ever running. */
-		if (command->from >= 0)
-			task->scope = scope_outbound(execution->tasks[command->from]);
-	}
-	if (task->state != STATE_WAITING)
-		task_set_state(task, STATE_WAITING, "Task is waiting.");
 }
 
 void

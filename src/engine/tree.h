@@ -15,6 +15,7 @@
 
 #include "access/transam.h"
 #include "lib/ilist.h"
+#include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 #include "utils/jsonb.h"
@@ -136,6 +137,10 @@ struct Task
 	int			nended;
 	int			subs_from;		/* sub-executions before this one belong to earlier tries */
 	bool		partial;		/* some items are run again, the others stay */
+
+	/* a join, see join.c */
+	int			join_decided;	/* tasks from this ordinal on came after its last run began */
+	Bitmapset  *join_anew;		/* the branches (tasks of the spec) that have arrived anew since */
 
 	/* the policies' memory, stored in `runtime` */
 	int			concurrency;	/* of with-items, 0: no limit */

@@ -92,6 +92,9 @@ extern void direct_dispatch(Execution *execution, List *commands);
 
 /* ---- join.c ---- */
 
+/* A branch leads to the join: makes it, or begins a new round of it, unless the branch is late. */
+extern void join_arrive(Execution *execution, const Command *command);
+
 /* The task has completed: joins that this may decide are looked at soon. */
 extern void join_task_completed(Task *task);
 
