@@ -36,6 +36,11 @@ RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PA
 COMMENT ON FUNCTION mistral.validate(text, text) IS
   'Every problem of a definition, with its place; no row when it is valid. The kind (workbook, workflow, action) is found out when it is not given';
 
+CREATE FUNCTION mistral.json_schema()
+RETURNS jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mistral_json_schema';
+COMMENT ON FUNCTION mistral.json_schema() IS
+  'The JSON Schema (draft 7) of workbooks and of lists of workflows and actions, for editors';
+
 CREATE FUNCTION mistral.publish_definition()
 RETURNS void LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mistral_publish_definition';
 COMMENT ON FUNCTION mistral.publish_definition() IS
@@ -66,4 +71,5 @@ REVOKE ALL ON FUNCTION mistral.delete_workbook(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.delete_workflow(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.delete_action(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.validate(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.json_schema() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.publish_definition() FROM PUBLIC;

@@ -9,7 +9,7 @@
 #
 #   PG_CONFIG        which PostgreSQL (default: the pg_config in PATH)
 #   TESTS="a b"      only those pgtap, isolation or tap tests, by the file's name without its ending
-#   UPDATE=1         with checks: write the table of docs/settings.md; with conformance: raise the floor
+#   UPDATE=1         with checks: write the table of docs/settings.md and the JSON Schema; with conformance: raise the floor
 #   MISTRAL_KEEP=1   keep the temporary directory (data, logs)
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -105,6 +105,8 @@ if wanted checks; then
 	[ -z "${UPDATE:-}" ] || bash test/lib/checks.sh --update-settings
 	run_prove checks 120 --exec bash test/lib/checks.sh
 	run_prove docs 120 --exec "$(server_python)" test/lib/docs.py
+	[ -z "${UPDATE:-}" ] || "$(server_python psycopg2,jsonschema)" test/lib/schema.py --update >/dev/null
+	run_prove schema 120 --exec "$(server_python psycopg2,jsonschema)" test/lib/schema.py
 	run_prove examples 120 --exec "$(server_python psycopg2)" test/lib/examples.py
 fi
 

@@ -9,6 +9,7 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 #include "api/args.h"
 #include "api/scope.h"
@@ -24,6 +25,7 @@ SQL_FUNCTION(mistral_delete_workbook);
 SQL_FUNCTION(mistral_delete_workflow);
 SQL_FUNCTION(mistral_delete_action);
 SQL_FUNCTION(mistral_validate);
+SQL_FUNCTION(mistral_json_schema);
 SQL_FUNCTION(mistral_publish_definition);
 
 /* Checks the document in the first argument and stores what it makes. */
@@ -170,6 +172,12 @@ mistral_validate(PG_FUNCTION_ARGS)
 		SRF_RETURN_NEXT(context, HeapTupleGetDatum(heap_form_tuple(context->tuple_desc, values, nulls)));
 	}
 	SRF_RETURN_DONE(context);
+}
+
+Datum
+mistral_json_schema(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(spec_json_schema())));
 }
 
 /* Does nothing: whoever may execute it may publish. */

@@ -63,6 +63,7 @@ static const struct
 	{"execution_report", READERS},
 	{"fail_action", WORKER},
 	{"heartbeat_actions", WORKER},
+	{"json_schema", READERS},
 	{"load_action", AUTHOR},
 	{"load_workbook", AUTHOR},
 	{"load_workflow", AUTHOR},

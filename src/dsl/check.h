@@ -42,6 +42,23 @@ extern char *suggest(const char *word, const char *const *candidates, int ncandi
 /* A rule looks at one value and reports what is wrong; true when nothing is. */
 typedef bool (*CheckRule) (Check *check, const YamlNode *node);
 
+typedef struct KeyTable KeyTable;
+
+/*
+ * What a value may be: the rule that checks it, and the same in the words of
+ * JSON Schema, with ' for ".  In the schema, @keys stands for a dictionary with
+ * the keys of the table, @patterns for texts of one of the patterns.
+ */
+typedef struct ValueType
+{
+	const char *name;			/* among the schema's definitions */
+	CheckRule	rule;			/* NULL: whoever checks the dict looks at it itself */
+	const char *schema;
+	const KeyTable *keys;
+	int			npatterns;
+	PatternId	patterns[3];
+} ValueType;
+
 #define KEY_REQUIRED	0x01
 #define KEY_DIRECT		0x02	/* only in tasks of direct workflows */
 #define KEY_REVERSE		0x04	/* only in tasks of reverse workflows */
@@ -50,32 +67,95 @@ typedef bool (*CheckRule) (Check *check, const YamlNode *node);
 typedef struct KeyRule
 {
 	const char *key;
-	CheckRule	rule;			/* NULL: anything */
+	const ValueType *type;
 	int			flags;
+	const char *description;	/* a sentence for editors */
 } KeyRule;
 
-/*
- * Checks a dict against a table.  `what` names it in messages ("a task").
- * `strict`: unknown keys are problems.  `leave_out`: KEY_DIRECT or KEY_REVERSE
- * keys that count as unknown here.
- */
-extern bool check_table(Check *check, const YamlNode *dict, const KeyRule *rules, int nrules,
-						const char *what, bool strict, int leave_out);
+/* The keys of one kind of dict. */
+struct KeyTable
+{
+	const char *what;			/* in messages: "a task" */
+	const KeyRule *rules;
+	int			nrules;
+	bool		strict;			/* unknown keys are problems */
+	int			leave_out;		/* KEY_DIRECT or KEY_REVERSE: keys that count as unknown */
+};
 
-/* ---- rules for values (check_value.c) */
+/* Checks a dict against a table. */
+extern bool check_table(Check *check, const YamlNode *dict, const KeyTable *table);
+
+/* "Did you mean ...?" for a key that the table lacks, or NULL. */
+extern char *suggest_key(const KeyTable *table, const YamlNode *key);
+
+extern const KeyTable workbook_keys;
+extern const KeyTable workflow_keys;
+extern const KeyTable defaults_keys;
+extern const KeyTable direct_task_keys;
+extern const KeyTable reverse_task_keys;
+extern const KeyTable action_keys;
+
+/* ---- types of values, by the file that has their rules; a line in schema.c each */
+
+/* check_value.c */
+extern const ValueType type_any;
+extern const ValueType type_text;
+extern const ValueType type_unique_texts;
+extern const ValueType type_text_or_texts;
+extern const ValueType type_version;
+extern const ValueType type_workbook_version;
+extern const ValueType type_expression;
+extern const ValueType type_expression_or_integer;
+extern const ValueType type_expression_or_boolean;
+extern const ValueType type_dict;
+extern const ValueType type_expressions;
+extern const ValueType type_parameters;
+
+/* check_clause.c */
+extern const ValueType type_target;
+extern const ValueType type_condition;
+extern const ValueType type_target_list;
+extern const ValueType type_next;
+extern const ValueType type_publish;
+extern const ValueType type_clause;
+extern const ValueType type_backoff;
+extern const ValueType type_seconds;
+extern const ValueType type_jitter;
+extern const ValueType type_retry;
+extern const ValueType type_with_item;
+extern const ValueType type_with_items;
+extern const ValueType type_join;
+extern const ValueType type_task_input;
+extern const ValueType type_command;
+
+/* check_workflow.c */
+extern const ValueType type_workflow_type;
+extern const ValueType type_defaults;
+extern const ValueType type_tasks;
+extern const ValueType type_direct_tasks;
+extern const ValueType type_reverse_tasks;
+extern const ValueType type_task;
+extern const ValueType type_reverse_task;
+extern const ValueType type_workflow;
+extern const ValueType type_any_value;
+extern const ValueType type_action;
+
+/* spec_document.c */
+extern const ValueType type_workflows;
+extern const ValueType type_actions;
+extern const ValueType type_workbook;
+extern const ValueType type_list;
+
+/* ---- rules that several files use (check_value.c) */
 extern bool rule_text(Check *check, const YamlNode *node);
 extern bool rule_unique_texts(Check *check, const YamlNode *node);
 extern bool rule_text_or_texts(Check *check, const YamlNode *node);
 extern bool rule_version(Check *check, const YamlNode *node);
 extern bool rule_workbook_version(Check *check, const YamlNode *node);
-extern bool rule_expression(Check *check, const YamlNode *node);
-extern bool rule_expression_or_integer(Check *check, const YamlNode *node);
 extern bool rule_expression_or_number(Check *check, const YamlNode *node, double lowest, double highest,
 									  const char *what);	/* what: the values that are right, for the message */
-extern bool rule_expression_or_boolean(Check *check, const YamlNode *node);
 extern bool rule_dict(Check *check, const YamlNode *node);	/* not empty */
 extern bool rule_expressions(Check *check, const YamlNode *node);	/* and its expressions parse */
-extern bool rule_parameters(Check *check, const YamlNode *node);	/* input of a workflow or an action */
 
 extern bool is_integer(const YamlNode *node);	/* also 1.0 */
 extern bool is_natural(const YamlNode *node);	/* an integer from 0 */
@@ -86,14 +166,6 @@ extern bool check_expressions(Check *check, const YamlNode *node);
 
 /* Whether all items differ; reports the first that does not. */
 extern bool check_unique(Check *check, const YamlNode *list);
-
-/* ---- clauses of tasks (check_clause.c) */
-extern bool rule_on_clause(Check *check, const YamlNode *node);
-extern bool rule_retry(Check *check, const YamlNode *node);
-extern bool rule_with_items(Check *check, const YamlNode *node);
-extern bool rule_join(Check *check, const YamlNode *node);
-extern bool rule_task_input(Check *check, const YamlNode *node);
-extern bool rule_command(Check *check, const YamlNode *node);	/* action, workflow, base */
 
 /* ---- small languages inside texts (inline.c) */
 

@@ -12,9 +12,10 @@
 /* Words longer than this are never compared. */
 #define MAX_SUGGEST 64
 
-static char *keys_hint(const KeyRule *rules, int nrules, const char *what, int leave_out);
-static bool check_unknown_key(Check *check, const YamlNode *key, const KeyRule *rules, int nrules,
-							  const char *what, int leave_out);
+static const KeyRule *find_rule(const KeyTable *table, const YamlNode *key);
+static char *misspelt(const KeyTable *table, const YamlNode *dict, const char *wanted);
+static char *keys_hint(const KeyTable *table);
+static bool check_unknown_key(Check *check, const YamlNode *key, const KeyTable *table);
 
 bool
 check_problem(Check *check, const YamlNode *at, const char *hint, const char *format,...)
@@ -145,8 +146,7 @@ suggest(const char *word, const char *const *candidates, int ncandidates)
 /* ---------------------------------------------------------------- tables */
 
 bool
-check_table(Check *check, const YamlNode *dict, const KeyRule *rules, int nrules,
-			const char *what, bool strict, int leave_out)
+check_table(Check *check, const YamlNode *dict, const KeyTable *table)
 {
 	bool		sound = true;
 	int			i;
@@ -154,78 +154,103 @@ check_table(Check *check, const YamlNode *dict, const KeyRule *rules, int nrules
 
 	for (i = 0; i < dict->nitems; i++)
 	{
-		const YamlNode *key = dict->keys[i];
+		const KeyRule *rule = find_rule(table, dict->keys[i]);
 		int			mark;
 
 		CHECK_FOR_INTERRUPTS();
-		for (k = 0; k < nrules; k++)
-		{
-			if (!(rules[k].flags & leave_out) && yaml_is(key, rules[k].key))
-				break;
-		}
-		if (k == nrules)
-		{
-			if (strict)
-				sound = check_unknown_key(check, key, rules, nrules, what, leave_out);
+		if (rule == NULL && table->strict)
+			sound = check_unknown_key(check, dict->keys[i], table);
+		if (rule == NULL || rule->type->rule == NULL)
 			continue;
-		}
-		if (rules[k].rule == NULL)
-			continue;
-		mark = check_enter(check, rules[k].key);
-		if (!rules[k].rule(check, dict->items[i]))
+		mark = check_enter(check, rule->key);
+		if (!rule->type->rule(check, dict->items[i]))
 			sound = false;
 		check_leave(check, mark);
 	}
-	for (k = 0; k < nrules; k++)
+	for (k = 0; k < table->nrules; k++)
 	{
-		if ((rules[k].flags & KEY_REQUIRED) && yaml_get(dict, rules[k].key, NULL) == NULL)
-			sound = check_problem(check, dict, NULL, "expected the key \"%s\" in %s, found none", rules[k].key, what);
+		const char *key = table->rules[k].key;
+
+		if ((table->rules[k].flags & KEY_REQUIRED) && yaml_get(dict, key, NULL) == NULL)
+			sound = check_problem(check, dict, misspelt(table, dict, key), "expected the key \"%s\" in %s, found none", key, table->what);
 	}
 	return sound;
 }
 
-static bool
-check_unknown_key(Check *check, const YamlNode *key, const KeyRule *rules, int nrules,
-				  const char *what, int leave_out)
+static const KeyRule *
+find_rule(const KeyTable *table, const YamlNode *key)
 {
-	const char **candidates = palloc(nrules * sizeof(char *));
+	for (int k = 0; k < table->nrules; k++)
+	{
+		if (!(table->rules[k].flags & table->leave_out) && yaml_is(key, table->rules[k].key))
+			return &table->rules[k];
+	}
+	return NULL;
+}
+
+/* Where a required key is missing: the unknown one that may be meant, or NULL. */
+static char *
+misspelt(const KeyTable *table, const YamlNode *dict, const char *wanted)
+{
+	for (int i = 0; i < dict->nitems; i++)
+	{
+		const YamlNode *key = dict->keys[i];
+
+		if (key->kind == YAML_STRING && find_rule(table, key) == NULL && suggest(key->text, &wanted, 1) != NULL)
+			return psprintf("Is it the key \"%s\" in line %d?", key->text, key->line);
+	}
+	return NULL;
+}
+
+char *
+suggest_key(const KeyTable *table, const YamlNode *key)
+{
+	const char **candidates = palloc(table->nrules * sizeof(char *));
 	int			n = 0;
+
+	for (int k = 0; k < table->nrules; k++)
+	{
+		if (!(table->rules[k].flags & (table->leave_out | KEY_INJECTED)))
+			candidates[n++] = table->rules[k].key;
+	}
+	return key->kind == YAML_STRING ? suggest(key->text, candidates, n) : NULL;
+}
+
+static bool
+check_unknown_key(Check *check, const YamlNode *key, const KeyTable *table)
+{
 	char	   *hint = NULL;
 	int			mark;
-	int			k;
 
-	for (k = 0; k < nrules; k++)
+	for (int k = 0; k < table->nrules; k++)
 	{
-		if ((rules[k].flags & leave_out) && yaml_is(key, rules[k].key))
+		if ((table->rules[k].flags & table->leave_out) && yaml_is(key, table->rules[k].key))
 			hint = psprintf("The key is for workflows of type \"%s\".",
-							rules[k].flags & KEY_DIRECT ? "direct" : "reverse");
-		if (!(rules[k].flags & (leave_out | KEY_INJECTED)))
-			candidates[n++] = rules[k].key;
+							table->rules[k].flags & KEY_DIRECT ? "direct" : "reverse");
 	}
-	if (hint == NULL && key->kind == YAML_STRING)
-		hint = suggest(key->text, candidates, n);
 	if (hint == NULL)
-		hint = keys_hint(rules, nrules, what, leave_out);
+		hint = suggest_key(table, key);
+	if (hint == NULL)
+		hint = keys_hint(table);
 	mark = check_enter(check, yaml_key_text(key));
-	check_problem(check, key, hint, "expected a key of %s, found %s", what, yaml_describe(key));
+	check_problem(check, key, hint, "expected a key of %s, found %s", table->what, yaml_describe(key));
 	check_leave(check, mark);
 	return false;
 }
 
 static char *
-keys_hint(const KeyRule *rules, int nrules, const char *what, int leave_out)
+keys_hint(const KeyTable *table)
 {
 	StringInfoData hint;
 	bool		first = true;
-	int			k;
 
 	initStringInfo(&hint);
-	appendStringInfo(&hint, "The keys of %s are: ", what);
-	for (k = 0; k < nrules; k++)
+	appendStringInfo(&hint, "The keys of %s are: ", table->what);
+	for (int k = 0; k < table->nrules; k++)
 	{
-		if (rules[k].flags & (leave_out | KEY_INJECTED))
+		if (table->rules[k].flags & (table->leave_out | KEY_INJECTED))
 			continue;
-		appendStringInfo(&hint, "%s%s", first ? "" : ", ", rules[k].key);
+		appendStringInfo(&hint, "%s%s", first ? "" : ", ", table->rules[k].key);
 		first = false;
 	}
 	appendStringInfoChar(&hint, '.');

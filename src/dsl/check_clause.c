@@ -26,40 +26,95 @@ static bool explain_target_list(Check *check, const YamlNode *node);
 static bool explain_advanced(Check *check, const YamlNode *node);
 static bool check_publish(Check *check, const YamlNode *publish);
 static bool check_targets(Check *check, const YamlNode *clause);
-static bool rule_publish_scope(Check *check, const YamlNode *node);
 static bool rule_next(Check *check, const YamlNode *node);
+static bool rule_on_clause(Check *check, const YamlNode *node);
+static bool rule_retry(Check *check, const YamlNode *node);
+static bool rule_with_items(Check *check, const YamlNode *node);
+static bool rule_join(Check *check, const YamlNode *node);
+static bool rule_task_input(Check *check, const YamlNode *node);
+static bool rule_command(Check *check, const YamlNode *node);
 static bool rule_backoff(Check *check, const YamlNode *node);
 static bool rule_seconds(Check *check, const YamlNode *node);
 static bool rule_jitter(Check *check, const YamlNode *node);
 
 static const KeyRule publish_rules[] = {
-	{"branch", rule_publish_scope},
-	{"global", rule_publish_scope},
-	{"atomic", rule_publish_scope},
-	{"name", rule_text, KEY_INJECTED},
-	{"version", rule_version, KEY_INJECTED},
-	{"description", rule_text, KEY_INJECTED},
-	{"tags", rule_unique_texts, KEY_INJECTED}
+	{"branch", &type_expressions, 0, "Variables for the tasks behind this one."},
+	{"global", &type_expressions, 0, "Variables for the whole execution, at once."},
+	{"atomic", &type_expressions, 0, "Accepted, and publishes nothing."},
+	{"name", &type_text, KEY_INJECTED, "Has no effect."},
+	{"version", &type_version, KEY_INJECTED, "Has no effect."},
+	{"description", &type_text, KEY_INJECTED, "Has no effect."},
+	{"tags", &type_unique_texts, KEY_INJECTED, "Has no effect."}
 };
 
 static const KeyRule advanced_rules[] = {
-	{"publish", check_publish},
-	{"next", rule_next}
+	{"publish", &type_publish, 0, "What the transition publishes: branch, global."},
+	{"next", &type_next, 0, "The tasks and commands that come next."}
 };
 
 static const KeyRule retry_rules[] = {
-	{"count", rule_expression_or_integer, KEY_REQUIRED},
-	{"delay", rule_expression_or_integer, KEY_REQUIRED},
-	{"break-on", rule_expression},
-	{"continue-on", rule_expression},
-	{"backoff", rule_backoff},
-	{"max-delay", rule_seconds},
-	{"jitter", rule_jitter}
+	{"count", &type_expression_or_integer, KEY_REQUIRED, "How often the task is tried again after its first run."},
+	{"delay", &type_expression_or_integer, KEY_REQUIRED, "Seconds between two tries."},
+	{"break-on", &type_expression, 0, "No more tries when it is true after an error."},
+	{"continue-on", &type_expression, 0, "After a success: another try while it is true. After an error: no more tries when it is false."},
+	{"backoff", &type_backoff, 0, "What each delay is multiplied by for the next one."},
+	{"max-delay", &type_seconds, 0, "The longest delay, in seconds."},
+	{"jitter", &type_jitter, 0, "The share of each delay that chance may take away, from 0 to 1; true is 1."}
 };
+
+static const KeyTable publish_keys = {"publish", publish_rules, lengthof(publish_rules), true};
+static const KeyTable advanced_keys = {"a clause", advanced_rules, lengthof(advanced_rules), true};
+static const KeyTable retry_keys = {"retry", retry_rules, lengthof(retry_rules), true};
+
+#define REF(name) "{'$ref': '#/definitions/" name "'}"
+
+const ValueType type_target = {
+	"target", NULL, "{'type': 'string', 'oneOf': [@patterns]}",
+	NULL, 3, {PATTERN_TARGET, PATTERN_TARGET_PARAMETER, PATTERN_TARGET_CALL}
+};
+const ValueType type_condition = {
+	"condition", NULL,
+	"{'type': 'object', 'minProperties': 1, 'maxProperties': 1, 'additionalProperties': " REF("expression") "}"
+};
+const ValueType type_target_list = {
+	"target-list", NULL,
+	"{'type': 'array', 'minItems': 1, 'uniqueItems': true, 'items': {'anyOf': [" REF("target") ", " REF("condition") "]}}"
+};
+const ValueType type_next = {
+	"next", rule_next, "{'anyOf': [" REF("target") ", " REF("target-list") ", " REF("condition") "]}"
+};
+const ValueType type_publish = {
+	"publish", check_publish,
+	"{'allOf': [@keys], 'anyOf': [{'required': ['branch']}, {'required': ['global']}, {'required': ['atomic']}]}",
+	&publish_keys
+};
+const ValueType type_clause = {
+	"clause", rule_on_clause,
+	"{'anyOf': [" REF("target") ", " REF("target-list") ", @keys, " REF("condition") "]}", &advanced_keys
+};
+const ValueType type_backoff = {"backoff", rule_backoff, "{'anyOf': [{'type': 'number', 'minimum': 1}, " REF("expression") "]}"};
+const ValueType type_seconds = {"seconds", rule_seconds, "{'anyOf': [{'type': 'number', 'minimum': 0}, " REF("expression") "]}"};
+const ValueType type_jitter = {
+	"jitter", rule_jitter,
+	"{'anyOf': [{'type': 'boolean'}, {'type': 'number', 'minimum': 0, 'maximum': 1}, " REF("expression") "]}"
+};
+const ValueType type_retry = {"retry", rule_retry, "{'anyOf': [" REF("text") ", @keys]}", &retry_keys};
+const ValueType type_with_item = {
+	"with-item", NULL, "{'type': 'string', 'anyOf': [@patterns]}", NULL, 1, {PATTERN_WITH_ITEMS}
+};
+const ValueType type_with_items = {
+	"with-items", rule_with_items,
+	"{'anyOf': [" REF("with-item") ", {'type': 'array', 'minItems': 1, 'uniqueItems': true, 'items': " REF("with-item") "}]}"
+};
+const ValueType type_join = {
+	"join", rule_join, "{'anyOf': [{'enum': ['all', 'one']}, {'type': 'integer', 'minimum': 0}]}"
+};
+const ValueType type_task_input = {"task-input", rule_task_input, "{'anyOf': [" REF("text") ", " REF("dictionary") "]}"};
+const ValueType type_command = {"command", rule_command, REF("text")};
 
 /* ---------------------------------------------------------------- on-* */
 
-bool
+static bool
 rule_on_clause(Check *check, const YamlNode *node)
 {
 	bool		sound;
@@ -152,7 +207,7 @@ is_publish(const YamlNode *node)
 			;
 		if (k == lengthof(publish_rules))
 			return false;
-		if (publish_rules[k].rule == rule_publish_scope &&
+		if (publish_rules[k].type == &type_expressions &&
 			(node->items[i]->kind != YAML_DICT || node->items[i]->nitems == 0))
 			return false;
 	}
@@ -232,7 +287,7 @@ explain_advanced(Check *check, const YamlNode *node)
 	if (yaml_get(node, "publish", NULL) == NULL && yaml_get(node, "next", NULL) == NULL && node->nitems == 1)
 		return check_problem(check, node->items[0], "Write targets with conditions as a list: - task: <% condition %>.",
 							 "expected {publish, next} or a list of tasks, found %s", yaml_describe(node));
-	if (!check_table(check, node, advanced_rules, lengthof(advanced_rules), "a clause", true, 0))
+	if (!check_table(check, node, &advanced_keys))
 		return false;
 	return check_problem(check, node, NULL, "expected {publish, next} or a list of tasks, found %s", yaml_describe(node));
 }
@@ -276,7 +331,7 @@ check_publish(Check *check, const YamlNode *publish)
 
 	if (publish->kind != YAML_DICT)
 		return check_problem(check, publish, NULL, "expected a dictionary, found %s", yaml_describe(publish));
-	if (!check_table(check, publish, publish_rules, lengthof(publish_rules), "publish", true, 0))
+	if (!check_table(check, publish, &publish_keys))
 		return false;
 	for (i = 0; i < 3; i++)
 	{
@@ -286,15 +341,9 @@ check_publish(Check *check, const YamlNode *publish)
 	return check_problem(check, publish, NULL, "expected one of the keys \"branch\", \"global\" and \"atomic\", found none");
 }
 
-static bool
-rule_publish_scope(Check *check, const YamlNode *node)
-{
-	return rule_expressions(check, node);
-}
-
 /* ---------------------------------------------------------------- other clauses */
 
-bool
+static bool
 rule_retry(Check *check, const YamlNode *node)
 {
 	YamlNode   *retry;
@@ -304,7 +353,7 @@ rule_retry(Check *check, const YamlNode *node)
 	retry = parse_retry(node);
 	if (retry == NULL)
 		return check_problem(check, node, NULL, "expected \"count=3 delay=1\", found %s", yaml_describe(node));
-	return check_table(check, retry, retry_rules, lengthof(retry_rules), "retry", true, 0);
+	return check_table(check, retry, &retry_keys);
 }
 
 static bool
@@ -326,7 +375,7 @@ rule_jitter(Check *check, const YamlNode *node)
 		rule_expression_or_number(check, node, 0, 1, "true, false, a number from 0 to 1");
 }
 
-bool
+static bool
 rule_with_items(Check *check, const YamlNode *node)
 {
 	bool		sound;
@@ -351,7 +400,7 @@ rule_with_items(Check *check, const YamlNode *node)
 	return sound;
 }
 
-bool
+static bool
 rule_join(Check *check, const YamlNode *node)
 {
 	if (yaml_is(node, "all") || yaml_is(node, "one") || is_natural(node))
@@ -359,7 +408,7 @@ rule_join(Check *check, const YamlNode *node)
 	return check_problem(check, node, NULL, "expected \"all\", \"one\" or an integer from 0, found %s", yaml_describe(node));
 }
 
-bool
+static bool
 rule_task_input(Check *check, const YamlNode *node)
 {
 	if (node->kind == YAML_STRING && node->len > 0)
@@ -370,7 +419,7 @@ rule_task_input(Check *check, const YamlNode *node)
 						 yaml_describe(node));
 }
 
-bool
+static bool
 rule_command(Check *check, const YamlNode *node)
 {
 	char	   *name;

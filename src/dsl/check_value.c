@@ -18,6 +18,48 @@
 #define EXPRESSION_FORM "an expression like \"<% $.x %>\""
 
 static bool check_expression(Check *check, const YamlNode *node);
+static bool rule_expression(Check *check, const YamlNode *node);
+static bool rule_expression_or_integer(Check *check, const YamlNode *node);
+static bool rule_expression_or_boolean(Check *check, const YamlNode *node);
+static bool rule_parameters(Check *check, const YamlNode *node);
+
+#define TEXT "{'type': 'string', 'minLength': 1}"
+#define DICT "{'type': 'object', 'minProperties': 1}"
+#define EXPRESSION "{'$ref': '#/definitions/expression'}"
+
+const ValueType type_any = {"anything", NULL, "{}"};
+const ValueType type_text = {"text", rule_text, TEXT};
+const ValueType type_unique_texts = {
+	"texts", rule_unique_texts,
+	"{'type': 'array', 'minItems': 1, 'uniqueItems': true, 'items': " TEXT "}"
+};
+const ValueType type_text_or_texts = {
+	"text-or-texts", rule_text_or_texts,
+	"{'anyOf': [" TEXT ", {'$ref': '#/definitions/texts'}]}"
+};
+const ValueType type_version = {
+	"version", rule_version,
+	"{'anyOf': [" TEXT ", {'type': 'number', 'minimum': 0}]}"
+};
+const ValueType type_workbook_version = {"workbook-version", rule_workbook_version, "{'enum': ['2.0', 2.0]}"};
+const ValueType type_expression = {
+	"expression", rule_expression, "{'type': 'string', 'anyOf': [@patterns]}", NULL, 2, {PATTERN_YAQL, PATTERN_JINJA}
+};
+const ValueType type_expression_or_integer = {
+	"expression-or-integer", rule_expression_or_integer,
+	"{'anyOf': [{'type': 'integer', 'minimum': 0}, " EXPRESSION "]}"
+};
+const ValueType type_expression_or_boolean = {
+	"expression-or-boolean", rule_expression_or_boolean,
+	"{'anyOf': [{'type': 'boolean'}, " EXPRESSION "]}"
+};
+const ValueType type_dict = {"dictionary", rule_dict, DICT};
+const ValueType type_expressions = {"values", rule_expressions, DICT};
+const ValueType type_parameters = {
+	"parameters", rule_parameters,
+	"{'type': 'array', 'minItems': 1, 'uniqueItems': true, 'items': {'anyOf': ["
+	TEXT ", {'type': 'object', 'minProperties': 1, 'maxProperties': 1}]}}"
+};
 
 /* ---------------------------------------------------------------- kinds */
 
@@ -83,7 +125,7 @@ check_expression(Check *check, const YamlNode *node)
 							error.expected ? psprintf("Expected %s.", error.expected) : NULL);
 }
 
-bool
+static bool
 rule_expression(Check *check, const YamlNode *node)
 {
 	if (!is_expression(node))
@@ -91,7 +133,7 @@ rule_expression(Check *check, const YamlNode *node)
 	return check_expressions(check, node);
 }
 
-bool
+static bool
 rule_expression_or_integer(Check *check, const YamlNode *node)
 {
 	if (is_natural(node))
@@ -114,7 +156,7 @@ rule_expression_or_number(Check *check, const YamlNode *node, double lowest, dou
 	return check_expressions(check, node);
 }
 
-bool
+static bool
 rule_expression_or_boolean(Check *check, const YamlNode *node)
 {
 	if (node->kind == YAML_BOOL)
@@ -269,7 +311,7 @@ rule_expressions(Check *check, const YamlNode *node)
 	return check_expressions(check, node) && sound;
 }
 
-bool
+static bool
 rule_parameters(Check *check, const YamlNode *node)
 {
 	bool		sound = true;

@@ -16,7 +16,6 @@
 
 static bool rule_type(Check *check, const YamlNode *node);
 static bool rule_tasks(Check *check, const YamlNode *node);
-static bool rule_defaults(Check *check, const YamlNode *node);
 static bool rule_any_value(Check *check, const YamlNode *node);
 static bool check_task(Check *check, const YamlNode *key, const YamlNode *task, bool reverse);
 static void check_direct_links(Check *check, const YamlNode *workflow, const TaskTable *table, bool sound);
@@ -26,78 +25,106 @@ static void check_joins(Check *check, const TaskTable *table, const int *ninboun
 const char *const clause_keys[CLAUSE_COUNT] = {"on-success", "on-error", "on-complete", "on-skip"};
 
 static const KeyRule workflow_rules[] = {
-	{"type", rule_type},
-	{"task-defaults", rule_dict},
-	{"input", rule_parameters},
-	{"output", rule_expressions},
-	{"output-on-error", rule_dict},
-	{"vars", rule_expressions},
-	{"timeout", rule_expression_or_integer},
-	{"tags", rule_unique_texts},
-	{"tasks", rule_tasks, KEY_REQUIRED}
+	{"type", &type_workflow_type, 0, "direct (tasks say what follows) or reverse (tasks say what they require)."},
+	{"description", &type_any, 0, "For readers."},
+	{"task-defaults", &type_defaults, 0, "Policies and on-* clauses of the tasks that do not say otherwise."},
+	{"input", &type_parameters, 0, "Parameters: a name must be given, {name: default} may be left out. Defaults are not evaluated."},
+	{"output", &type_expressions, 0, "What the workflow gives, evaluated at its end."},
+	{"output-on-error", &type_dict, 0, "What the workflow gives when it fails."},
+	{"vars", &type_expressions, 0, "Variables, evaluated once at the start."},
+	{"timeout", &type_expression_or_integer, 0, "Seconds after which the workflow ends in ERROR."},
+	{"tags", &type_unique_texts, 0, "Words for readers, copied to the executions."},
+	{"tasks", &type_tasks, KEY_REQUIRED, "The tasks, by name."}
 };
 
 static const KeyRule task_rules[] = {
-	{"name", NULL, KEY_INJECTED},
-	{"version", NULL, KEY_INJECTED},
-	{"type", NULL, KEY_INJECTED},
-	{"description", rule_text},
-	{"tags", rule_unique_texts},
-	{"action", rule_command},
-	{"workflow", rule_command},
-	{"input", rule_task_input},
-	{"with-items", rule_with_items},
-	{"publish", rule_expressions},
-	{"publish-on-error", rule_expressions},
-	{"publish-on-skip", rule_expressions},
-	{"retry", rule_retry},
-	{"wait-before", rule_expression_or_integer},
-	{"wait-after", rule_expression_or_integer},
-	{"timeout", rule_expression_or_integer},
-	{"pause-before", rule_expression_or_boolean},
-	{"concurrency", rule_expression_or_integer},
-	{"fail-on", rule_expression_or_boolean},
-	{"target", rule_text},
-	{"keep-result", rule_expression_or_boolean},
-	{"safe-rerun", rule_expression_or_boolean},
-	{"join", rule_join, KEY_DIRECT},
-	{"on-success", rule_on_clause, KEY_DIRECT},
-	{"on-error", rule_on_clause, KEY_DIRECT},
-	{"on-complete", rule_on_clause, KEY_DIRECT},
-	{"on-skip", rule_on_clause, KEY_DIRECT},
-	{"requires", rule_text_or_texts, KEY_REVERSE}
+	{"name", &type_any, KEY_INJECTED, "Has no effect: the task's key is its name."},
+	{"version", &type_any, KEY_INJECTED, "Has no effect."},
+	{"type", &type_any, KEY_INJECTED, "Has no effect: the workflow has a type."},
+	{"description", &type_text, 0, "For readers."},
+	{"tags", &type_unique_texts, 0, "Words for readers."},
+	{"action", &type_command, 0, "The action that the task performs; parameters may follow: std.echo output=\"Hello\"."},
+	{"workflow", &type_command, 0, "The workflow that the task runs; parameters may follow."},
+	{"input", &type_task_input, 0, "Parameters of the action or workflow, or an expression that gives them."},
+	{"with-items", &type_with_items, 0, "One action for each item: name in <% $.names %>."},
+	{"publish", &type_expressions, 0, "Variables for the tasks that follow, when the task ends in SUCCESS."},
+	{"publish-on-error", &type_expressions, 0, "Variables for the tasks that follow, when the task ends in ERROR."},
+	{"publish-on-skip", &type_expressions, 0, "Variables for the tasks that follow, when the task is skipped."},
+	{"retry", &type_retry, 0, "How the task is tried again: {count, delay, break-on, continue-on}."},
+	{"wait-before", &type_expression_or_integer, 0, "Seconds before the task starts."},
+	{"wait-after", &type_expression_or_integer, 0, "Seconds after the task has ended."},
+	{"timeout", &type_expression_or_integer, 0, "Seconds after which the task ends in ERROR."},
+	{"pause-before", &type_expression_or_boolean, 0, "Whether the workflow pauses before the task."},
+	{"concurrency", &type_expression_or_integer, 0, "How many items run at a time."},
+	{"fail-on", &type_expression_or_boolean, 0, "Turns a success into an error when it is true."},
+	{"target", &type_text, 0, "Who performs the action."},
+	{"keep-result", &type_expression_or_boolean, 0, "false forgets the result after publishing. An expression is not evaluated and counts as true."},
+	{"safe-rerun", &type_expression_or_boolean, 0, "Whether an action whose outcome is unknown may be repeated. An expression is not evaluated and counts as true."},
+	{"join", &type_join, KEY_DIRECT, "Waits for the tasks that lead here: all, one, or so many."},
+	{"on-success", &type_clause, KEY_DIRECT, "What comes next when the task ends in SUCCESS."},
+	{"on-error", &type_clause, KEY_DIRECT, "What comes next when the task ends in ERROR; handles the error."},
+	{"on-complete", &type_clause, KEY_DIRECT, "What comes next when the task ends in SUCCESS or ERROR."},
+	{"on-skip", &type_clause, KEY_DIRECT, "What comes next when the task is skipped."},
+	{"requires", &type_text_or_texts, KEY_REVERSE, "The tasks that must have succeeded before."}
 };
 
 static const KeyRule defaults_rules[] = {
-	{"name", rule_text, KEY_INJECTED},
-	{"version", rule_version, KEY_INJECTED},
-	{"description", rule_text, KEY_INJECTED},
-	{"tags", rule_unique_texts, KEY_INJECTED},
-	{"retry", rule_retry},
-	{"wait-before", rule_expression_or_integer},
-	{"wait-after", rule_expression_or_integer},
-	{"timeout", rule_expression_or_integer},
-	{"pause-before", rule_expression_or_boolean},
-	{"concurrency", rule_expression_or_integer},
-	{"fail-on", rule_expression_or_boolean},
-	{"on-success", rule_on_clause},
-	{"on-error", rule_on_clause},
-	{"on-complete", rule_on_clause},
-	{"on-skip", rule_on_clause},
-	{"safe-rerun", rule_expression_or_boolean},
-	{"requires", rule_text_or_texts}
+	{"name", &type_text, KEY_INJECTED, "Has no effect."},
+	{"version", &type_version, KEY_INJECTED, "Has no effect."},
+	{"description", &type_text, KEY_INJECTED, "For readers."},
+	{"tags", &type_unique_texts, KEY_INJECTED, "Has no effect."},
+	{"retry", &type_retry, 0, "How tasks are tried again."},
+	{"wait-before", &type_expression_or_integer, 0, "Seconds before a task starts."},
+	{"wait-after", &type_expression_or_integer, 0, "Seconds after a task has ended."},
+	{"timeout", &type_expression_or_integer, 0, "Seconds after which a task ends in ERROR."},
+	{"pause-before", &type_expression_or_boolean, 0, "Whether the workflow pauses before each task."},
+	{"concurrency", &type_expression_or_integer, 0, "How many items run at a time."},
+	{"fail-on", &type_expression_or_boolean, 0, "Turns successes into errors when it is true."},
+	{"on-success", &type_clause, 0, "What comes next after tasks that name nothing."},
+	{"on-error", &type_clause, 0, "What comes next after failed tasks that name nothing."},
+	{"on-complete", &type_clause, 0, "What comes next after ended tasks that name nothing."},
+	{"on-skip", &type_clause, 0, "What comes next after skipped tasks that name nothing."},
+	{"safe-rerun", &type_expression_or_boolean, 0, "Whether actions whose outcome is unknown may be repeated."},
+	{"requires", &type_text_or_texts, 0, "The tasks that every task requires."}
 };
 
 static const KeyRule action_rules[] = {
-	{"name", NULL, KEY_INJECTED},
-	{"version", NULL, KEY_INJECTED},
-	{"description", rule_text},
-	{"tags", rule_unique_texts},
-	{"base", rule_command, KEY_REQUIRED},
-	{"base-input", rule_expressions},
-	{"input", rule_parameters},
-	{"output", rule_any_value}
+	{"name", &type_any, KEY_INJECTED, "Has no effect: the action's key is its name."},
+	{"version", &type_any, KEY_INJECTED, "Has no effect."},
+	{"description", &type_text, 0, "For readers."},
+	{"tags", &type_unique_texts, 0, "Words for readers."},
+	{"base", &type_command, KEY_REQUIRED, "The action below; parameters may follow."},
+	{"base-input", &type_expressions, 0, "Parameters of the action below, evaluated against this action's input."},
+	{"input", &type_parameters, 0, "Parameters: a name must be given, {name: default} may be left out. Defaults are not evaluated."},
+	{"output", &type_any_value, 0, "The result, evaluated against that of the action below."}
 };
+
+const KeyTable workflow_keys = {"a workflow", workflow_rules, lengthof(workflow_rules), false};
+const KeyTable defaults_keys = {"task-defaults", defaults_rules, lengthof(defaults_rules), true};
+const KeyTable direct_task_keys = {"a task", task_rules, lengthof(task_rules), true, KEY_REVERSE};
+const KeyTable reverse_task_keys = {"a task", task_rules, lengthof(task_rules), true, KEY_DIRECT};
+const KeyTable action_keys = {"an action", action_rules, lengthof(action_rules), true};
+
+#define REF(name) "{'$ref': '#/definitions/" name "'}"
+#define TASKS(task) "{'type': 'object', 'minProperties': 1, 'additionalProperties': " REF(task) "}"
+#define TASK "{'allOf': [@keys], 'not': {'required': ['action', 'workflow']}}"
+
+const ValueType type_workflow_type = {"workflow-type", rule_type, "{'enum': ['direct', 'reverse']}"};
+const ValueType type_defaults = {"task-defaults", rule_dict, "@keys", &defaults_keys};
+const ValueType type_tasks = {"tasks", rule_tasks, "{'type': 'object', 'minProperties': 1}"};
+const ValueType type_direct_tasks = {"direct-tasks", NULL, TASKS("task")};
+const ValueType type_reverse_tasks = {"reverse-tasks", NULL, TASKS("reverse-task")};
+const ValueType type_task = {"task", NULL, TASK, &direct_task_keys};
+const ValueType type_reverse_task = {"reverse-task", NULL, TASK, &reverse_task_keys};
+const ValueType type_workflow = {
+	"workflow", NULL,
+	"{'allOf': [@keys], 'if': {'properties': {'type': {'const': 'reverse'}}, 'required': ['type']},"
+	" 'then': {'properties': {'tasks': " REF("reverse-tasks") "}},"
+	" 'else': {'properties': {'tasks': " REF("direct-tasks") "}}}",
+	&workflow_keys
+};
+const ValueType type_any_value = {"any-value", rule_any_value, "{}"};
+const ValueType type_action = {"action", NULL, "@keys", &action_keys};
 
 /* ---------------------------------------------------------------- keys */
 
@@ -141,13 +168,13 @@ check_workflow(Check *check, const YamlNode *key, const YamlNode *workflow)
 	}
 	if (key->kind == YAML_STRING && is_uuid_like(key->text))
 		check_problem(check, key, NULL, "expected a workflow's name, found a UUID");
-	check_table(check, workflow, workflow_rules, lengthof(workflow_rules), "a workflow", false, 0);
+	check_table(check, workflow, &workflow_keys);
 	defaults = yaml_get(workflow, "task-defaults", NULL);
 	if (defaults != NULL && defaults->kind == YAML_DICT)
 	{
 		int			mark = check_enter(check, "task-defaults");
 
-		rule_defaults(check, defaults);
+		check_table(check, defaults, &defaults_keys);
 		check_leave(check, mark);
 	}
 	if (yaml_get(workflow, "tasks", NULL) != NULL)
@@ -201,12 +228,6 @@ rule_tasks(Check *check, const YamlNode *node)
 }
 
 static bool
-rule_defaults(Check *check, const YamlNode *node)
-{
-	return check_table(check, node, defaults_rules, lengthof(defaults_rules), "task-defaults", true, 0);
-}
-
-static bool
 rule_any_value(Check *check, const YamlNode *node)
 {
 	if (node->kind == YAML_TIME)
@@ -233,7 +254,7 @@ check_task(Check *check, const YamlNode *key, const YamlNode *task, bool reverse
 		check_leave(check, mark);
 		return false;
 	}
-	sound = check_table(check, task, task_rules, lengthof(task_rules), "a task", true, reverse ? KEY_DIRECT : KEY_REVERSE);
+	sound = check_table(check, task, reverse ? &reverse_task_keys : &direct_task_keys);
 	for (i = 0; i < task->nitems; i++)
 	{
 		if (task->items[i]->kind == YAML_TIME && (yaml_is(task->keys[i], "name") || yaml_is(task->keys[i], "version")))
@@ -273,7 +294,7 @@ check_action(Check *check, const YamlNode *key, const YamlNode *action)
 	if (action->kind != YAML_DICT)
 		check_problem(check, action, NULL, "expected an action, found %s", yaml_describe(action));
 	else
-		check_table(check, action, action_rules, lengthof(action_rules), "an action", true, 0);
+		check_table(check, action, &action_keys);
 	if (key->kind != YAML_STRING || key->len == 0)
 		check_problem(check, key, "Quote it.", "expected an action's name, found %s", yaml_describe(key));
 }

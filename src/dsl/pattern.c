@@ -18,7 +18,7 @@
 #define HEAP_LIMIT 65536		/* kB */
 
 #define YAQL "<%.*?%>"
-#define JINJA "({{(.*?)}})"
+#define JINJA "(\\{\\{(.*?)\\}\\})"
 
 static const struct
 {
@@ -28,8 +28,8 @@ static const struct
 	{PATTERN_YAQL, "^" YAQL "\\s*$"},
 	{PATTERN_JINJA, "^" JINJA "\\s*$"},
 	{PATTERN_ANY_YAQL, YAQL},
-	{PATTERN_ANY_JINJA, "{{.*?}}|{%.*?%}"},
-	{PATTERN_COMMAND, "^(?:[\\w.]+[^=(\\s\"]*|" YAQL "|{{.*}}|{%.*%})"},
+	{PATTERN_ANY_JINJA, "\\{\\{.*?\\}\\}|\\{%.*?%\\}"},
+	{PATTERN_COMMAND, "^(?:[\\w.]+[^=(\\s\"]*|" YAQL "|\\{\\{.*\\}\\}|\\{%.*%\\})"},
 	{PATTERN_PARAMETER, "([-_\\w]+)=(\"[^\"]*\"\\s*|'[^']*'\\s*|" JINJA "|" YAQL "|\\[.*\\]\\s*|true|false|null|\\d+)"},
 	{PATTERN_RETRY_PARAMETER, "([-_\\w]+)=(\"[^\"]*\"\\s*|'[^']*'\\s*|" JINJA "|" YAQL "|\\[.*\\]\\s*|true|false|null|"
 		"(?:(?<=backoff=)|(?<=max-delay=)|(?<=jitter=))\\d+\\.\\d+|\\d+)"},
@@ -74,6 +74,12 @@ pattern_search(PatternId id, const char *text, int len, int from, PatternMatch *
 		match->end[i] = set ? (int) ovector[2 * i + 1] : -1;
 	}
 	return true;
+}
+
+const char *
+pattern_text(PatternId id)
+{
+	return patterns[id].text;
 }
 
 static void

@@ -39,4 +39,7 @@ typedef struct PatternMatch
  */
 extern bool pattern_search(PatternId id, const char *text, int len, int from, PatternMatch *match);
 
+/* The expression itself: what JSON Schema's readers understand, too. */
+extern const char *pattern_text(PatternId id);
+
 #endif							/* MISTRAL_PATTERN_H */

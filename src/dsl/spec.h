@@ -241,4 +241,7 @@ extern ActionSpec *spec_compile_action(const char *text, int len);
 /* Raises the document's first problem as an error; the others go to the detail. */
 extern void spec_raise(const SpecDocument *document) pg_attribute_noreturn();
 
+/* The JSON Schema of every document, from the tables that the check uses, as a JSON text. */
+extern char *spec_json_schema(void);
+
 #endif							/* MISTRAL_SPEC_H */

@@ -21,12 +21,29 @@ static void collect_definitions(Check *check, const YamlNode *root);
 static void collect_section(Check *check, const YamlNode *section, SpecKind kind);
 
 static const KeyRule workbook_rules[] = {
-	{"version", rule_workbook_version, KEY_REQUIRED},
-	{"name", rule_text, KEY_REQUIRED},
-	{"description", rule_text},
-	{"tags", rule_unique_texts},
-	{"actions", rule_actions},
-	{"workflows", rule_workflows}
+	{"version", &type_workbook_version, KEY_REQUIRED, "The version of the language: '2.0'."},
+	{"name", &type_text, KEY_REQUIRED, "The first part of the names of its workflows and actions."},
+	{"description", &type_text, 0, "For readers."},
+	{"tags", &type_unique_texts, 0, "Words for readers."},
+	{"actions", &type_actions, 0, "Ad-hoc actions, by name."},
+	{"workflows", &type_workflows, 0, "Workflows, by name."}
+};
+
+const KeyTable workbook_keys = {"a workbook", workbook_rules, lengthof(workbook_rules), true};
+
+#define REF(name) "{'$ref': '#/definitions/" name "'}"
+#define SECTION(item) \
+	"{'type': 'object', 'minProperties': 1, 'properties': {'version': " REF("workbook-version") "}," \
+	" 'propertyNames': {'anyOf': [{'const': 'version'}, @patterns]}, 'additionalProperties': " REF(item) "}"
+
+const ValueType type_workflows = {"workflows", rule_workflows, SECTION("workflow"), NULL, 1, {PATTERN_WORKBOOK_ITEM}};
+const ValueType type_actions = {"actions", rule_actions, SECTION("action"), NULL, 1, {PATTERN_WORKBOOK_ITEM}};
+const ValueType type_workbook = {"workbook", NULL, "@keys", &workbook_keys};
+const ValueType type_list = {
+	"list", NULL,
+	"{'type': 'object', 'minProperties': 2, 'required': ['version'], 'properties': {'version': " REF("version") "},"
+	" 'additionalProperties': {'if': {'required': ['base'], 'not': {'required': ['tasks']}},"
+	" 'then': " REF("action") ", 'else': " REF("workflow") "}}"
 };
 
 SpecDocument *
@@ -101,7 +118,7 @@ find_kind(const YamlNode *root)
 static void
 check_workbook(Check *check, const YamlNode *root)
 {
-	check_table(check, root, workbook_rules, lengthof(workbook_rules), "a workbook", true, 0);
+	check_table(check, root, &workbook_keys);
 }
 
 static bool

@@ -55,6 +55,7 @@ look() {
 	have pgrep || need procps
 	perl -MIPC::Run -e 1 >/dev/null 2>&1 || need libipc-run-perl
 	python_with psycopg2 >/dev/null || need python3-psycopg2
+	python_with psycopg2,jsonschema >/dev/null || need python3-jsonschema
 	have nm || need binutils
 }
 
