@@ -4,6 +4,9 @@
 #   make install    installs both where pg_config says
 #   make demo       installs what is missing, builds, and shows the main job (examples/salary.yaml)
 #   make test       everything that proves it works
+#   make bench      measures everything that docs/performance.md speaks of, on a private server, half an hour
+#   make bench-quick   the most of it, in two minutes
+#   make bench-peers   other engines beside this one, on the same server
 #
 # PG_CONFIG chooses the server, as with every PGXS extension.
 
@@ -29,7 +32,7 @@ SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lm
 # Bitcode for the JIT compiler gains nothing here and needs a second compiler.
 override with_llvm := no
 
-ifeq (,$(filter demo test deps,$(MAKECMDGOALS)))
+ifeq (,$(filter demo test deps bench bench-quick bench-peers,$(MAKECMDGOALS)))
 PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
@@ -41,10 +44,16 @@ $(INSTALL_SQL): $(SQL_PARTS) Makefile
 	cat $(SQL_PARTS) >> $@
 endif
 
-.PHONY: demo test deps
+.PHONY: demo test deps bench bench-quick bench-peers
 demo:
 	bash examples/demo.sh
 test:
 	bash test/run.sh
+bench:
+	bash test/bench/run.sh
+bench-quick:
+	bash test/bench/run.sh --quick
+bench-peers:
+	bash test/bench/peers/run.sh
 deps:
 	bash test/lib/deps.sh

@@ -45,7 +45,8 @@ COMMENT ON TABLE mistral.environment IS 'Named sets of variables that an executi
 
 -- An execution's tree (a root and the sub-workflows below it) is one unit: the
 -- root's row is the only lock that anyone waits for, and every step of the tree
--- writes that row's stamp.
+-- writes that row's stamp.  The page keeps room for the row as it will be, with
+-- its output: the update then stays in the page and touches no index.
 CREATE TABLE mistral.execution (
     id uuid PRIMARY KEY,
     root_id uuid NOT NULL,
@@ -67,7 +68,7 @@ CREATE TABLE mistral.execution (
     globals jsonb COMPRESSION lz4,
     output jsonb COMPRESSION lz4,
     runtime jsonb COMPRESSION lz4
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 30);
 CREATE INDEX execution_root ON mistral.execution (root_id);
 COMMENT ON TABLE mistral.execution IS
   'Workflow executions. globals: vars and globally published variables. runtime: commands kept back by a pause, seconds of the timeout that runs. stamp: the transaction that last changed the tree (roots only)';

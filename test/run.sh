@@ -187,8 +187,8 @@ elif wanted conformance; then
 fi
 
 if wanted bench; then
-	heading "benchmark (a smoke test with small counts)"
-	run_prove bench 120 --exec bash test/bench/smoke.sh
+	heading "benchmark (the gate: rows, commits, WAL, HOT; and that it runs, with small counts)"
+	run_prove bench 120 --exec "$(server_python psycopg2)" test/bench/gate.py
 fi
 
 trouble=$(logs_of main)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the build, the demo and the tests need of the system.
 #
-#   deps.sh [demo|test]     names what is missing; as root on a system with
+#   deps.sh [demo|test|bench]   names what is missing; as root on a system with
 #                           apt it installs that, else it exits with 1
 #
 # Everything is looked for by what it provides, not by package name, so that a
@@ -49,6 +49,11 @@ look() {
 		need libpcre2-dev
 	python_with json >/dev/null || need python3
 	[ "$(id -u)" != 0 ] || have runuser || need util-linux
+	if [ "$what" = bench ]; then
+		python_with psycopg2 >/dev/null || need python3-psycopg2
+		PATH=$PATH:/usr/sbin have nginx || need nginx-light
+		return
+	fi
 	[ "$what" = test ] || return
 	[ -f "$dir/extension/pgtap.control" ] || need "postgresql-$major-pgtap"
 	have prove || need perl
