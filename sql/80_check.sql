@@ -35,6 +35,11 @@ BEGIN ATOMIC
    WHERE a.finished_at IS NOT NULL
      AND a.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::interval)
   UNION ALL
+  SELECT 'slot of no cron trigger', d.trigger_id, d.slot::text
+    FROM (SELECT trigger_id, slot FROM mistral.cron_due UNION ALL SELECT trigger_id, slot FROM mistral.cron_slot
+          UNION ALL SELECT trigger_id, slot FROM mistral.cron_waiting) d
+   WHERE NOT EXISTS (SELECT FROM mistral.cron_trigger t WHERE t.id OPERATOR(pg_catalog.=) d.trigger_id)
+  UNION ALL
   SELECT 'message put aside', m.root_id, m.error
     FROM mistral.parked_message m
   UNION ALL

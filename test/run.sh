@@ -108,6 +108,7 @@ if wanted checks; then
 	[ -z "${UPDATE:-}" ] || "$(server_python psycopg2,jsonschema)" test/lib/schema.py --update >/dev/null
 	run_prove schema 120 --exec "$(server_python psycopg2,jsonschema)" test/lib/schema.py
 	run_prove examples 120 --exec "$(server_python psycopg2)" test/lib/examples.py
+	run_prove cron 120 --exec "$(server_python psycopg2)" test/conformance/cron_random.py
 fi
 
 if wanted pgtap; then

@@ -43,6 +43,7 @@ static const struct
 	const char *name;
 	int			kinds;
 }			functions[] = {
+	{"backfill_cron_trigger", OPERATOR},
 	{"builtin_actions", READERS},
 	{"cancel_action", WORKER},
 	{"cancel_workflow", OPERATOR},
@@ -67,12 +68,15 @@ static const struct
 	{"load_action", AUTHOR},
 	{"load_workbook", AUTHOR},
 	{"load_workflow", AUTHOR},
+	{"next_runs", READERS},
 	{"now", READERS},
+	{"pause_cron_trigger", OPERATOR},
 	{"pause_workflow", OPERATOR},
 	{"publish_definition", PUBLISHER},
 	{"publish_event", OPERATOR},
 	{"register_action", AUTHOR},
 	{"rerun_task", OPERATOR},
+	{"resume_cron_trigger", OPERATOR},
 	{"resume_workflow", OPERATOR},
 	{"run_action", OPERATOR},
 	{"set_environment", AUTHOR},

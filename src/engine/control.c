@@ -34,6 +34,7 @@
 
 static bool find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
 static void raise_undefined(const pg_uuid_t *id) pg_attribute_noreturn();
+static Tree *prepare_start(const StartRequest *request, const pg_uuid_t *id, Oid role);
 static bool claim_id(const pg_uuid_t *id, Oid role);
 static Jsonb *start_params(const StartRequest *request, Oid role);
 static Jsonb *environment(const Jsonb *params, Oid role);
@@ -50,17 +51,38 @@ static void refuse(const Execution *execution, const char *what) pg_attribute_no
 pg_uuid_t
 control_start(const StartRequest *request, Oid role)
 {
-	const Definition *definition;
-	ExecutionStart start = {0};
-	Execution  *execution;
-	Tree	   *tree;
 	pg_uuid_t	id = request->id;
-	char	   *error;
+	Tree	   *tree;
 
 	if (request->has_id && claim_id(&id, role))
 		return id;
 	if (!request->has_id)
 		id_new(&id);
+	tree = prepare_start(request, &id, role);
+	store_flush(list_make1(tree));
+	(void) message_put(&id, MESSAGE_START, NULL, 0, NULL);
+	MemoryContextDelete(tree->cxt);
+	return id;
+}
+
+void
+control_check_start(const StartRequest *request, Oid role)
+{
+	pg_uuid_t	id;
+
+	id_new(&id);
+	MemoryContextDelete(prepare_start(request, &id, role)->cxt);
+}
+
+/* The tree of a new execution, in the current memory context, not yet written. */
+static Tree *
+prepare_start(const StartRequest *request, const pg_uuid_t *id, Oid role)
+{
+	const Definition *definition;
+	ExecutionStart start = {0};
+	Tree	   *tree;
+	char	   *error;
+
 	definition = definition_find(SPEC_WORKFLOW, request->workflow, request->namespace_, false, NULL, role);
 	if (definition == NULL)
 		ereport(ERROR,
@@ -80,19 +102,15 @@ control_start(const StartRequest *request, Oid role)
 	start.description = request->description;
 	start.namespace_ = request->namespace_;
 	start.owner = role;
-	tree = tree_new(CurrentMemoryContext, &id);
+	tree = tree_new(CurrentMemoryContext, id);
 
 	/* execution_create reads env from the root's params, which it sets first. */
-	execution = execution_create(tree, NULL, definition, &start, &error);
-	if (execution == NULL)
+	if (execution_create(tree, NULL, definition, &start, &error) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
 				 errmsg("cannot start workflow \"%s\"", definition->name),
 				 errdetail("%s.", error)));
-	store_flush(list_make1(tree));
-	(void) message_put(&id, MESSAGE_START, NULL, 0, NULL);
-	MemoryContextDelete(tree->cxt);
-	return id;
+	return tree;
 }
 
 void

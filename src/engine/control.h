@@ -28,6 +28,9 @@ typedef struct StartRequest
 /* Starts an execution; with an id that exists, returns that execution's. */
 extern pg_uuid_t control_start(const StartRequest *request, Oid role);
 
+/* Raises the error that control_start would raise; starts nothing. */
+extern void control_check_start(const StartRequest *request, Oid role);
+
 /* The root of an execution; an error when it does not exist for the role. */
 extern void control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
 

@@ -75,6 +75,7 @@ typedef struct WorkerSlot
 	TimestampTz last_error_at;
 	char		last_error[ERROR_TEXT_SIZE];
 	pg_atomic_uint32 look;		/* hints were lost: look at the tables */
+	pg_atomic_uint32 schedules; /* a cron trigger has been planned */
 	pg_atomic_uint32 recheck;	/* the extension may have gone, or been adopted */
 	pg_atomic_uint32 unlocked;	/* counts transactions of others that let a tree go */
 	pg_atomic_uint32 skipping;	/* it waits for such a transaction */

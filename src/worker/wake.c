@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "queue/cron_trigger.h"
 #include "queue/message.h"
 #include "worker/shmem.h"
 #include "worker/wake.h"
@@ -27,6 +28,7 @@ static struct
 	bool		too_many;		/* more messages than are remembered */
 	bool		unlocks;		/* it locked a tree's root row */
 	bool		dispatched;		/* the executor has new work */
+	bool		planned;		/* a cron trigger has a new slot */
 	bool		probe;			/* the extension came, went, or was adopted */
 	int			nhints;
 	int			max_hints;
@@ -36,6 +38,7 @@ static struct
 static void note_message(ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *root_id);
 static void note_root_lock(const pg_uuid_t *root_id);
 static void note_dispatch(void);
+static void note_planned(void);
 static void arm(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg);
@@ -48,6 +51,7 @@ wake_install(void)
 	message_put_hook = note_message;
 	root_locked_hook = note_root_lock;
 	work_dispatched_hook = note_dispatch;
+	cron_planned_hook = note_planned;
 }
 
 void
@@ -133,6 +137,14 @@ note_dispatch(void)
 	pending.dispatched = true;
 }
 
+/* cron_planned_hook */
+static void
+note_planned(void)
+{
+	arm();
+	pending.planned = true;
+}
+
 static void
 arm(void)
 {
@@ -201,6 +213,12 @@ tell(bool committed)
 	{
 		if (pending.unlocks || (committed && (pending.nhints > 0 || pending.too_many)))
 			tell_engines(db, committed);
+		if (committed && pending.planned && db->workers[0].proc != MyProc)
+		{
+			/* Any engine will do. */
+			pg_atomic_write_u32(&db->workers[0].schedules, 1);
+			shmem_wake(&db->workers[0]);
+		}
 		if (committed && pending.dispatched)
 		{
 			pg_atomic_write_u32(&db->workers[EXECUTOR_PLACE].look, 1);

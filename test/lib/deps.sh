@@ -61,6 +61,7 @@ look() {
 	perl -MIPC::Run -e 1 >/dev/null 2>&1 || need libipc-run-perl
 	python_with psycopg2 >/dev/null || need python3-psycopg2
 	python_with psycopg2,jsonschema >/dev/null || need python3-jsonschema
+	python_with psycopg2,croniter >/dev/null || need python3-croniter
 	have nm || need binutils
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs what README.md and the quickstart tell a reader to type, as TAP.
+"""Runs what README.md and the pages written as one session tell a reader to type, as TAP.
 
 Each file's sql blocks go to one psql session in a database of its own, in order; the address of the reader's own
 system leads to a small one here.  Between two blocks the reader is given the time that the workers need.
@@ -14,7 +14,7 @@ import sys
 import threading
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-FILES = ("README.md", "docs/quickstart.md")
+FILES = ("README.md", "docs/quickstart.md", "docs/cron.md")
 DB = "mistral_docs"
 ADDRESS = "127.0.0.1:8080"
 QUIET = """
