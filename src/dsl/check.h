@@ -16,6 +16,9 @@
 #include "dsl/spec.h"
 #include "dsl/yaml.h"
 
+/* The hint where a key has nothing below it. */
+#define DEEPER "What belongs to a key is indented deeper than the key."
+
 /* More problems than anybody reads. */
 #define MAX_PROBLEMS 1000
 
@@ -87,6 +90,9 @@ extern bool check_table(Check *check, const YamlNode *dict, const KeyTable *tabl
 
 /* "Did you mean ...?" for a key that the table lacks, or NULL. */
 extern char *suggest_key(const KeyTable *table, const YamlNode *key);
+
+/* Where a key is missing: the unknown one that may be meant, as a hint, or NULL. */
+extern char *misspelt_key(const KeyTable *table, const YamlNode *dict, const char *wanted);
 
 extern const KeyTable workbook_keys;
 extern const KeyTable workflow_keys;

@@ -13,7 +13,6 @@
 #define MAX_SUGGEST 64
 
 static const KeyRule *find_rule(const KeyTable *table, const YamlNode *key);
-static char *misspelt(const KeyTable *table, const YamlNode *dict, const char *wanted);
 static char *keys_hint(const KeyTable *table);
 static bool check_unknown_key(Check *check, const YamlNode *key, const KeyTable *table);
 
@@ -21,6 +20,8 @@ bool
 check_problem(Check *check, const YamlNode *at, const char *hint, const char *format,...)
 {
 	StringInfoData message;
+	int			line;
+	int			col;
 
 	initStringInfo(&message);
 	for (;;)
@@ -35,7 +36,11 @@ check_problem(Check *check, const YamlNode *at, const char *hint, const char *fo
 			break;
 		enlargeStringInfo(&message, needed);
 	}
-	return check_problem_at(check, at->line, at->col, message.data, hint);
+	line = at->line;
+	col = at->col;
+	if (at->whole != NULL && check->source != NULL)
+		yaml_locate(check->source, at, 0, &line, &col);
+	return check_problem_at(check, line, col, message.data, hint);
 }
 
 bool
@@ -172,7 +177,7 @@ check_table(Check *check, const YamlNode *dict, const KeyTable *table)
 		const char *key = table->rules[k].key;
 
 		if ((table->rules[k].flags & KEY_REQUIRED) && yaml_get(dict, key, NULL) == NULL)
-			sound = check_problem(check, dict, misspelt(table, dict, key), "expected the key \"%s\" in %s, found none", key, table->what);
+			sound = check_problem(check, dict, misspelt_key(table, dict, key), "expected the key \"%s\" in %s, found none", key, table->what);
 	}
 	return sound;
 }
@@ -188,9 +193,8 @@ find_rule(const KeyTable *table, const YamlNode *key)
 	return NULL;
 }
 
-/* Where a required key is missing: the unknown one that may be meant, or NULL. */
-static char *
-misspelt(const KeyTable *table, const YamlNode *dict, const char *wanted)
+char *
+misspelt_key(const KeyTable *table, const YamlNode *dict, const char *wanted)
 {
 	for (int i = 0; i < dict->nitems; i++)
 	{

@@ -128,7 +128,10 @@ rule_on_clause(Check *check, const YamlNode *node)
 	else if (node->kind == YAML_STRING)
 		sound = explain_target(check, node);
 	else if (node->kind == YAML_LIST && node->nitems > 0)
+	{
 		sound = explain_target_list(check, node);
+		(void) check_targets(check, node);
+	}
 	else if (node->kind == YAML_DICT && node->nitems > 0)
 		return explain_advanced(check, node);
 	else

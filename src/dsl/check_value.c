@@ -287,7 +287,8 @@ rule_dict(Check *check, const YamlNode *node)
 	int			i;
 
 	if (node->kind != YAML_DICT || node->nitems == 0)
-		return check_problem(check, node, NULL, "expected a dictionary with at least one key, found %s", yaml_describe(node));
+		return check_problem(check, node, node->kind == YAML_NULL ? DEEPER : NULL,
+							 "expected a dictionary with at least one key, found %s", yaml_describe(node));
 	for (i = 0; i < node->nitems; i++)
 	{
 		const YamlNode *key = node->keys[i];
@@ -318,7 +319,8 @@ rule_parameters(Check *check, const YamlNode *node)
 	int			i;
 
 	if (node->kind != YAML_LIST || node->nitems == 0)
-		return check_problem(check, node, NULL, "expected a list of parameters, found %s", yaml_describe(node));
+		return check_problem(check, node, node->kind == YAML_DICT ? "Write a list: - name, or - name: default." : NULL,
+							 "expected a list of parameters, found %s", yaml_describe(node));
 	for (i = 0; i < node->nitems; i++)
 	{
 		const YamlNode *item = node->items[i];

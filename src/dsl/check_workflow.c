@@ -14,6 +14,9 @@
 /* So many names are compared for a "Did you mean ...?". */
 #define MAX_SUGGEST_TASKS 1000
 
+/* So many are listed where none is near. */
+#define MAX_LISTED_TASKS 12
+
 static bool rule_type(Check *check, const YamlNode *node);
 static bool rule_tasks(Check *check, const YamlNode *node);
 static bool rule_any_value(Check *check, const YamlNode *node);
@@ -212,7 +215,10 @@ rule_tasks(Check *check, const YamlNode *node)
 	int			i;
 
 	if (node->kind != YAML_DICT || node->nitems == 0)
-		return check_problem(check, node, NULL, "expected a dictionary of tasks, found %s", yaml_describe(node));
+		return check_problem(check, node,
+							 node->kind == YAML_NULL ? DEEPER :
+							 node->kind == YAML_LIST ? "Write the names of the tasks as keys, without hyphens." : NULL,
+							 "expected a dictionary of tasks, found %s", yaml_describe(node));
 	for (i = 0; i < node->nitems; i++)
 	{
 		const YamlNode *key = node->keys[i];
@@ -236,6 +242,22 @@ rule_any_value(Check *check, const YamlNode *node)
 	return node->kind != YAML_STRING || check_expressions(check, node);
 }
 
+/* What may have been meant where a task is no dict. */
+static const char *
+task_hint(const YamlNode *key, const YamlNode *task)
+{
+	for (int i = 0; i < lengthof(task_rules); i++)
+	{
+		if (task->kind != YAML_DICT && task->kind != YAML_NULL && strcmp(task_rules[i].key, key->text) == 0)
+			return psprintf("Indent the key \"%s\" deeper than the name of its task.", key->text);
+	}
+	if (task->kind == YAML_STRING && strchr(task->text, ':') != NULL)
+		return "A colon after a key is followed by a space.";
+	if (task->kind == YAML_NULL)
+		return "A task needs at least one key, indented deeper than its name, for instance action: std.noop.";
+	return "A task needs at least one key, for instance action: std.noop.";
+}
+
 static bool
 check_task(Check *check, const YamlNode *key, const YamlNode *task, bool reverse)
 {
@@ -249,7 +271,7 @@ check_task(Check *check, const YamlNode *key, const YamlNode *task, bool reverse
 	if (task->kind != YAML_DICT ||
 		(task->nitems == 0 && pattern_search(PATTERN_WORD, key->text, key->len, 0, NULL)))
 	{
-		check_problem(check, task->kind == YAML_NULL ? key : task, "A task needs at least one key, for instance action: std.noop.",
+		check_problem(check, task->kind == YAML_NULL ? key : task, task_hint(key, task),
 					  "expected a task, found %s", yaml_describe(task));
 		check_leave(check, mark);
 		return false;
@@ -405,11 +427,23 @@ unknown_task(Check *check, const TaskTable *table, const YamlNode *at, const cha
 {
 	int			n = Min(table->ntasks, MAX_SUGGEST_TASKS);
 	const char **names = palloc(Max(n, 1) * sizeof(char *));
+	char	   *hint;
 	int			i;
 
 	for (i = 0; i < n; i++)
 		names[i] = table->tasks[i].name;
-	check_problem(check, at, suggest(name, names, n), "expected a task of this workflow, found \"%s\"", name);
+	hint = suggest(name, names, n);
+	if (hint == NULL && table->ntasks <= MAX_LISTED_TASKS)
+	{
+		StringInfoData list;
+
+		initStringInfo(&list);
+		for (i = 0; i < n; i++)
+			appendStringInfo(&list, "%s%s", i == 0 ? "The tasks are: " : ", ", names[i]);
+		appendStringInfoChar(&list, '.');
+		hint = n > 0 ? list.data : NULL;
+	}
+	check_problem(check, at, hint, "expected a task of this workflow, found \"%s\"", name);
 }
 
 static void

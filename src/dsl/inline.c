@@ -62,7 +62,7 @@ parse_parameters(const YamlNode *node, PatternId parameter)
 	{
 		CHECK_FOR_INTERRUPTS();
 		yaml_set(params,
-				 yaml_make_string(node->text + match.start[1], match.end[1] - match.start[1], node),
+				 yaml_make_part(node, match.start[1], match.end[1] - match.start[1]),
 				 parameter_value(node, match.start[2], match.end[2]));
 		from = match.end[0];
 	}
@@ -79,9 +79,9 @@ parameter_value(const YamlNode *node, int start, int end)
 	while (end > start && isspace((unsigned char) text[end - 1]))
 		end--;
 	if (text[start] == '"' || text[start] == '\'')
-		return yaml_make_string(text + start + 1, end - start - 2, node);
+		return yaml_make_part(node, start + 1, end - start - 2);
 	value = json_read(text + start, end - start, node);
-	return value ? value : yaml_make_string(text + start, end - start, node);
+	return value ? value : yaml_make_part(node, start, end - start);
 }
 
 YamlNode *
@@ -111,7 +111,7 @@ parse_with_item(const YamlNode *node, char **var, YamlNode **list)
 	*var = pnstrdup(node->text + match.start[1], match.end[1] - match.start[1]);
 	if (node->text[start] != '[')
 	{
-		*list = yaml_make_string(node->text + start, len, node);
+		*list = yaml_make_part(node, start, len);
 		return NULL;
 	}
 	*list = json_read(node->text + start, len, node);

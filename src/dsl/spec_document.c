@@ -14,6 +14,7 @@
 static SpecKind find_kind(const YamlNode *root);
 static void check_workbook(Check *check, const YamlNode *root);
 static void check_list(Check *check, const YamlNode *root, SpecKind kind);
+static bool check_name(Check *check, const YamlNode *at, const char *name);
 static void check_item(Check *check, const YamlNode *key, const YamlNode *item, SpecKind kind);
 static bool rule_workflows(Check *check, const YamlNode *node);
 static bool rule_actions(Check *check, const YamlNode *node);
@@ -118,6 +119,16 @@ find_kind(const YamlNode *root)
 static void
 check_workbook(Check *check, const YamlNode *root)
 {
+	const YamlNode *name = yaml_get(root, "name", NULL);
+
+	if (name != NULL && name->kind == YAML_STRING && name->len > 0)
+	{
+		int			mark = check_enter(check, "name");
+
+		if (check_name(check, name, name->text))
+			check->document->workbook = name->text;
+		check_leave(check, mark);
+	}
 	check_table(check, root, &workbook_keys);
 }
 
@@ -160,9 +171,31 @@ rule_actions(Check *check, const YamlNode *node)
 	return check_section(check, node, SPEC_ACTION);
 }
 
+/* What the original refuses only when it stores the definition. */
+static bool
+check_name(Check *check, const YamlNode *at, const char *name)
+{
+	int			length = pg_mbstrlen(name);
+
+	if (strchr(name, ' ') != NULL)
+		return check_problem(check, at, "Write a hyphen or an underscore.",
+							 "expected a name without spaces, found \"%s\"", name);
+	if (length == 0 || length > MAX_NAME_LENGTH)
+		return check_problem(check, at, NULL, "expected a name of 1 to %d characters, found %d", MAX_NAME_LENGTH, length);
+	return true;
+}
+
+/* As the catalog has it. */
+static char *
+qualified_name(const SpecDocument *document, const YamlNode *key)
+{
+	return document->workbook ? psprintf("%s.%s", document->workbook, yaml_key_text(key)) : pstrdup(yaml_key_text(key));
+}
+
 static void
 check_item(Check *check, const YamlNode *key, const YamlNode *item, SpecKind kind)
 {
+	check_name(check, key, qualified_name(check->document, key));
 	if (kind == SPEC_WORKFLOW)
 		check_workflow(check, key, item);
 	else
@@ -179,7 +212,14 @@ check_list(Check *check, const YamlNode *root, SpecKind kind)
 	int			i;
 
 	if (version == NULL)
-		check_problem(check, root, "Start the document with version: \"2.0\".", "expected the key \"version\", found none");
+	{
+		const KeyRule rule = {"version", &type_version, KEY_REQUIRED};
+		const KeyTable table = {"the document", &rule, 1};
+		const char *hint = misspelt_key(&table, root, "version");
+
+		check_problem(check, root, hint ? hint : "Start the document with version: \"2.0\".",
+					  "expected the key \"version\", found none");
+	}
 	else
 	{
 		mark = check_enter(check, "version");
@@ -213,7 +253,6 @@ collect_definitions(Check *check, const YamlNode *root)
 		collect_section(check, root, document->kind);
 		return;
 	}
-	document->workbook = yaml_get(root, "name", NULL)->text;
 	document->tags = tags_list(yaml_get(root, "tags", NULL));
 	for (int i = 0; i < root->nitems; i++)
 	{
@@ -244,8 +283,7 @@ collect_section(Check *check, const YamlNode *section, SpecKind kind)
 		CHECK_FOR_INTERRUPTS();
 		definition = palloc0(sizeof(SpecDefinition));
 		definition->kind = kind;
-		definition->name = document->workbook ?
-			psprintf("%s.%s", document->workbook, yaml_key_text(key)) : pstrdup(yaml_key_text(key));
+		definition->name = qualified_name(document, key);
 		definition->line = key->line;
 		definition->col = key->col;
 		definition->text = yaml_cut_entry(check->source, key, item);

@@ -5,12 +5,8 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
-
 #include "dsl/check.h"
 #include "mistral.h"
-
-static void check_loadable_name(Check *check, const SpecDefinition *definition, const char *name, bool std_reserved);
 
 static int
 compare_problems(const ListCell *a, const ListCell *b)
@@ -41,17 +37,17 @@ spec_check_load(SpecDocument *document)
 		return;
 	check.document = document;
 	initStringInfo(&check.path);
-	if (document->workbook != NULL)
-	{
-		SpecDefinition whole = {.kind = SPEC_WORKBOOK, .line = 1, .col = 1, .path = "name"};
-
-		check_loadable_name(&check, &whole, document->workbook, false);
-	}
 	foreach(lc, document->definitions)
 	{
 		SpecDefinition *definition = lfirst(lc);
 
-		check_loadable_name(&check, definition, definition->name, definition->kind == SPEC_ACTION);
+		if (definition->kind != SPEC_ACTION || strncmp(definition->name, "std.", 4) != 0)
+			continue;
+		check.path.len = 0;
+		appendStringInfoString(&check.path, definition->path);
+		check_problem_at(&check, definition->line, definition->col,
+						 psprintf("expected a name that does not start with \"std.\", found \"%s\"", definition->name),
+						 "Names that start with \"std.\" belong to built-in actions.");
 	}
 	/* What is not built comes last: it is no fault of the definition. */
 	if (document->problems == NIL)
@@ -60,25 +56,6 @@ spec_check_load(SpecDocument *document)
 			document->problems = list_concat(document->problems, ((SpecDefinition *) lfirst(lc))->not_built);
 	}
 	spec_sort_problems(document);
-}
-
-static void
-check_loadable_name(Check *check, const SpecDefinition *definition, const char *name, bool std_reserved)
-{
-	int			length = pg_mbstrlen(name);
-	int			mark = check_enter(check, definition->path);
-
-	if (strchr(name, ' ') != NULL)
-		check_problem_at(check, definition->line, definition->col,
-						 psprintf("expected a name without spaces, found \"%s\"", name), NULL);
-	if (length == 0 || length > MAX_NAME_LENGTH)
-		check_problem_at(check, definition->line, definition->col,
-						 psprintf("expected a name of 1 to %d characters, found %d", MAX_NAME_LENGTH, length), NULL);
-	if (std_reserved && strncmp(name, "std.", 4) == 0)
-		check_problem_at(check, definition->line, definition->col,
-						 psprintf("expected a name that does not start with \"std.\", found \"%s\"", name),
-						 "Names that start with \"std.\" belong to built-in actions.");
-	check_leave(check, mark);
 }
 
 void

@@ -62,6 +62,9 @@ struct YamlNode
 	int			allocated;
 	YamlNode  **keys;
 	YamlNode  **items;
+	/* a text that is part of a scalar: of which, and from which byte on */
+	const YamlNode *whole;		/* NULL: it stands for itself */
+	int			start;
 };
 
 /* What made a document unreadable. */
@@ -98,6 +101,9 @@ extern bool yaml_truth(const YamlNode *node);
 /* A node made by hand, placed where `at` stands. */
 extern YamlNode *yaml_make(YamlKind kind, const YamlNode *at);
 extern YamlNode *yaml_make_string(const char *text, int len, const YamlNode *at);
+
+/* A part of a scalar's text, which knows where it stands. */
+extern YamlNode *yaml_make_part(const YamlNode *whole, int start, int len);
 extern void yaml_append(YamlNode *container, YamlNode *key, YamlNode *item);
 
 /* Sets a key of a dict, in place of an equal one or at the end. */
@@ -143,8 +149,8 @@ extern YamlSource *yaml_source(const char *text, int len);
 extern char *yaml_cut_entry(const YamlSource *source, const YamlNode *key, const YamlNode *item);
 
 /*
- * Line and column of a byte of a scalar's value, where the text shows it as it
- * is; else those of the scalar.
+ * Line and column of a byte of a scalar's value; those of the scalar where the
+ * document writes the value in another way.
  */
 extern void yaml_locate(const YamlSource *source, const YamlNode *scalar, int offset, int *line, int *col);
 

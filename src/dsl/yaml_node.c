@@ -201,6 +201,16 @@ yaml_make_string(const char *text, int len, const YamlNode *at)
 	return node;
 }
 
+YamlNode *
+yaml_make_part(const YamlNode *whole, int start, int len)
+{
+	YamlNode   *node = yaml_make_string(whole->text + start, len, whole);
+
+	node->whole = whole;
+	node->start = start;
+	return node;
+}
+
 void
 yaml_append(YamlNode *container, YamlNode *key, YamlNode *item)
 {

@@ -728,6 +728,16 @@ fail_parser(Reader *reader)
 		hint = "Indent with spaces, and quote a text that starts with a tab, a percent sign or a grave accent.";
 	else if (strstr(problem, "could not find expected ':'") != NULL)
 		hint = "Each key is followed by a colon and a space.";
+	else if (strstr(problem, "did not find expected key") != NULL)
+		hint = "The keys of a dictionary start in the same column.";
+	else if (strstr(problem, "did not find expected '-' indicator") != NULL)
+		hint = "The items of a list start in the same column, each with a hyphen.";
+	else if (strstr(problem, "did not find expected ',' or") != NULL)
+		hint = psprintf("The bracket in line %d, column %d is not closed, or a comma is missing.",
+						(int) parser->context_mark.line + 1, (int) parser->context_mark.column + 1);
+	else if (parser->context != NULL && strstr(parser->context, "quoted scalar") != NULL)
+		hint = psprintf("The quote in line %d, column %d is not closed.",
+						(int) parser->context_mark.line + 1, (int) parser->context_mark.column + 1);
 	if (parser->context != NULL)
 		return fail(reader, line, col, psprintf("not YAML: %s, %s", parser->context, problem), hint);
 	return fail(reader, line, col, psprintf("not YAML: %s", problem), hint);

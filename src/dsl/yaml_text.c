@@ -14,6 +14,8 @@ static int	line_break_length(const char *p, const char *end);
 static int	offset_of(const YamlSource *source, int line, int col);
 static char *write_entry(const YamlNode *key, const YamlNode *item);
 static bool reads_back(const char *text, const YamlNode *key, const YamlNode *item);
+static bool locate_by_line(const YamlSource *source, const YamlNode *scalar, int offset, int *line, int *col);
+static bool locate_by_expression(const YamlSource *source, const YamlNode *scalar, int offset, int *line, int *col);
 
 YamlSource *
 yaml_source(const char *text, int len)
@@ -160,16 +162,41 @@ reads_back(const char *text, const YamlNode *key, const YamlNode *item)
 void
 yaml_locate(const YamlSource *source, const YamlNode *scalar, int offset, int *line, int *col)
 {
-	const char *value = scalar->text;
-	int			in_line = 0;
-	int			lines = 0;
-	int			i;
-
+	if (scalar->whole != NULL)
+	{
+		yaml_locate(source, scalar->whole, scalar->start + offset, line, col);
+		return;
+	}
 	*line = scalar->line;
 	*col = scalar->col;
 	if (scalar->kind != YAML_STRING || offset < 0 || offset > scalar->len || GetDatabaseEncoding() != PG_UTF8)
 		return;
-	for (i = 0; i < offset; i++)
+	if (!locate_by_line(source, scalar, offset, line, col))
+		(void) locate_by_expression(source, scalar, offset, line, col);
+}
+
+/* Where the document has the value's line as it is. */
+static bool
+locate_by_line(const YamlSource *source, const YamlNode *scalar, int offset, int *line, int *col)
+{
+	const char *value = scalar->text;
+	int			in_line = 0;
+	int			lines = 0;
+	int			start;
+	int			indent = 0;
+	int			length = 0;
+
+	if (scalar->style == YAML_STYLE_PLAIN || scalar->style == YAML_STYLE_QUOTED)
+	{
+		int			quote = scalar->style == YAML_STYLE_QUOTED ? 1 : 0;
+
+		start = offset_of(source, scalar->line, scalar->col) + quote;
+		if (start + scalar->len > source->len || memcmp(source->text + start, value, scalar->len) != 0)
+			return false;
+		*col = scalar->col + quote + pg_mbstrlen_with_len(value, offset);
+		return true;
+	}
+	for (int i = 0; i < offset; i++)
 	{
 		if (value[i] == '\n')
 		{
@@ -177,35 +204,67 @@ yaml_locate(const YamlSource *source, const YamlNode *scalar, int offset, int *l
 			in_line = i + 1;
 		}
 	}
-	if (scalar->style == YAML_STYLE_PLAIN || scalar->style == YAML_STYLE_QUOTED)
+	if (scalar->style != YAML_STYLE_LITERAL || scalar->line + lines >= source->nlines)
+		return false;
+	start = source->starts[scalar->line + lines];
+	while (in_line + length < scalar->len && value[in_line + length] != '\n')
+		length++;
+	while (start + indent < source->len && source->text[start + indent] == ' ')
+		indent++;
+	while (length > 0 && indent > 0 && value[in_line] == ' ')
 	{
-		int			quote = scalar->style == YAML_STYLE_QUOTED ? 1 : 0;
-		int			start = offset_of(source, scalar->line, scalar->col) + quote;
-
-		/* Only where the value stands as it is: one line, nothing escaped. */
-		if (start + scalar->len <= source->len && memcmp(source->text + start, value, scalar->len) == 0)
-			*col = scalar->col + quote + pg_mbstrlen_with_len(value, offset);
+		indent--;
+		in_line++;
+		length--;
 	}
-	else if (scalar->style == YAML_STYLE_LITERAL && scalar->line + lines < source->nlines)
+	if (start + indent + length > source->len || memcmp(source->text + start + indent, value + in_line, length) != 0)
+		return false;
+	*line = scalar->line + 1 + lines;
+	*col = indent + 1 + pg_mbstrlen_with_len(value + in_line, Max(offset - in_line, 0));
+	return true;
+}
+
+static bool
+opens_expression(const char *p)
+{
+	return (p[0] == '<' && p[1] == '%') || (p[0] == '{' && (p[1] == '{' || p[1] == '%'));
+}
+
+/* Folded or escaped: where the document has the expression around the byte as it is, and once. */
+static bool
+locate_by_expression(const YamlSource *source, const YamlNode *scalar, int offset, int *line, int *col)
+{
+	int			first = offset_of(source, scalar->line, scalar->col);
+	int			last = offset_of(source, scalar->end_line, scalar->end_col);
+	int			from = Min(offset, scalar->len - 2);
+	int			to = offset;
+	int			found = -1;
+	int			length;
+	int			nline;
+
+	while (from >= 0 && !opens_expression(scalar->text + from))
+		from--;
+	if (from < 0)
+		return false;
+	while (to < scalar->len && scalar->text[to] != '\n' && scalar->text[to] != '%' && scalar->text[to] != '}')
+		to++;
+	length = Max(to - from, 2);
+	for (int i = first; i + length <= last; i++)
 	{
-		int			start = source->starts[scalar->line + lines];
-		int			indent = 0;
-		int			length = 0;
-
-		while (in_line + length < scalar->len && value[in_line + length] != '\n')
-			length++;
-		while (start + indent < source->len && source->text[start + indent] == ' ')
-			indent++;
-		while (length > 0 && indent > 0 && value[in_line] == ' ')
-		{
-			indent--;
-			in_line++;
-			length--;
-		}
-		if (start + indent + length <= source->len && memcmp(source->text + start + indent, value + in_line, length) == 0)
-		{
-			*line = scalar->line + 1 + lines;
-			*col = indent + 1 + pg_mbstrlen_with_len(value + in_line, Max(offset - in_line, 0));
-		}
+		CHECK_FOR_INTERRUPTS();
+		if (memcmp(source->text + i, scalar->text + from, length) != 0)
+			continue;
+		if (found >= 0)
+			return false;
+		found = i;
 	}
+	if (found < 0)
+		return false;
+	nline = scalar->line;
+	while (nline < source->nlines && source->starts[nline] <= found)
+		nline++;
+	*line = nline;
+	*col = pg_mbstrlen_with_len(source->text + source->starts[nline - 1], found - source->starts[nline - 1]) + 1 +
+		pg_mbstrlen_with_len(scalar->text + from, offset - from);
+	return true;
 }

@@ -83,7 +83,7 @@ static const char *
 token_text(Parser *p)
 {
 	if (p->token.type == TOKEN_END)
-		return "the end of the expression";
+		return "end of the expression";
 	return psprintf("\"%.*s\"", p->token.end - p->token.position, p->lexer.text + p->token.position);
 }
 

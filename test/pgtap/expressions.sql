@@ -106,7 +106,7 @@ SELECT is(pg_temp.message('<% len(1.5) %>', '{}'),
           'cannot evaluate expression "len(1.5)": function "len" does not take a float; expected len(string:string), len(dict:dict), '
           'len(sequence:sequence), len(set:set), len(collection:iterator) | At character 1 of the expression.', 'what a function takes');
 SELECT is(pg_temp.message('<% (1 + %>', '{}'),
-          'syntax error in expression "<% (1 + %>": unexpected the end of the expression | At character 8; expected is a value.',
+          'syntax error in expression "<% (1 + %>": unexpected end of the expression | At character 8; expected is a value.',
           'a syntax error');
 SELECT unalike(pg_temp.message(e, '{"secret": "hunter2", "n": {"hunter2": 1}}'), '%hunter2%', 'no data in the message of ' || e)
   FROM unnest(ARRAY['<% $.secret + 1 %>', '<% int($.secret) %>', '<% $.n[$.secret + x] %>', '<% $.secret.x %>', '<% regex($.secret + "(") %>',

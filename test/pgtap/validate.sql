@@ -28,7 +28,15 @@ INSERT INTO documents (kind, document, expected) VALUES
 ('workflow', E'version: "2.0"\nwf: {type: revers, tasks: {t: {action: std.noop}}}\n', '{2:12:wf.type}'),
 ('workflow', E'version: "2.0"\n6d1f7d5a-1b3e-4c71-8c53-0f4a8d2f9d11: {tasks: {t: {action: std.noop}}}\n',
  '{2:1:6d1f7d5a-1b3e-4c71-8c53-0f4a8d2f9d11}'),
-('workflow', E'version: "2.0"\n"w f": {tasks: {t: {action: std.noop}}}\n', '{}'),
+('workflow', E'version: "2.0"\n"w f": {tasks: {t: {action: std.noop}}}\n', '{"2:1:w f"}'),
+('workflow', E'version: "2.0"\n"": {tasks: {t: {actoin: std.noop}}}\n', '{2:1:,2:18:tasks.t.actoin}'),
+('workflow', E'version: "2.0"\n' || pg_catalog.repeat('ä', 255) || E': {tasks: {t: {action: std.noop}}}\n', '{}'),
+('workflow', E'version: "2.0"\n' || pg_catalog.repeat('x', 256) || E': {tasks: {t: {action: std.noop}}}\n',
+ ARRAY['2:1:' || pg_catalog.repeat('x', 256)]),
+('workbook', E'version: "2.0"\nname: w b\nworkflows: {a: {}}\n', '{2:7:name,3:16:workflows.a}'),
+('workbook', E'version: "2.0"\nname: ' || pg_catalog.repeat('x', 200) || E'\nactions: {a: {base: b}, ' || pg_catalog.repeat('y', 60) || E': {base: b}}\n',
+ ARRAY['3:25:actions.' || pg_catalog.repeat('y', 60)]),
+('action', E'version: "2.0"\n"a b": {base: std.echo}\n', '{"2:1:a b"}'),
 ('workbook', E'version: "2.0"\nname: wb\n', '{}'),
 ('workbook', E'version: "2.0"\n', '{1:1:}'),
 ('workbook', E'version: "1.0"\nname: wb\n', '{1:10:version}'),
@@ -71,7 +79,10 @@ INSERT INTO documents (kind, document, expected) VALUES
 ('workflow', pg_temp.tasks('t: {tags: [a, a], description: ""}'), '{4:19:wf.tasks.t.tags[1],4:36:wf.tasks.t.description}'),
 ('workflow', pg_temp.tasks('t: {retry: count=3 delay=1}'), '{}'),
 ('workflow', pg_temp.tasks('t: {retry: count=3}'), '{4:16:wf.tasks.t.retry,4:16:wf.tasks.t.retry}'),
-('workflow', pg_temp.tasks('t: {retry: ''count="3" delay=1''}'), '{4:16:wf.tasks.t.retry.count}'),
+('workflow', pg_temp.tasks('t: {retry: ''count="3" delay=1''}'), '{4:24:wf.tasks.t.retry.count}'),
+('workflow', pg_temp.tasks('t: {retry: count=1 delay=<% $. %>}'), '{4:36:wf.tasks.t.retry.delay}'),
+('workflow', pg_temp.tasks('t: {action: std.echo a=1 b="<% 1 + %>"}'), '{4:40:wf.tasks.t.action.b}'),
+('workflow', pg_temp.tasks('t: {with-items: i in <% $. %>}'), '{4:32:wf.tasks.t.with-items}'),
 ('workflow', pg_temp.tasks('t: {retry: count=3 delay=1 backoff=1.5 max-delay=0.5 jitter=0.25}'), '{}'),
 ('workflow', pg_temp.tasks('t: {retry: {count: 3, delay: 1, backoff: 0.5, max-delay: -1, jitter: 2}}'),
  '{4:46:wf.tasks.t.retry.backoff,4:62:wf.tasks.t.retry.max-delay,4:74:wf.tasks.t.retry.jitter}'),
@@ -113,12 +124,14 @@ INSERT INTO documents (kind, document, expected) VALUES
 ('workflow', pg_temp.tasks('t: {publish: {a: "{{ _.x }} {% if"}}'), '{4:38:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: <% * %>}}'), '{4:25:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks(E't:\n  publish:\n    a: |\n      one\n      two <% * %>'), '{8:18:wf.tasks.t.publish.a}'),
+('workflow', pg_temp.tasks(E't:\n  publish:\n    a: >\n      one\n      two <% * %>'), '{8:18:wf.tasks.t.publish.a}'),
+('workflow', pg_temp.tasks(E't:\n  publish:\n    a: "1\\t<% * %>"'), '{6:19:wf.tasks.t.publish.a}'),
 ('workflow', pg_temp.tasks('t: {publish: {a: {b: <% * %>}}}'), '{}'),
 ('workflow', pg_temp.tasks('t: {target: <% * %>}'), '{}'),
 ('workflow', pg_temp.tasks('t: {on-success: [fail: <% * %>]}'), '{4:31:wf.tasks.t.on-success}'),
 ('workflow', pg_temp.tasks('t: {wait-before: "<% 1 %> s"}'), '{4:22:wf.tasks.t.wait-before}');
 
-SELECT plan((SELECT count(*)::int FROM documents) + 18);
+SELECT plan((SELECT count(*)::int FROM documents) + 12 + 18);
 
 SELECT is(ARRAY(SELECT v.line || ':' || v.col || ':' || v.path FROM mistral.validate(d.document, d.kind) v),
           d.expected, d.n || ': ' || replace(left(d.document, 120), E'\n', '|'))
@@ -142,6 +155,23 @@ SELECT is((SELECT hint FROM mistral.validate(pg_temp.tasks('a: {requires: b}'), 
           'The key is for workflows of type "reverse".', 'a key of the other type is explained');
 SELECT alike((SELECT hint FROM mistral.validate(pg_temp.tasks('a: {zzzzzz: b}'), 'workflow')),
             'The keys of a task are: description, %', 'an unknown key has the list of keys');
+
+CREATE TEMP TABLE hints (n int GENERATED ALWAYS AS IDENTITY, document text, hint text);
+INSERT INTO hints (document, hint) VALUES
+(E'verison: "2.0"\nwf: {tasks: {t: {action: std.noop}}}', 'Is it the key "verison" in line 1?'),
+(E'version: "2.0"\nwf:\n  task: {t: {action: std.noop}}', 'Is it the key "task" in line 3?'),
+(E'version: "2.0"\nwf:\ntasks:\n  t: {action: std.noop}', 'What belongs to a key is indented deeper than the key.'),
+(pg_temp.tasks(E't: {action: a}\naction: std.noop'), 'Indent the key "action" deeper than the name of its task.'),
+(pg_temp.tasks(E't:\n  action:std.noop'), 'A colon after a key is followed by a space.'),
+(pg_temp.tasks('- t: {action: a}'), 'Write the names of the tasks as keys, without hyphens.'),
+(pg_temp.tasks(E'a: {on-success: elsewhere}\nb: {action: c}'), 'The tasks are: a, b.'),
+(E'version: "2.0"\nwf:\n  input: {a: 1}\n  tasks: {t: {action: b}}', 'Write a list: - name, or - name: default.'),
+(E'version: "2.0"\nwf:\n\ttasks: {}', 'Indent with spaces, and quote a text that starts with a tab, a percent sign or a grave accent.'),
+(pg_temp.tasks(E't:\n  action: a\n input: b'), 'The keys of a dictionary start in the same column.'),
+(E'version: "2.0"\nwf: "tasks', 'The quote in line 2, column 5 is not closed.'),
+(E'version: "2.0"\nwf: [a\nb: c', 'The bracket in line 2, column 5 is not closed, or a comma is missing.');
+SELECT is((SELECT v.hint FROM mistral.validate(h.document, 'workflow') v WHERE v.hint IS NOT NULL LIMIT 1), h.hint, h.n || ': ' || h.hint)
+  FROM hints h ORDER BY h.n;
 
 -- the kind is found out
 SELECT is_empty($$SELECT * FROM mistral.validate(E'version: "2.0"\nname: wb\nworkflows: {w: {tasks: {t: {action: a}}}}')$$,
