@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/db.h"
 #include "base/ids.h"
+#include "base/owned.h"
 #include "engine/definitions.h"
 #include "guc.h"
 #include "mistral.h"
@@ -208,10 +209,7 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 	return NULL;
 }
 
-/*
- * Ranks the live versions of the name: the role's own, those of roles that it
- * has the rights of, public ones.  Two of the best rank are an error.
- */
+/* The live version that the role means by the name. */
 static bool
 find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool with_public, pg_uuid_t *id)
 {
@@ -220,30 +218,13 @@ find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool 
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[] = {CStringGetTextDatum(kind_names[kind]), CStringGetTextDatum(name), CStringGetTextDatum(namespace_)};
-	uint64		nrows = db_execute(&statement, values, NULL, false, 0);
-	int			best = 3;
-	int			count = 0;
+	int			row = owned_choose(db_execute(&statement, values, NULL, false, 0), role, with_public, kind_names[kind], name);
+	bool		isnull;
 
-	for (uint64 i = 0; i < nrows; i++)
-	{
-		bool		isnull;
-		Oid			owner = DatumGetObjectId(db_datum(i, 2, &isnull));
-		bool		public_ = DatumGetBool(db_datum(i, 3, &isnull));
-		int			rank = owner == role ? 0 : has_privs_of_role(role, owner) ? 1 : public_ && with_public ? 2 : 3;
-
-		if (rank == 3 || rank > best)
-			continue;
-		count = rank < best ? 1 : count + 1;
-		best = rank;
-		*id = *DatumGetUUIDP(db_datum(i, 1, &isnull));
-	}
-	if (count > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 errmsg("%s name \"%s\" is ambiguous", kind_names[kind], name),
-				 errdetail("Several roles whose rights you have own a %s of that name.", kind_names[kind]),
-				 errhint("Use SET ROLE to say whose you mean.")));
-	return count == 1;
+	if (row < 0)
+		return false;
+	*id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
+	return true;
 }
 
 bool

@@ -6,7 +6,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -15,6 +14,7 @@
 #include "base/clock.h"
 #include "base/db.h"
 #include "base/ids.h"
+#include "base/owned.h"
 #include "engine/environments.h"
 #include "mistral.h"
 
@@ -27,31 +27,8 @@ find_row(const char *name, Oid role, bool with_public)
 		1, {TEXTOID}
 	};
 	Datum		values[] = {CStringGetTextDatum(name)};
-	uint64		nrows = db_execute(&statement, values, NULL, false, 0);
-	int			best = 3;
-	int			count = 0;
-	int			row = -1;
 
-	for (uint64 i = 0; i < nrows; i++)
-	{
-		bool		isnull;
-		Oid			owner = DatumGetObjectId(db_datum(i, 2, &isnull));
-		bool		public_ = DatumGetBool(db_datum(i, 3, &isnull));
-		int			rank = owner == role ? 0 : has_privs_of_role(role, owner) ? 1 : public_ && with_public ? 2 : 3;
-
-		if (rank == 3 || rank > best)
-			continue;
-		count = rank < best ? 1 : count + 1;
-		best = rank;
-		row = i;
-	}
-	if (count > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 errmsg("environment name \"%s\" is ambiguous", name),
-				 errdetail("Several roles own an environment of that name."),
-				 errhint("Use SET ROLE to say whose you mean.")));
-	return row;
+	return owned_choose(db_execute(&statement, values, NULL, false, 0), role, with_public, "environment", name);
 }
 
 Jsonb *

@@ -7,19 +7,17 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
-#include "engine/control.h"
-#include "engine/definitions.h"
+#include "base/owned.h"
 #include "mistral.h"
 #include "queue/cron_trigger.h"
+#include "queue/trigger_start.h"
 
 /* Slots that one backfill may start. */
 #define MAX_BACKFILL 10000
@@ -35,7 +33,7 @@ static void check_new(const CronTrigger *trigger);
 static void check_same(const CronTrigger *trigger);
 static void insert_trigger(const CronTrigger *trigger);
 static CronTrigger *find_trigger(const char *name, Oid role);
-static char *description(const CronTrigger *trigger, TimestampTz slot);
+static void to_start(const CronTrigger *trigger, TriggerStart *start);
 static Interval *as_interval(int64 microseconds);
 
 bool
@@ -117,7 +115,7 @@ cron_trigger_create(CronTrigger *trigger)
 static void
 check_new(const CronTrigger *trigger)
 {
-	StartRequest request = {0};
+	TriggerStart start;
 
 	if (trigger->pattern == NULL && trigger->first_time == DT_NOBEGIN)
 		ereport(ERROR,
@@ -136,12 +134,8 @@ check_new(const CronTrigger *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("first_time must not be in the past")));
-	request.workflow = trigger->workflow;
-	request.namespace_ = trigger->namespace_;
-	request.input = trigger->input;
-	request.params = trigger->params;
-	request.description = "";
-	control_check_start(&request, trigger->owner);
+	to_start(trigger, &start);
+	trigger_check_start(&start);
 }
 
 /* As in the original, two triggers that do the same are one too many. */
@@ -288,31 +282,16 @@ find_trigger(const char *name, Oid role)
 		"SELECT id, owner FROM mistral.cron_trigger WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
 	};
 	Datum		values[1] = {CStringGetTextDatum(name)};
-	uint64		n = db_execute(&find, values, NULL, false, 0);
-	pg_uuid_t	id;
-	int			nfound = 0;
-	bool		own = false;
+	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, false, "cron trigger", name);
 	CronTrigger *trigger = NULL;
+	pg_uuid_t	id;
 	bool		isnull;
 
-	for (uint64 i = 0; i < n && !own; i++)
+	if (row >= 0)
 	{
-		Oid			owner = DatumGetObjectId(db_datum(i, 2, &isnull));
-
-		own = owner == role;
-		if (!has_privs_of_role(role, owner))
-			continue;
-		id = *DatumGetUUIDP(db_datum(i, 1, &isnull));
-		nfound = own ? 1 : nfound + 1;
-	}
-	if (nfound > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 errmsg("cron trigger name \"%s\" is ambiguous", name),
-				 errdetail("Several roles own a cron trigger of that name."),
-				 errhint("Use SET ROLE to say whose you mean.")));
-	if (nfound == 1)
+		id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
 		trigger = cron_trigger_load(&id, true, NULL);
+	}
 	if (trigger == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_UNDEFINED),
@@ -493,52 +472,33 @@ cron_slot_due(const CronTrigger *trigger, TimestampTz slot)
 void
 cron_start(const CronTrigger *trigger, TimestampTz slot, const pg_uuid_t *execution_id)
 {
-	StartRequest request = {0};
+	TriggerStart start;
 	JsonBuilder b = {0};
 
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(trigger->owner)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the owner of cron trigger \"%s\" does not exist", trigger->name)));
 	json_begin_object(&b);
 	json_add_key(&b, "name");
 	json_add_string(&b, trigger->name);
 	json_add_key(&b, "slot");
 	json_add_time(&b, slot);
 	json_end_object(&b);
-
-	request.workflow = trigger->workflow;
-	request.namespace_ = trigger->namespace_;
-	request.input = trigger->input;
-	request.params = json_merge(trigger->params, json_pair("cron_trigger", json_finish(&b)));
-	request.description = description(trigger, slot);
-	request.has_id = true;
-	request.id = *execution_id;
-	(void) control_start(&request, trigger->owner);
+	to_start(trigger, &start);
+	start.about_key = "cron_trigger";
+	start.about = json_finish(&b);
+	trigger_start(&start, execution_id);
 }
 
-/* As the original's: JSON text that says who started the execution. */
-static char *
-description(const CronTrigger *trigger, TimestampTz slot)
+static void
+to_start(const CronTrigger *trigger, TriggerStart *start)
 {
-	JsonBuilder b = {0};
-
-	json_begin_object(&b);
-	json_add_key(&b, "description");
-	json_add_string(&b, psprintf("Workflow execution created by cron trigger \"%s\"", trigger->name));
-	json_add_key(&b, "triggered_by");
-	json_begin_object(&b);
-	json_add_key(&b, "type");
-	json_add_string(&b, "cron_trigger");
-	json_add_key(&b, "id");
-	json_add_id(&b, &trigger->id);
-	json_add_key(&b, "name");
-	json_add_string(&b, trigger->name);
-	json_add_key(&b, "slot");
-	json_add_time(&b, slot);
-	json_end_object(&b);
-	json_end_object(&b);
-	return json_to_text(json_finish(&b));
+	memset(start, 0, sizeof(*start));
+	start->kind = "cron_trigger";
+	start->id = trigger->id;
+	start->name = trigger->name;
+	start->owner = trigger->owner;
+	start->workflow = trigger->workflow;
+	start->namespace_ = trigger->namespace_;
+	start->input = trigger->input;
+	start->params = trigger->params;
 }
 
 static Interval *
