@@ -75,7 +75,7 @@ def main():
     a.add_argument("--seconds", type=float)
     a.add_argument("--list", action="store_true")
     a.add_argument("words", nargs="*")
-    o = a.parse_args()
+    o = a.parse_intermixed_args()
     chosen = [r for r in shapes.ROWS + growth.ROWS
               if (r.quick or not o.quick) and (not o.words or any(w in name for name, _ in r.lines for w in o.words))]
     if o.list:
