@@ -569,13 +569,13 @@ add_argument(Arguments *all, const Argument *arg, bool pairs)
 	else if (arg->node != NULL && arg->node->type == NODE_PAIR && !pairs)
 	{
 		const YaqlNode *name = arg->node->args[0];
-		Argument   *keyword = &all->keywords[all->nkeywords++];
+		Argument   *keyword;
 
 		if (name->type != NODE_KEYWORD)
 			expr_fail("the name of a named argument must be a bare word");
-		if (find_keyword(all, name->value.u.string.data) != NULL && all->nkeywords > 1 &&
-			find_keyword(all, name->value.u.string.data) != keyword)
+		if (find_keyword(all, name->value.u.string.data) != NULL)
 			expr_fail("an argument is named twice");
+		keyword = &all->keywords[all->nkeywords++];
 		keyword->name = name->value;
 		keyword->node = arg->node->args[1];
 		keyword->value = is_constant(keyword) ? keyword->node->value : (Value) {.kind = VALUE_UNDEFINED};

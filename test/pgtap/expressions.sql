@@ -123,6 +123,10 @@ SELECT is(mistral.evaluate_data('{"a": "<% 1 %>"}', '{}'), '{"a": "<% 1 %>"}', '
 SELECT throws_ok($$SELECT mistral.evaluate_data('{"a": {"b": {"c": "<% 1 + %>"}}}', '{"x": 1}')$$, 'MS010', NULL,
                  'a deep expression that does not parse');
 
+-- The names of a call's arguments are looked for among those that are there, not in what an earlier call has left on the stack.
+SELECT is(pg_temp.outcome('<% let(a => [' || repeat('1, ', 60000) || '1], b => 2) -> $b %>', '{}'), '2', 'named arguments in a long expression');
+SELECT is(pg_temp.outcome('<% let(a => 1, b => 2) -> $b %>', '{}'), '2', 'named arguments after a long expression');
+
 -- Validation looks at the grammar only.
 SELECT is(mistral.validate_expression(e), NULL, 'valid: ' || e)
   FROM unnest(ARRAY['plain', '<% $.a %>', '<% nope(1) %>', 'x <% 1 %> y <% $.b.c(d => 1) %>', E'<% 1\n + %>', '<%%', '%>']) AS e;
