@@ -32,7 +32,7 @@ SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lm
 # Bitcode for the JIT compiler gains nothing here and needs a second compiler.
 override with_llvm := no
 
-ifeq (,$(filter demo test deps bench bench-quick bench-peers,$(MAKECMDGOALS)))
+ifeq (,$(filter demo test deps bench bench-quick bench-expressions bench-peers,$(MAKECMDGOALS)))
 PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
@@ -44,7 +44,7 @@ $(INSTALL_SQL): $(SQL_PARTS) Makefile
 	cat $(SQL_PARTS) >> $@
 endif
 
-.PHONY: demo test deps bench bench-quick bench-peers
+.PHONY: demo test deps bench bench-quick bench-expressions bench-peers
 demo:
 	bash examples/demo.sh
 test:
@@ -53,6 +53,8 @@ bench:
 	bash test/bench/run.sh
 bench-quick:
 	bash test/bench/run.sh --quick
+bench-expressions:
+	bash test/bench/expressions.sh
 bench-peers:
 	bash test/bench/peers/run.sh
 deps:

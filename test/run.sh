@@ -190,6 +190,7 @@ fi
 if wanted bench; then
 	heading "benchmark (the gate: rows, commits, WAL, HOT; and that it runs, with small counts)"
 	run_prove bench 120 --exec "$(server_python psycopg2)" test/bench/gate.py
+	run_prove bench_expressions 120 --exec bash test/bench/expressions_gate.sh
 fi
 
 trouble=$(logs_of main)

@@ -6,19 +6,57 @@
 
 #include <stdarg.h>
 
+#include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 
-#include "expr/eval.h"
+#include "expr/value_internal.h"
 #include "guc.h"
 
 /* An expression's text longer than this is cut in messages. */
 #define MESSAGE_TEXT_LENGTH 500
 
+static MemoryContext spare_context = NULL;
+
 static void error_context(void *arg);
 static char *format_reason(const char *format, va_list args, int save_errno) pg_attribute_printf(1, 0);
 static void raise_error(int code, const char *reason) pg_attribute_noreturn();
+
+/* An error leaves the spare context as it is; it is empty once the transaction has ended. */
+static void
+at_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		MemoryContextReset(spare_context);
+}
+
+static void
+at_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && eval_current() == NULL)
+		MemoryContextReset(spare_context);
+}
+
+/*
+ * A context of its own for what an evaluation takes.  The outermost one gets
+ * the spare one, which is only emptied afterwards: to make and delete one costs
+ * as much as a short expression.
+ */
+static MemoryContext
+take_context(void)
+{
+	if (eval_current() != NULL)
+		return AllocSetContextCreate(CurrentMemoryContext, "mistral expression", ALLOCSET_DEFAULT_SIZES);
+	if (spare_context == NULL)
+	{
+		spare_context = AllocSetContextCreate(TopMemoryContext, "mistral expression", ALLOCSET_DEFAULT_SIZES);
+		RegisterXactCallback(at_transaction, NULL);
+		RegisterSubXactCallback(at_subtransaction, NULL);
+	}
+	MemoryContextReset(spare_context);
+	return spare_context;
+}
 
 void
 eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env)
@@ -28,18 +66,29 @@ eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env)
 	ev->len = len;
 	ev->position = -1;
 	ev->env = env;
-	ev->outer = ev->context = CurrentMemoryContext;
+	ev->outer = CurrentMemoryContext;
+	ev->context = take_context();
 	ev->iterator_limit = guc_yaql_limit_iterators;
 	ev->callback.callback = error_context;
 	ev->callback.arg = ev;
 	ev->callback.previous = error_context_stack;
 	error_context_stack = &ev->callback;
+	MemoryContextSwitchTo(ev->context);
 }
 
-void
-eval_leave(Eval *ev)
+Value
+eval_leave(Eval *ev, const Value *result)
 {
+	Value		copy;
+
+	MemoryContextSwitchTo(ev->outer);
+	copy = value_copy(result);
+	if (ev->context == spare_context)
+		MemoryContextReset(spare_context);
+	else
+		MemoryContextDelete(ev->context);
 	error_context_stack = ev->callback.previous;
+	return copy;
 }
 
 Eval *
@@ -132,7 +181,7 @@ expr_reserve_large(Size size)
 
 	if (ev == NULL)
 		return;
-	if (size > limit || (ev->context != ev->outer && MemoryContextMemAllocated(ev->context, true) + size > limit))
+	if (size > limit || MemoryContextMemAllocated(ev->context, true) + size > limit)
 		expr_limit("it needs more memory than mistral.expression_memory allows (%d kB)", guc_expression_memory);
 }
 
@@ -149,6 +198,5 @@ eval_check(Eval *ev)
 		ev->started = us;
 	else if (guc_expression_timeout > 0 && us - ev->started > (int64) guc_expression_timeout * 1000)
 		expr_limit("it takes longer than mistral.expression_timeout allows (%d ms)", guc_expression_timeout);
-	if (ev->context != ev->outer)
-		expr_reserve_large(0);
+	expr_reserve_large(0);
 }

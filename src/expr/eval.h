@@ -43,9 +43,13 @@ typedef struct Eval
 	ErrorContextCallback callback;
 } Eval;
 
-/* Begins and ends an evaluation; they nest. */
+/*
+ * Begins and ends an evaluation; they nest.  In between the current memory
+ * context is one of its own, so that what it takes can be counted and dropped;
+ * the result is copied out, except what is jsonb, which stays where it is.
+ */
 extern void eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env);
-extern void eval_leave(Eval *ev);
+extern Value eval_leave(Eval *ev, const Value *result);
 
 /* The innermost evaluation under way, or NULL. */
 extern Eval *eval_current(void);

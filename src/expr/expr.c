@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "expr/cache.h"
 #include "expr/jinja.h"
 #include "expr/yaql.h"
 
@@ -467,38 +468,89 @@ expr_data_eval(const ExprData *data, const ExprEnv *env)
 	return eval_data(data->root, env);
 }
 
+/* Whether a template in it was too deep for the stack as it was. */
+static bool
+hit_limit(const DataNode *node)
+{
+	bool		hit = node->kind == DATA_TEMPLATE && node->template->error.limit;
+
+	for (int i = 0; i < node->n && !hit; i++)
+		hit = hit_limit(node->children[i]);
+	return hit;
+}
+
+static void *
+compile_data(const char *bytes, int len, bool *keep)
+{
+	ExprData   *data = expr_data_compile((const Jsonb *) bytes);
+
+	*keep = !hit_limit(data->root);
+	return data;
+}
+
 Value
 expr_eval_jsonb(const Jsonb *data, const ExprEnv *env)
 {
-	return eval_data(expr_data_compile(data)->root, env);
+	return expr_data_eval(expr_cache_get(compile_data, (const char *) data, VARSIZE(data)), env);
+}
+
+static void *
+compile_text(const char *text, int len, bool *keep)
+{
+	ExprTemplate *t = compile(text, len, false);
+
+	*keep = !t->error.limit;
+	return t;
+}
+
+/* A bare expression is a template without delimiters. */
+static void *
+compile_bare_jinja(const char *text, int len, bool *keep)
+{
+	ExprTemplate *t = palloc0(sizeof(ExprTemplate));
+
+	t->text = text;
+	t->len = len;
+	t->jinja = jinja_parse(text, len, true, &t->error);
+	t->kind = t->jinja ? TEMPLATE_JINJA : TEMPLATE_BROKEN;
+	*keep = !t->error.limit;
+	return t;
+}
+
+static void *
+compile_bare_yaql(const char *text, int len, bool *keep)
+{
+	ExprTemplate *t = palloc0(sizeof(ExprTemplate));
+	YaqlNode   *node;
+
+	strip_blanks(&text, &len);
+	t->text = text;
+	t->len = len;
+	node = yaql_parse(text, len, &t->error);
+	t->kind = node ? TEMPLATE_LONE : TEMPLATE_BROKEN;
+	if (node)
+		add_part(t, text, len, node);
+	*keep = !t->error.limit;
+	return t;
 }
 
 Value
 expr_eval_text(const char *text, int len, const char *language, const ExprEnv *env)
 {
-	ExprError	error;
-	YaqlNode	   *node;
+	ExprCompile compiler;
 
 	if (language == NULL)
-		return expr_template_eval(compile(text, len, false), env);
-	if (strcmp(language, "jinja") == 0)
-	{
-		JinjaTemplate *jinja = jinja_parse(text, len, true, &error);
-
-		if (jinja == NULL)
-			raise_syntax(text, len, &error);
-		return jinja_run(jinja, env);
-	}
-	if (strcmp(language, "yaql") != 0)
+		compiler = compile_text;
+	else if (strcmp(language, "jinja") == 0)
+		compiler = compile_bare_jinja;
+	else if (strcmp(language, "yaql") == 0)
+		compiler = compile_bare_yaql;
+	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown expression language \"%s\"", language),
 				 errhint("The languages are \"yaql\" and \"jinja\".")));
-	strip_blanks(&text, &len);
-	node = yaql_parse(text, len, &error);
-	if (node == NULL)
-		raise_syntax(text, len, &error);
-	return yaql_run(node, text, len, env);
+	return expr_template_eval(expr_cache_get(compiler, text, len), env);
 }
 
 bool

@@ -104,10 +104,11 @@ extern bool value_truth(const Value *value);
 /*
  * The evaluations behind mistral.evaluate: `language` NULL finds the delimiters
  * in the text; "yaql" or "jinja" takes the whole text as a bare expression.
+ * What was compiled is kept by its text.  The value is good until the next call.
  */
 extern Value expr_eval_text(const char *text, int len, const char *language, const ExprEnv *env);
 
-/* The evaluation behind mistral.evaluate_data: compiles and evaluates, errors at any depth are raised. */
+/* The evaluation behind mistral.evaluate_data, likewise; errors at any depth are raised. */
 extern Value expr_eval_jsonb(const Jsonb *data, const ExprEnv *env);
 
 /* The languages are checked without evaluating: false and *error when it does not parse. */

@@ -269,6 +269,7 @@ Value
 jinja_eval(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 {
 	Value		value;
+	Value		attribute;
 
 	if (node->type == JINJA_CONST)
 		return node->value;
@@ -287,6 +288,10 @@ jinja_eval(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 		case JINJA_GETATTR:
 			value = jinja_eval(j, node->left, scope);
 			j->ev.position = node->position;
+			/* Of a dict, what is no method's name is a key. */
+			if (value.kind == VALUE_DICT && !node->is_method &&
+				value_dict_get(&value, node->value.u.string.data, node->value.u.string.len, &attribute))
+				return attribute;
 			return jinja_getattr(&value, node->value.u.string.data, node->value.u.string.len);
 		case JINJA_GETITEM:
 			return eval_item(j, node, scope);
@@ -436,16 +441,12 @@ run(Jinja *j, const JinjaTemplate *t)
 	return value_text(&out);
 }
 
-/*
- * Evaluates a parsed template or expression.  As with YAQL, what the
- * evaluation takes is in a memory context of its own; the result is copied out.
- */
+/* Evaluates a parsed template or expression. */
 Value
 jinja_run(const JinjaTemplate *t, const ExprEnv *env)
 {
 	Jinja		j;
 	Value		value;
-	MemoryContext old = CurrentMemoryContext;
 
 	if (t->native && run_path(t->root, env, &value) && is_final(&value))
 		return raw(value);
@@ -453,12 +454,6 @@ jinja_run(const JinjaTemplate *t, const ExprEnv *env)
 	j.template = t;
 	j.context = raw(env->root);
 	eval_enter(&j.ev, t->text, t->len, env);
-	j.ev.context = AllocSetContextCreate(old, "mistral expression", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(j.ev.context);
 	value = run(&j, t);
-	MemoryContextSwitchTo(old);
-	value = value_copy(&value);
-	MemoryContextDelete(j.ev.context);
-	eval_leave(&j.ev);
-	return value;
+	return eval_leave(&j.ev, &value);
 }

@@ -56,7 +56,11 @@ value_from_numeric(Numeric n)
 {
 	static Numeric least = NULL;
 	static Numeric most = NULL;
+	bool		overflow = false;
+	int32		small = numeric_int4_opt_error(n, &overflow);
 
+	if (!overflow)
+		return value_int(small);
 	if (least == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);

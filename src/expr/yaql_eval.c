@@ -452,29 +452,18 @@ root_frame(const ExprEnv *env)
 	return frame;
 }
 
-/*
- * Evaluates a parsed expression.  What the evaluation takes is in a context of
- * its own, so that it can be counted and dropped; the result is copied out,
- * except what is jsonb, which stays where it is.
- */
+/* Evaluates a parsed expression. */
 Value
 yaql_run(const YaqlNode *node, const char *text, int len, const ExprEnv *env)
 {
 	Eval		ev;
 	Value		value;
-	MemoryContext old = CurrentMemoryContext;
 
 	if (guc_yaql_limit_iterators < 0 && run_path(node, env, &value) && is_final(&value))
 		return raw(value);
 	eval_enter(&ev, text, len, env);
-	ev.context = AllocSetContextCreate(old, "mistral expression", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(ev.context);
 	ev.position = 0;
 	value = yaql_eval(&ev, node, root_frame(env));
 	value = yaql_finalize(&ev, &value);
-	MemoryContextSwitchTo(old);
-	value = value_copy(&value);
-	MemoryContextDelete(ev.context);
-	eval_leave(&ev);
-	return value;
+	return eval_leave(&ev, &value);
 }

@@ -135,6 +135,24 @@ SELECT isnt(mistral.validate_expression(e), NULL, 'not valid: ' || e)
                     '<%' || chr(160) || '$.a %>']) AS e;
 SELECT is(mistral.validate_expression('ab <% $.x = = 1 %>'), 'unexpected "=" at character 13, expected is a value', 'where it is wrong');
 SELECT is(mistral.evaluate(NULL), NULL, 'evaluate of null');
+
+-- What was compiled is kept by its text and language, within a limit; what an evaluation took is given back.
+SELECT is(array_agg(mistral.evaluate(e, '{"a": 1}', l)), ARRAY['2', '"<% $.a + 1 %>"', '2', '"$.a + 1"', '"_.a"', '1', '2']::jsonb[],
+          'one text in different languages')
+  FROM (VALUES ('<% $.a + 1 %>', NULL), ('''<% $.a + 1 %>''', 'jinja'), ('$.a + 1', 'yaql'), ('$.a + 1', NULL), ('_.a', NULL),
+               ('_.a', 'jinja'), ('<% $.a + 1 %>', NULL)) AS t (e, l);
+SELECT is(count(*), 20000::bigint, 'many texts, each with its own answer, one of them again and again')
+  FROM generate_series(1, 20000) AS i
+ WHERE mistral.evaluate('<% $.a + ' || i || ' %>', '{"a": 1}') = to_jsonb(i + 1)
+   AND mistral.evaluate('<% $.a + 7 %>', '{"a": 2}') = '9';
+SELECT is(count(*), 2000::bigint, 'and data') FROM generate_series(1, 2000) AS i
+ WHERE mistral.evaluate_data(jsonb_build_object('x', '<% $.a + 1 %>', 'y', i % 1900), '{"a": 2}') = jsonb_build_object('x', 3, 'y', i % 1900);
+SELECT is(pg_temp.outcome('<% 1 + %>', '{}') || pg_temp.outcome('<% 1 + %>', '{}'), 'MS010MS010', 'an error stays one');
+SELECT cmp_ok(sum(total_bytes), '<', 6000000::numeric, 'what is kept has a limit')
+  FROM pg_backend_memory_contexts WHERE name LIKE 'mistral compiled expression%';
+SELECT is(pg_temp.outcome('<% range(10000000).toList() %>', '{}'), 'MS012', 'an evaluation that takes all the memory it may');
+SELECT cmp_ok(sum(total_bytes), '<', 100000::numeric, 'and gives it back after the error')
+  FROM pg_backend_memory_contexts WHERE name = 'mistral expression';
 SELECT is(mistral.validate_expression(NULL), NULL, 'validate_expression of null');
 
 SELECT * FROM finish();
