@@ -6,6 +6,7 @@
 #   make test       everything that proves it works
 #   make bench      measures everything that docs/performance.md speaks of, on a private server, half an hour
 #   make bench-quick   the most of it, in two minutes
+#   make bench-expressions   expressions beside python3-yaql and python3-jinja2, in C and through SQL
 #   make bench-peers   other engines beside this one, on the same server
 #
 # PG_CONFIG chooses the server, as with every PGXS extension.

@@ -8,7 +8,7 @@ else
 	echo "not ok 1 - expressions.sh runs"
 fi
 sed 's/^/# /' <<<"$out"
-if [ "$(grep -cE '^(one text|array|[0-9]+ keys).*( [0-9]+){3}' <<<"$out")" = 9 ]; then
+if [ "$(grep -cE '^(one text|array|[0-9]+ keys).*( +-?[0-9]+){3}' <<<"$out")" = 9 ]; then
 	echo "ok 2 - nine sizes of contexts"
 else
 	echo "not ok 2 - nine sizes of contexts"
