@@ -84,7 +84,7 @@ jinja_random_below(int64 n)
 
 /* One paragraph of words that look like Latin. */
 static void
-append_paragraph(StringInfo out, int64 min, int64 max)
+append_paragraph(Eval *ev, StringInfo out, int64 min, int64 max)
 {
 	static const char *const words[] = {
 		"ac", "ante", "arcu", "at", "augue", "commodo", "cras", "cum", "diam", "donec", "dui", "egestas", "elit",
@@ -95,14 +95,13 @@ append_paragraph(StringInfo out, int64 min, int64 max)
 	};
 	int64		n = min + jinja_random_below(max - min);
 	bool		capital = true;
-	uint32		steps = 0;
 
 	for (int64 i = 0; i < n; i++)
 	{
 		const char *word = words[jinja_random_below(lengthof(words))];
 		int64		sign = jinja_random_below(20);
 
-		expr_tick(&steps);
+		eval_tick(ev);
 		if (out->len > EVAL_MAX_LENGTH - 100)
 			expr_limit("a text grows too long");
 		if (i > 0)
@@ -134,7 +133,7 @@ jinja_g_lipsum(JinjaCall *call)
 		if (i > 0)
 			appendStringInfoString(&out, html ? "\n" : "\n\n");
 		appendStringInfoString(&out, html ? "<p>" : "");
-		append_paragraph(&out, min, max);
+		append_paragraph(&call->j->ev, &out, min, max);
 		appendStringInfoString(&out, html ? "</p>" : "");
 	}
 	return html ? jinja_markup(value_text(&out)) : value_text(&out);
