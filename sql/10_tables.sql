@@ -128,6 +128,7 @@ CREATE TABLE mistral.action_execution (
     result jsonb COMPRESSION lz4
 ) WITH (fillfactor = 70);
 CREATE INDEX action_execution_task ON mistral.action_execution (task_id);
+CREATE INDEX action_execution_lone ON mistral.action_execution (id) WHERE task_id IS NULL;
 COMMENT ON TABLE mistral.action_execution IS
   'Action executions that something outside the engine ends or that are not their task''s only one. runtime: the ad-hoc actions whose output is still to be applied';
 

@@ -32,6 +32,9 @@ int			guc_http_max_connections = 1000;
 int			guc_max_definition_size = 16384;
 int			guc_max_result_size = 16384;
 char	   *guc_notify = NULL;
+int			guc_retention = -1;
+char	   *guc_retention_ignored_states = NULL;
+int			guc_retention_max_executions = 0;
 int			guc_yaql_limit_iterators = -1;
 
 static bool check_networks(char **newval, void **extra, GucSource source);
@@ -101,6 +104,19 @@ guc_init(void)
 							   "Kinds of notifications that the engine sends: executions, tasks, actions.",
 							   NULL, &guc_notify, "executions,actions",
 							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.retention",
+							"Time that finished executions are kept with all that belongs to them; -1 means for ever.",
+							NULL, &guc_retention, -1, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.retention_ignored_states",
+							   "States, separated by commas, whose executions are kept for ever.",
+							   "SUCCESS, ERROR, CANCELLED.",
+							   &guc_retention_ignored_states, "",
+							   PGC_SUSET, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.retention_max_executions",
+							"Finished executions that are kept, the oldest go first; 0 means no limit.",
+							NULL, &guc_retention_max_executions, 0, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.yaql_limit_iterators",
 							"Elements that an iterator may yield in an expression; -1 means no limit but the others.",
 							NULL, &guc_yaql_limit_iterators, -1, -1, INT_MAX,

@@ -19,6 +19,9 @@ extern int	guc_http_max_connections;	/* requests in flight per executor */
 extern int	guc_max_definition_size;	/* kB of a definition's text */
 extern int	guc_max_result_size;	/* kB of one input, result, output or published value */
 extern char *guc_notify;		/* kinds of notifications sent: executions, tasks, actions */
+extern int	guc_retention;		/* s that finished executions are kept; -1: for ever */
+extern char *guc_retention_ignored_states;	/* executions in these states are kept for ever */
+extern int	guc_retention_max_executions;	/* finished executions that are kept; 0: no limit */
 extern int	guc_yaql_limit_iterators;	/* elements an iterator may yield; -1: no limit */
 
 extern void guc_init(void);

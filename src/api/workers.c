@@ -21,6 +21,8 @@
 #include "api/args.h"
 #include "base/db.h"
 #include "errcodes.h"
+#include "guc.h"
+#include "queue/retention.h"
 #include "worker/instance.h"
 #include "worker/shmem.h"
 #include "worker/wake.h"
@@ -32,6 +34,7 @@ SQL_FUNCTION(mistral_worker_status);
 SQL_FUNCTION(mistral_stop_worker);
 SQL_FUNCTION(mistral_restart_worker);
 SQL_FUNCTION(mistral_adopt);
+SQL_FUNCTION(mistral_run_retention);
 SQL_FUNCTION(mistral_instance_matches);
 
 static bool rules_workers(void);
@@ -289,4 +292,34 @@ put_launcher(Tuplestorestate *store, TupleDesc desc)
 	values[3] = CStringGetTextDatum("running");
 	nulls[1] = nulls[3] = false;
 	tuplestore_putvalues(store, desc, values, nulls);
+}
+
+/* run_retention() returns int */
+Datum
+mistral_run_retention(PG_FUNCTION_ARGS)
+{
+	RetentionPass pass = {{0}};
+	int			total = 0;
+	DbSession	session;
+
+	PreventCommandIfReadOnly("mistral.run_retention()");
+	if (!retention_wanted())
+		PG_RETURN_INT32(0);
+	/* A limit on their number needs to know it: a pass counts them, the next deletes. */
+	for (int i = guc_retention_max_executions > 0 ? 0 : 1; i < 2; i++)
+	{
+		bool		over = false;
+
+		while (!over)
+		{
+			int			n;
+
+			CHECK_FOR_INTERRUPTS();
+			db_enter(&session);
+			over = retention_run(&pass, &n);
+			db_leave(&session);
+			total += n;
+		}
+	}
+	PG_RETURN_INT32(total);
 }

@@ -21,6 +21,7 @@
 #include "engine/control.h"
 #include "engine/definitions.h"
 #include "engine/environments.h"
+#include "engine/forget.h"
 #include "engine/guard.h"
 #include "engine/run.h"
 #include "engine/states.h"
@@ -197,26 +198,7 @@ control_skip(const pg_uuid_t *task_id, Oid role)
 void
 control_delete(const pg_uuid_t *id, Oid role)
 {
-	static DbStatement statements[] = {
-		{"DELETE FROM mistral.timer m USING mistral.action_execution a, mistral.task t, mistral.execution e "
-			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
-		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND m.target_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDOID}},
-		{"DELETE FROM mistral.action_execution a USING mistral.task t, mistral.execution e "
-			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
-		"AND a.task_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDOID}},
-		{"DELETE FROM mistral.timer m USING mistral.task t, mistral.execution e "
-			"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id "
-		"AND m.target_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDOID}},
-		{"DELETE FROM mistral.timer m USING mistral.execution e "
-		"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND m.target_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDOID}},
-		{"DELETE FROM mistral.task t USING mistral.execution e "
-		"WHERE e.root_id OPERATOR(pg_catalog.=) $1 AND t.execution_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDOID}},
-		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}},
-		{"DELETE FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}},
-	};
 	Execution  *execution = open_execution(id, role);
-	Datum		values[1];
-	int			i;
 
 	if (execution->parent_task)
 		ereport(ERROR,
@@ -228,10 +210,7 @@ control_delete(const pg_uuid_t *id, Oid role)
 				(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
 				 errmsg("execution %s is %s", id_cstring(id), state_name(execution->state)),
 				 errhint("Only a finished execution can be deleted; cancel it first.")));
-	cache_drop(execution->tree);
-	values[0] = UUIDPGetDatum(id);
-	for (i = 0; i < lengthof(statements); i++)
-		db_execute(&statements[i], values, NULL, false, 0);
+	forget_trees(id, 1);
 }
 
 /* ---------------------------------------------------------------- finding */

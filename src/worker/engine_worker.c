@@ -24,7 +24,7 @@
 #include "base/ids.h"
 #include "engine/engine.h"
 #include "guc.h"
-#include "queue/cron_trigger.h"
+#include "worker/chores.h"
 #include "worker/launcher.h"
 #include "worker/loop.h"
 #include "worker/wake.h"
@@ -79,8 +79,6 @@ static struct
 	TimestampTz next_timer;
 	TimestampTz timers_retry_at;	/* due timers wait for locked trees; 0: none do */
 	int			limit;			/* trees in a batch now */
-	CronRun		schedules;		/* what the last look at the cron triggers found */
-	TimestampTz schedules_at;	/* when the next one is, by the clock of timers */
 	int			backoff;		/* ms, after an error; 0: none */
 	TimestampTz resume_at;
 	int			nsuspects;
@@ -97,8 +95,6 @@ static void remember_skipped(const EngineStepResult *result, bool full_look);
 static void handle_failed_batch(int nhints, bool full_look);
 static void accuse(const MessageHint *hint);
 static bool try_suspect(TimestampTz now);
-static bool run_schedules(void);
-static void schedules_body(void *arg);
 static void park_body(void *arg);
 static void tell_parked(const Suspect *suspect);
 static void read_hints_body(void *arg);
@@ -138,7 +134,8 @@ mistral_engine_main(Datum arg)
 			continue;
 		}
 		collect(now);
-		if (run_schedules() || work(now))
+		/* Both: neither holds up the other. */
+		if (chores_run() | work(now))
 		{
 			/* Interrupts, settings, requests to leave: without sleeping. */
 			worker_wait(WORKER_RUNNING, 0, -1);
@@ -161,7 +158,7 @@ initialize(void)
 	engine.full = true;
 	engine.full_at = DT_NOEND;
 	engine.next_timer = DT_NOBEGIN;
-	engine.schedules_at = DT_NOBEGIN;
+	chores_start();
 	engine.limit = guc_batch_size;
 	MemoryContextSwitchTo(previous);
 }
@@ -281,47 +278,6 @@ step_body(void *arg)
 	arguments->next_timer = engine_next_timer();
 }
 
-/*
- * Looks at the cron triggers when the time has come, somebody has planned one,
- * or the clock was set back; false when there was nothing to do.
- */
-static bool
-run_schedules(void)
-{
-	static TimestampTz last_look = DT_NOBEGIN;
-	TimestampTz now = clock_now();
-
-	if (pg_atomic_exchange_u32(&my_worker->schedules, 0) == 0 && now < engine.schedules_at && now >= last_look)
-		return false;
-	last_look = now;
-	switch (worker_run(schedules_body, NULL))
-	{
-		case RUN_NO_EXTENSION:
-			worker_leave(ENDING_NO_EXTENSION);
-		case RUN_FAILED:
-			back_off();
-			return true;
-		case RUN_COMMITTED:
-			break;
-	}
-	engine.schedules_at = engine.schedules.next;
-	if (engine.schedules.progress)
-		engine.schedules_at = DT_NOBEGIN;
-	else if (engine.schedules.waiting)
-		engine.schedules_at = Min(engine.schedules_at, TimestampTzPlusMilliseconds(now, SKIP_RETRY_MS));
-	return engine.schedules.nslots > 0;
-}
-
-static void
-schedules_body(void *arg)
-{
-	DbSession	session;
-
-	db_enter(&session);
-	cron_run(guc_batch_size, &engine.schedules);
-	db_leave(&session);
-}
-
 /* The transaction has committed. */
 static void
 after_step(const EngineStepResult *result, bool full_look)
@@ -332,9 +288,7 @@ after_step(const EngineStepResult *result, bool full_look)
 	if (result->nfinished > 0)
 	{
 		wake_finished();
-		/* A slot may have waited for one of them. */
-		if (engine.schedules.waiting)
-			engine.schedules_at = DT_NOBEGIN;
+		chores_executions_ended();
 	}
 	remember_skipped(result, full_look);
 }
@@ -556,9 +510,8 @@ sleep_time(TimestampTz now)
 		until = Min(until, engine.suspects[i].retry_at);
 	sleep = TimestampDifferenceMilliseconds(now, until) + 1;
 
-	/* Timers and schedules go by the clock that they were set by. */
-	if (!TIMESTAMP_NOT_FINITE(engine.schedules_at))
-		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_now(), engine.schedules_at) + 1);
+	sleep = Min(sleep, chores_sleep());
+	/* Timers go by the clock that they were set by. */
 	if (engine.timers_retry_at != 0)
 		sleep = Min(sleep, TimestampDifferenceMilliseconds(now, engine.timers_retry_at) + 1);
 	else if (!TIMESTAMP_NOT_FINITE(engine.next_timer))

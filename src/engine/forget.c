@@ -1,0 +1,79 @@
+/*
+ * forget.c
+ *		Deleting whole trees, a batch at a time.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/guc.h"
+#include "utils/uuid.h"
+
+#include "base/db.h"
+#include "engine/forget.h"
+#include "engine/store.h"
+
+static void delete_all(DbStatement *statements, int nstatements, const pg_uuid_t *ids, int nids);
+
+void
+forget_trees(const pg_uuid_t *roots, int nroots)
+{
+	/* What is below goes first: it is found through what is above. */
+	static DbStatement statements[] = {
+		{"DELETE FROM mistral.timer m USING mistral.action_execution a, mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND m.target_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.action_execution a USING mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND a.task_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.timer m USING mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND m.target_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.timer m USING mistral.execution e "
+		"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND m.target_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.task t USING mistral.execution e "
+		"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
+	};
+
+	for (int i = 0; i < nroots; i++)
+	{
+		Tree	   *tree = cache_find(&roots[i]);
+
+		if (tree)
+			cache_drop(tree);
+	}
+	delete_all(statements, lengthof(statements), roots, nroots);
+}
+
+void
+forget_lone_actions(const pg_uuid_t *ids, int nids)
+{
+	static DbStatement statements[] = {
+		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND task_id IS NULL", 1, {UUIDARRAYOID}},
+	};
+
+	delete_all(statements, lengthof(statements), ids, nids);
+}
+
+static void
+delete_all(DbStatement *statements, int nstatements, const pg_uuid_t *ids, int nids)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(nids, 1));
+	Datum		values[1];
+
+	for (int i = 0; i < nids; i++)
+		elements[i] = UUIDPGetDatum(&ids[i]);
+	values[0] = PointerGetDatum(construct_array(elements, nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	/*
+	 * The plans are kept, perhaps from a time when the tables were small: they are to go by
+	 * the indexes whatever the statistics say.  Until the caller's db_leave.
+	 */
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_mergejoin", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < nstatements; i++)
+		db_execute(&statements[i], values, NULL, false, 0);
+}

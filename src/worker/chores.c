@@ -1,0 +1,180 @@
+/*
+ * chores.c
+ *		What an engine does besides advancing executions.
+ *
+ * Each chore says when it is due next, and one that fails waits longer each
+ * time.  Schedules go by the clock that timers go by; retention takes a tenth
+ * of one processor at most, and rests between two passes over the table.
+ */
+#include "postgres.h"
+
+#include "portability/instr_time.h"
+
+#include "base/clock.h"
+#include "base/db.h"
+#include "guc.h"
+#include "queue/cron_trigger.h"
+#include "queue/retention.h"
+#include "worker/chores.h"
+#include "worker/loop.h"
+
+#define SHORTEST_BACKOFF_MS 1000
+#define LONGEST_BACKOFF_MS	60000
+#define WAITING_SLOTS_MS	1000	/* slots that wait for an execution are looked at at least so often */
+
+#define RETENTION_PAUSE		9		/* rest after a batch, in multiples of its time */
+#define RETENTION_PASS_MS	60000	/* rest between two passes, at least */
+#define RETENTION_PASS_REST 200		/* and in multiples of a pass's time */
+
+typedef struct Chore
+{
+	TimestampTz due_at;
+	int			backoff;		/* ms, after an error */
+} Chore;
+
+static struct
+{
+	Chore		schedules;		/* due_at by clock_now() */
+	CronRun		cron;			/* what the last look at the cron triggers found */
+	TimestampTz last_look;
+	Chore		retention;
+	RetentionPass pass;
+	double		pass_ms;		/* time that this pass has taken */
+	int			ndeleted;
+	bool		pass_over;
+}			chores;
+
+static bool run_schedules(void);
+static void schedules_body(void *arg);
+static bool run_retention(void);
+static void retention_body(void *arg);
+static bool run(Chore *chore, void (*body) (void *arg), TimestampTz now);
+
+void
+chores_start(void)
+{
+	memset(&chores, 0, sizeof(chores));
+	chores.schedules.due_at = DT_NOBEGIN;
+	chores.retention.due_at = DT_NOBEGIN;
+	chores.last_look = DT_NOBEGIN;
+}
+
+bool
+chores_run(void)
+{
+	bool		done = run_schedules();
+
+	/* One engine of a database is enough for that. */
+	if (my_worker == &my_database->workers[0] && run_retention())
+		done = true;
+	return done;
+}
+
+void
+chores_executions_ended(void)
+{
+	if (chores.cron.waiting)
+		chores.schedules.due_at = DT_NOBEGIN;
+}
+
+long
+chores_sleep(void)
+{
+	long		sleep = LONG_MAX;
+
+	if (!TIMESTAMP_NOT_FINITE(chores.schedules.due_at))
+		sleep = TimestampDifferenceMilliseconds(clock_now(), chores.schedules.due_at) + 1;
+	if (retention_wanted())
+		sleep = Min(sleep, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.retention.due_at) + 1);
+	return sleep;
+}
+
+/*
+ * When the time has come, somebody has planned a trigger, or the clock was set back.
+ */
+static bool
+run_schedules(void)
+{
+	TimestampTz now = clock_now();
+
+	if (pg_atomic_exchange_u32(&my_worker->schedules, 0) == 0 && now < chores.schedules.due_at && now >= chores.last_look)
+		return false;
+	chores.last_look = now;
+	if (!run(&chores.schedules, schedules_body, now))
+		return false;
+	chores.schedules.due_at = chores.cron.next;
+	if (chores.cron.progress)
+		chores.schedules.due_at = DT_NOBEGIN;
+	else if (chores.cron.waiting)
+		chores.schedules.due_at = Min(chores.cron.next, TimestampTzPlusMilliseconds(now, WAITING_SLOTS_MS));
+	return chores.cron.nslots > 0;
+}
+
+static void
+schedules_body(void *arg)
+{
+	DbSession	session;
+
+	db_enter(&session);
+	cron_run(guc_batch_size, &chores.cron);
+	db_leave(&session);
+}
+
+static bool
+run_retention(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	instr_time	start;
+	instr_time	end;
+	double		ms;
+
+	if (!retention_wanted() || now < chores.retention.due_at)
+		return false;
+	INSTR_TIME_SET_CURRENT(start);
+	if (!run(&chores.retention, retention_body, now))
+		return false;
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	ms = INSTR_TIME_GET_MILLISEC(end);
+	chores.pass_ms += ms;
+	if (chores.pass_over)
+	{
+		ms = Max(chores.pass_ms * RETENTION_PASS_REST, RETENTION_PASS_MS);
+		chores.pass_ms = 0;
+	}
+	else
+		ms *= RETENTION_PAUSE;
+	chores.retention.due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) Min(ms, USECS_PER_DAY / 1000));
+	return true;
+}
+
+static void
+retention_body(void *arg)
+{
+	RetentionPass pass = chores.pass;
+	DbSession	session;
+
+	db_enter(&session);
+	chores.pass_over = retention_run(&pass, &chores.ndeleted);
+	db_leave(&session);
+	chores.pass = pass;
+}
+
+/* One transaction; false when it failed. */
+static bool
+run(Chore *chore, void (*body) (void *arg), TimestampTz now)
+{
+	switch (worker_run(body, NULL))
+	{
+		case RUN_NO_EXTENSION:
+			worker_leave(ENDING_NO_EXTENSION);
+		case RUN_FAILED:
+			chore->backoff = Min(Max(chore->backoff * 2, SHORTEST_BACKOFF_MS), LONGEST_BACKOFF_MS);
+			chore->due_at = TimestampTzPlusMilliseconds(now, chore->backoff);
+			return false;
+		case RUN_COMMITTED:
+			break;
+	}
+	chore->backoff = 0;
+	return true;
+}
