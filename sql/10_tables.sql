@@ -203,6 +203,52 @@ CREATE TABLE mistral.attempt (
 COMMENT ON TABLE mistral.attempt IS
   'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome';
 
+-- The same for pull workers: an offer that is claimed becomes a lease, and again
+-- an offer when the lease runs out.
+CREATE TABLE mistral.offer (
+    action_id uuid PRIMARY KEY,
+    root_id uuid NOT NULL,
+    target text NOT NULL,
+    owner oid NOT NULL,
+    action text NOT NULL,
+    attempt int NOT NULL,
+    safe_rerun boolean NOT NULL,
+    held boolean NOT NULL,
+    created_at timestamptz NOT NULL
+);
+-- An execution that ends with actions on offer is rare enough for an index that names what it changes.
+CREATE INDEX offer_target ON mistral.offer (target, action_id) WHERE NOT held;
+COMMENT ON TABLE mistral.offer IS
+  'Actions that wait for a pull worker of their target. attempt: the delivery that is next. held: their execution has ended';
+
+CREATE TABLE mistral.lease (
+    action_id uuid PRIMARY KEY,
+    root_id uuid NOT NULL,
+    target text NOT NULL,
+    owner oid NOT NULL,
+    action text NOT NULL,
+    attempt int NOT NULL,
+    safe_rerun boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    worker text,
+    leased_at timestamptz NOT NULL,
+    lease_until timestamptz NOT NULL
+) WITH (fillfactor = 70);
+COMMENT ON TABLE mistral.lease IS
+  'Actions that a pull worker has, until when. Ended by its result, or taken back by the engine when the time is over';
+
+CREATE TABLE mistral.registered_action (
+    id uuid PRIMARY KEY,
+    name text NOT NULL,
+    owner oid NOT NULL,
+    target text NOT NULL,
+    description text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    UNIQUE (name, owner)
+);
+COMMENT ON TABLE mistral.registered_action IS 'Actions by name that pull workers of a target perform';
+
 -- Without a primary key a table in a publication FOR ALL TABLES could not be
 -- deleted from.  Logged so only where wal_level is logical.
 ALTER TABLE mistral.instance REPLICA IDENTITY FULL;
@@ -221,3 +267,6 @@ SELECT pg_catalog.pg_extension_config_dump('mistral.parked_message', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.timer', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.dispatch', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.attempt', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.offer', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.lease', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.registered_action', '');

@@ -28,7 +28,7 @@ COMMENT ON FUNCTION mistral.delete_workflow(text, text) IS
 CREATE FUNCTION mistral.delete_action(name text, namespace text DEFAULT '')
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_delete_action';
 COMMENT ON FUNCTION mistral.delete_action(text, text) IS
-  'Takes an ad-hoc action out of use';
+  'Takes an ad-hoc action, or one that was registered, out of use';
 
 CREATE FUNCTION mistral.validate(definition text, kind text DEFAULT NULL,
                                  OUT line int, OUT col int, OUT path text, OUT message text, OUT hint text)

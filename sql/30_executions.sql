@@ -50,7 +50,7 @@ COMMENT ON FUNCTION mistral.delete_execution(uuid) IS
 CREATE FUNCTION mistral.step(executions int DEFAULT 100) RETURNS int
   LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'mistral_step';
 COMMENT ON FUNCTION mistral.step(int) IS
-  'One step of the engine in this session and transaction, for tests: how many messages and timers it consumed';
+  'One step of the engine in this session and transaction, for tests: how many messages, timers and leases that ran out it consumed';
 
 CREATE VIEW mistral.executions WITH (security_barrier) AS
 SELECT e.id,
@@ -132,7 +132,8 @@ SELECT a.id,
        a.owner::pg_catalog.regrole AS owner,
        a.created_at,
        a.updated_at,
-       a.finished_at
+       a.finished_at,
+       a.runtime OPERATOR(pg_catalog.->>) 'target' AS target
   FROM mistral.action_execution a
  WHERE pg_catalog.pg_has_role(a.owner, 'USAGE')
 UNION ALL
@@ -149,12 +150,13 @@ SELECT t.action_id,
        e.owner::pg_catalog.regrole,
        t.created_at,
        t.updated_at,
-       t.finished_at
+       t.finished_at,
+       NULL::text
   FROM mistral.task t
   JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) t.execution_id
  WHERE t.action_id IS NOT NULL AND pg_catalog.pg_has_role(e.owner, 'USAGE');
 COMMENT ON VIEW mistral.action_executions IS
-  'Action executions of the executions you may see; task_id is null for an action run alone';
+  'Action executions of the executions you may see; task_id is null for an action run alone, target for one that no pull worker performs';
 
 CREATE FUNCTION mistral.why(id uuid)
   RETURNS TABLE (kind text, object_id uuid, name text, state text, detail text, since timestamptz, due_at timestamptz)

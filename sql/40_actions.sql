@@ -1,13 +1,14 @@
 -- Actions: ending them from outside, running one alone, the built-in ones.
 
-CREATE FUNCTION mistral.complete_action(id uuid, result jsonb DEFAULT NULL) RETURNS void
+CREATE FUNCTION mistral.complete_action(id uuid, result jsonb DEFAULT NULL, attempt int DEFAULT NULL) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_complete_action';
-COMMENT ON FUNCTION mistral.complete_action(uuid, jsonb) IS
-  'Ends a running action with its result. Repeating the same call is harmless; another outcome for an ended action is an error';
+COMMENT ON FUNCTION mistral.complete_action(uuid, jsonb, int) IS
+  'Ends a running action with its result; a pull worker gives the attempt that it claimed. Repeating the same call is harmless; another outcome for an ended action is an error';
 
-CREATE FUNCTION mistral.fail_action(id uuid, error jsonb) RETURNS void
+CREATE FUNCTION mistral.fail_action(id uuid, error jsonb, attempt int DEFAULT NULL) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_fail_action';
-COMMENT ON FUNCTION mistral.fail_action(uuid, jsonb) IS 'Ends a running action with an error';
+COMMENT ON FUNCTION mistral.fail_action(uuid, jsonb, int) IS
+  'Ends a running action with an error; a pull worker gives the attempt that it claimed';
 
 CREATE FUNCTION mistral.cancel_action(id uuid) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_cancel_action';
@@ -18,7 +19,13 @@ CREATE FUNCTION mistral.run_action(
     action text, input jsonb DEFAULT '{}', namespace text DEFAULT '', target text DEFAULT NULL) RETURNS uuid
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_run_action';
 COMMENT ON FUNCTION mistral.run_action(text, jsonb, text, text) IS
-  'Runs one action without a workflow and returns its action execution''s id';
+  'Runs one action without a workflow and returns its action execution''s id; with a target, a pull worker of that target performs it';
+
+CREATE FUNCTION mistral.register_action(
+    name text, function regprocedure DEFAULT NULL, target text DEFAULT NULL, description text DEFAULT '') RETURNS void
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_register_action';
+COMMENT ON FUNCTION mistral.register_action(text, regprocedure, text, text) IS
+  'Creates or replaces an action that pull workers of the target perform; mistral.delete_action() deletes it';
 
 CREATE FUNCTION mistral.builtin_actions()
   RETURNS TABLE (name text, input text, description text)

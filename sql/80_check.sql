@@ -40,6 +40,12 @@ BEGIN ATOMIC
           UNION ALL SELECT trigger_id, slot FROM mistral.cron_waiting) d
    WHERE NOT EXISTS (SELECT FROM mistral.cron_trigger t WHERE t.id OPERATOR(pg_catalog.=) d.trigger_id)
   UNION ALL
+  SELECT 'offer or lease of an action that has ended', p.action_id, p.action
+    FROM (SELECT o.action_id, o.action FROM mistral.offer o UNION ALL SELECT l.action_id, l.action FROM mistral.lease l) p
+    LEFT JOIN mistral.action_execution a ON a.id OPERATOR(pg_catalog.=) p.action_id
+   WHERE a.id IS NULL
+      OR a.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::interval)
+  UNION ALL
   SELECT 'message put aside', m.root_id, m.error
     FROM mistral.parked_message m
   UNION ALL

@@ -16,6 +16,8 @@ const ActionType action_types[] = {
 #undef ACTION
 };
 
+const ActionType action_type_registered = {"", ACTION_PULL, NULL, NULL, ""};
+
 const int	action_type_count = lengthof(action_types);
 
 typedef struct InputCheck
@@ -57,6 +59,8 @@ action_check_input(const ActionType *type, const Jsonb *input)
 	StringInfoData message;
 	const char *p = type->params;
 
+	if (p == NULL)
+		return NULL;
 	initStringInfo(&missing);
 	while (*p)
 	{

@@ -18,7 +18,8 @@ typedef enum ActionMode
 	ACTION_INLINE,				/* runs within the engine's step: total, bounded, no side effect */
 	ACTION_WAIT,				/* somebody calls complete_action */
 	ACTION_HTTP,				/* the executor performs it and records the result */
-	ACTION_HTTP_WAIT			/* the executor sends it; somebody calls complete_action */
+	ACTION_HTTP_WAIT,			/* the executor sends it; somebody calls complete_action */
+	ACTION_PULL					/* a pull worker claims it and calls complete_action */
 } ActionMode;
 
 /* What an inline action gives: in the caller's memory context. */
@@ -33,13 +34,16 @@ typedef struct ActionType
 {
 	const char *name;
 	ActionMode	mode;
-	const char *params;			/* "a b=1": names, required unless they have a default (JSON) */
+	const char *params;			/* "a b=1": names, required unless they have a default (JSON); NULL: anything */
 	void		(*run) (const Jsonb *input, ActionOutcome *outcome);	/* inline actions only */
 	const char *description;
 } ActionType;
 
 extern const ActionType action_types[];
 extern const int action_type_count;
+
+/* What stands for every registered action: no parameters are known, a target is. */
+extern const ActionType action_type_registered;
 
 /* The built-in action of that name, or NULL. */
 extern const ActionType *action_type_find(const char *name);

@@ -23,17 +23,18 @@ SQL_FUNCTION(mistral_cancel_action);
 SQL_FUNCTION(mistral_run_action);
 SQL_FUNCTION(mistral_builtin_actions);
 
-static void finish(FunctionCallInfo fcinfo, State state, const Jsonb *result);
+static void finish(FunctionCallInfo fcinfo, State state, const Jsonb *result, int attempt);
+static int	arg_attempt(FunctionCallInfo fcinfo, int n);
 
-/* complete_action(id, result) */
+/* complete_action(id, result, attempt) */
 Datum
 mistral_complete_action(PG_FUNCTION_ARGS)
 {
-	finish(fcinfo, STATE_SUCCESS, arg_json_or_null(fcinfo, 1));
+	finish(fcinfo, STATE_SUCCESS, arg_json_or_null(fcinfo, 1), arg_attempt(fcinfo, 2));
 	PG_RETURN_VOID();
 }
 
-/* fail_action(id, error); an error that says nothing reads "Unknown error" */
+/* fail_action(id, error, attempt); an error that says nothing reads "Unknown error" */
 Datum
 mistral_fail_action(PG_FUNCTION_ARGS)
 {
@@ -42,7 +43,7 @@ mistral_fail_action(PG_FUNCTION_ARGS)
 		(!JB_ROOT_IS_SCALAR(error) && JB_ROOT_COUNT(error) == 0) ||
 		(JB_ROOT_IS_SCALAR(error) && json_to_text(error)[0] == '\0');
 
-	finish(fcinfo, STATE_ERROR, empty ? json_from_string("Unknown error") : error);
+	finish(fcinfo, STATE_ERROR, empty ? json_from_string("Unknown error") : error, arg_attempt(fcinfo, 2));
 	PG_RETURN_VOID();
 }
 
@@ -50,7 +51,7 @@ mistral_fail_action(PG_FUNCTION_ARGS)
 Datum
 mistral_cancel_action(PG_FUNCTION_ARGS)
 {
-	finish(fcinfo, STATE_CANCELLED, NULL);
+	finish(fcinfo, STATE_CANCELLED, NULL, 0);
 	PG_RETURN_VOID();
 }
 
@@ -61,15 +62,14 @@ mistral_run_action(PG_FUNCTION_ARGS)
 	char	   *name = arg_text(fcinfo, 0, "action");
 	Jsonb	   *input = arg_object(fcinfo, 1, "input");
 	char	   *namespace_ = PG_ARGISNULL(2) ? pstrdup("") : arg_text(fcinfo, 2, "namespace");
+	char	   *target = arg_text_or_null(fcinfo, 3);
 	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
 	DbSession	session;
 
-	if (!PG_ARGISNULL(3))
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_NOT_BUILT),
-				 errmsg("targets are not supported yet")));
+	if (target && target[0] == '\0')
+		target = NULL;
 	db_enter(&session);
-	*result = control_run_action(name, input, namespace_, session.caller);
+	*result = control_run_action(name, input, namespace_, target, session.caller);
 	db_leave(&session);
 	PG_RETURN_UUID_P(result);
 }
@@ -108,13 +108,25 @@ mistral_builtin_actions(PG_FUNCTION_ARGS)
 }
 
 static void
-finish(FunctionCallInfo fcinfo, State state, const Jsonb *result)
+finish(FunctionCallInfo fcinfo, State state, const Jsonb *result, int attempt)
 {
 	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
 	DbSession	session;
 
 	db_enter(&session);
-	control_finish_action(&id, state, result, session.caller);
+	control_finish_action(&id, state, result, attempt, session.caller);
 	db_leave(&session);
 	workers_check_running();
+}
+
+static int
+arg_attempt(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return 0;
+	if (PG_GETARG_INT32(n) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("attempt must be at least 1")));
+	return PG_GETARG_INT32(n);
 }

@@ -16,6 +16,7 @@
 #include "base/db.h"
 #include "dsl/spec.h"
 #include "engine/definitions.h"
+#include "engine/registered.h"
 #include "mistral.h"
 
 SQL_FUNCTION(mistral_load_workbook);
@@ -86,7 +87,8 @@ delete_definition(FunctionCallInfo fcinfo, SpecKind kind)
 	bool		found;
 
 	db_enter(&session);
-	found = definition_retire(kind, name, namespace_, session.caller);
+	found = definition_retire(kind, name, namespace_, session.caller) ||
+		(kind == SPEC_ACTION && namespace_[0] == '\0' && registered_delete(name, session.caller));
 	db_leave(&session);
 	if (!found)
 		ereport(ERROR,

@@ -175,6 +175,7 @@ mistral_step(PG_FUNCTION_ARGS)
 {
 	int			limit = PG_GETARG_INT32(0);
 	EngineStepResult result;
+	TimestampTz next;
 
 	if (limit < 1)
 		ereport(ERROR,
@@ -182,7 +183,7 @@ mistral_step(PG_FUNCTION_ARGS)
 				 errmsg("the number of executions must be at least 1")));
 	PreventCommandIfReadOnly("mistral.step()");
 	engine_step(NULL, 0, true, limit, &result);
-	PG_RETURN_INT32(result.messages);
+	PG_RETURN_INT32(result.messages + engine_sweep_leases(&next));
 }
 
 /* now() returns timestamptz */

@@ -46,6 +46,8 @@ db_enter(DbSession *session)
 	 * not go on scanning it when it has grown.
 	 */
 	pin_setting("enable_seqscan", "off");
+	/* Where a scan is the only way, the cost that this makes up would have it compiled. */
+	pin_setting("jit", "off");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }

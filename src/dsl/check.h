@@ -240,9 +240,6 @@ extern void check_workflow(Check *check, const YamlNode *key, const YamlNode *wo
 extern void check_workflow_links(Check *check, const YamlNode *key, const YamlNode *workflow, bool sound);
 extern void check_action(Check *check, const YamlNode *key, const YamlNode *action);
 
-/* What this version does not run yet (not_built.c). */
-extern List *collect_not_built(Check *check, const YamlNode *definition, SpecKind kind);
-
 extern void spec_sort_problems(SpecDocument *document);
 
 /* Texts for the catalog. */

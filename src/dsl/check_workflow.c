@@ -87,6 +87,7 @@ static const KeyRule defaults_rules[] = {
 	{"on-error", &type_clause, 0, "What comes next after failed tasks that name nothing."},
 	{"on-complete", &type_clause, 0, "What comes next after ended tasks that name nothing."},
 	{"on-skip", &type_clause, 0, "What comes next after skipped tasks that name nothing."},
+	{"target", &type_text, 0, "Whose pull workers perform the actions."},
 	{"safe-rerun", &type_expression_or_boolean, 0, "Whether actions whose outcome is unknown may be repeated."},
 	{"requires", &type_text_or_texts, 0, "The tasks that every task requires."}
 };

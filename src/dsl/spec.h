@@ -26,7 +26,6 @@ typedef struct SpecProblem
 	char	   *path;			/* e.g. workflows.pay.tasks.send.retry.count */
 	char	   *message;		/* lower case, no final period; says what was expected */
 	char	   *hint;			/* full sentence, or NULL */
-	bool		not_built;		/* right in the language, not run by this version yet */
 } SpecProblem;
 
 /* ---------------------------------------------------------------- pieces */
@@ -205,7 +204,6 @@ typedef struct SpecDefinition
 	int			line;			/* where its name stands in the document */
 	int			col;
 	char	   *path;
-	List	   *not_built;		/* of SpecProblem *: what this version does not run yet */
 } SpecDefinition;
 
 typedef struct SpecDocument
@@ -227,7 +225,7 @@ extern SpecDocument *spec_parse(const char *text, int len, SpecKind kind);
 
 /*
  * Adds what only loading refuses, when the document has no other problems:
- * names that cannot be stored, and what this version does not run yet.
+ * names that cannot be stored.
  */
 extern void spec_check_load(SpecDocument *document);
 

@@ -11,6 +11,7 @@
 static void compile_command(Compiler *compiler, TaskSpec *task, const YamlNode *node);
 static void compile_clause(Compiler *compiler, SpecOnClause *clause, const TaskTable *table, const TaskEntry *entry,
 						   const YamlNode *defaults, ClauseKind kind);
+static const YamlNode *effective(const YamlNode *task, const YamlNode *defaults, const char *key);
 static void compile_policies(Compiler *compiler, SpecPolicies *policies, const YamlNode *task, const YamlNode *defaults);
 static void compile_retry(Compiler *compiler, SpecRetry *retry, const YamlNode *node);
 static void compile_join(TaskSpec *task, const YamlNode *join);
@@ -43,7 +44,7 @@ compile_task(Compiler *compiler, WorkflowSpec *workflow, const TaskTable *table,
 		rerun = yaml_get(defaults, "safe-rerun", NULL);
 	task->safe_rerun_given = rerun != NULL;
 	task->safe_rerun = yaml_truth(rerun);
-	task->target = compile_template(compiler, yaml_get(node, "target", NULL));
+	task->target = compile_template(compiler, effective(node, defaults, "target"));
 	compile_join(task, yaml_get(node, "join", NULL));
 	compile_with_items(compiler, task, yaml_get(node, "with-items", NULL));
 	if (workflow->reverse)

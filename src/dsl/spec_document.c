@@ -291,7 +291,6 @@ collect_section(Check *check, const YamlNode *section, SpecKind kind)
 		definition->input = parameters_line(yaml_get(item, "input", NULL));
 		mark = check_enter(check, yaml_key_text(key));
 		definition->path = pstrdup(check->path.data);
-		definition->not_built = collect_not_built(check, item, kind);
 		check_leave(check, mark);
 		document->definitions = lappend(document->definitions, definition);
 	}

@@ -49,12 +49,6 @@ spec_check_load(SpecDocument *document)
 						 psprintf("expected a name that does not start with \"std.\", found \"%s\"", definition->name),
 						 "Names that start with \"std.\" belong to built-in actions.");
 	}
-	/* What is not built comes last: it is no fault of the definition. */
-	if (document->problems == NIL)
-	{
-		foreach(lc, document->definitions)
-			document->problems = list_concat(document->problems, ((SpecDefinition *) lfirst(lc))->not_built);
-	}
 	spec_sort_problems(document);
 }
 
@@ -74,12 +68,6 @@ spec_raise(const SpecDocument *document)
 		appendStringInfo(&detail, "; %d more %s.", more, more == 1 ? "problem" : "problems");
 	else
 		appendStringInfoChar(&detail, '.');
-	if (first->not_built)
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_NOT_BUILT),
-				 errmsg("%s", first->message),
-				 errdetail_internal("%s", detail.data),
-				 first->hint ? errhint("%s", first->hint) : 0));
 	ereport(ERROR,
 			(errcode(document->too_large ? ERRCODE_MISTRAL_TOO_LARGE : ERRCODE_MISTRAL_INVALID_DEFINITION),
 			 errmsg("invalid %s: %s", kinds[document->kind], first->message),

@@ -8,7 +8,7 @@
  * what is needed for that when the result arrives:
  *
  *		{"type": built-in name, "input": its input, "adhoc": [definition ids,
- *		outermost first], "delayed": true while a timer holds the
+ *		outermost first], "target": whose pull workers have it, "delayed": true while a timer holds the
  *		result, "sent": the completion as it was sent}
  */
 #include "postgres.h"
@@ -26,6 +26,7 @@
 
 static void keep_sent(ActionExecution *action, State state, const Jsonb *result);
 static bool action_name(Task *task, char **name, char **error);
+static bool action_target(Task *task, const Jsonb *input, const Jsonb *items, char **target, char **error);
 static void add_defaults(Task *task, Jsonb **input);
 static void enqueue(ActionExecution *action, const AdhocChain *chain, int timeout);
 static Jsonb *engine_headers(ActionExecution *action);
@@ -41,6 +42,7 @@ action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *fo
 	EvalPlace	place;
 	Jsonb	   *input;
 	char	   *name;
+	char	   *target;
 	int			timeout;
 
 	*forced = true;
@@ -48,7 +50,10 @@ action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *fo
 		return false;
 	add_defaults(task, &input);
 	task_place(&place, task);
-	if (!adhoc_resolve(&place, name, input, &chain, error, forced) ||
+	if (!adhoc_resolve(&place, name, input, &chain, error, forced))
+		return false;
+	*forced = true;
+	if (!action_target(task, input, items, &target, error) || !adhoc_set_target(&chain, target, error) ||
 		!policies_timeout(task, &timeout, error))
 		return false;
 
@@ -215,6 +220,37 @@ action_name(Task *task, char **name, char **error)
 	return false;
 }
 
+/* Whose pull workers are to perform the action; NULL: the task does not say. */
+static bool
+action_target(Task *task, const Jsonb *input, const Jsonb *items, char **target, char **error)
+{
+	EvalPlace	place;
+	Jsonb	   *value;
+	JsonbValue	v;
+
+	*target = NULL;
+	if (task_spec(task)->target == NULL)
+		return true;
+	task_place(&place, task);
+	place.first = input;
+	place.items = items;
+	if (!evaluate_template(&place, task_spec(task)->target, &value, error))
+		return false;
+	if (JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &v))
+	{
+		if (v.type == jbvNull)
+			return true;
+		if (v.type == jbvString)
+		{
+			if (v.val.string.len > 0)
+				*target = json_value_cstring(&v);
+			return true;
+		}
+	}
+	*error = psprintf("the target of task \"%s\" must be a text, not %s", task->name, json_to_text(value));
+	return false;
+}
+
 /*
  * The environment may give defaults for an action: env.__actions.<name as
  * written>.  Unlike env(), this is the execution's own environment: a
@@ -241,32 +277,61 @@ static void
 enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 {
 	Tree	   *tree = action->task->execution->tree;
+	const TaskSpec *spec = task_spec(action->task);
 	MemoryContext old;
 	DispatchRow *row;
 
-	switch (chain->type->mode)
+	if (chain->type->mode == ACTION_INLINE)
 	{
-		case ACTION_INLINE:
-			tree_queue(tree, WORK_ACTION, action);
-			break;
-		case ACTION_WAIT:
-			notify_action(action);
-			break;
-		case ACTION_HTTP:
-		case ACTION_HTTP_WAIT:
-			notify_action(action);
-			old = MemoryContextSwitchTo(tree->cxt);
-			row = palloc0(sizeof(DispatchRow));
-			row->action = action;
-			row->base = chain->type->name;
-			row->input = json_copy(chain->input);
-			row->headers = engine_headers(action);
-			row->safe_rerun = task_spec(action->task)->safe_rerun;
-			row->timeout = timeout;
-			tree->dispatches = lappend(tree->dispatches, row);
-			MemoryContextSwitchTo(old);
-			break;
+		tree_queue(tree, WORK_ACTION, action);
+		return;
 	}
+	if (chain->target)
+		notify_target(tree, chain->target);
+	else
+		notify_action(action);
+	if (chain->target == NULL && chain->type->mode == ACTION_WAIT)
+		return;
+	old = MemoryContextSwitchTo(tree->cxt);
+	row = palloc0(sizeof(DispatchRow));
+	row->action = action;
+	row->base = pstrdup(chain->base);
+	if (chain->target)
+	{
+		/* A worker that is lost is the rule rather than the exception: repeated unless that is ruled out. */
+		row->target = pstrdup(chain->target);
+		row->safe_rerun = spec->safe_rerun || !spec->safe_rerun_given;
+	}
+	else
+	{
+		row->input = json_copy(chain->input);
+		row->headers = engine_headers(action);
+		row->safe_rerun = spec->safe_rerun;
+		row->timeout = timeout;
+	}
+	tree->dispatches = lappend(tree->dispatches, row);
+	MemoryContextSwitchTo(old);
+}
+
+void
+task_collect_pulled(Task *task, List **ids)
+{
+	Tree	   *tree = task->execution->tree;
+	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	ListCell   *lc;
+
+	foreach(lc, task->actions)
+	{
+		ActionExecution *action = lfirst(lc);
+		pg_uuid_t  *id;
+
+		if (state_is_final(action->state) || json_get(json_ref_get(tree, &action->runtime), "target", strlen("target")) == NULL)
+			continue;
+		id = palloc(sizeof(pg_uuid_t));
+		*id = action->id;
+		*ids = lappend(*ids, id);
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /* What the original tells the system that it asks. */

@@ -11,6 +11,8 @@
 #include "base/json.h"
 #include "engine/adhoc.h"
 #include "engine/definitions.h"
+#include "engine/registered.h"
+#include "queue/pull.h"
 
 /* Links of a chain; more means that actions name each other in a circle. */
 #define MAX_LINKS 100
@@ -45,6 +47,11 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 			break;
 		definition = definition_find(SPEC_ACTION, wanted, execution->namespace_, true,
 									 execution->workbook, execution->owner);
+		if (definition == NULL && (chain->target = registered_find(wanted, execution->owner)) != NULL)
+		{
+			chain->type = &action_type_registered;
+			break;
+		}
 		if (definition == NULL || list_length(chain->links) >= MAX_LINKS)
 		{
 			*forced = chain->links == NIL;
@@ -69,8 +76,9 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 		chain->links = lappend(chain->links, unconstify(Definition *, definition));
 		wanted = definition->action->base;
 	}
+	chain->base = pstrdup(wanted);
 	if (chain->name == NULL)
-		chain->name = pstrdup(chain->type->name);
+		chain->name = chain->base;
 	*error = action_check_input(chain->type, current);
 	if (*error)
 		return false;
@@ -80,15 +88,39 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 	return true;
 }
 
+bool
+adhoc_set_target(AdhocChain *chain, const char *target, char **error)
+{
+	if (chain->type->mode == ACTION_INLINE || target == NULL)
+		return true;
+	if (strlen(target) > MAX_TARGET)
+	{
+		*error = psprintf("a target has at most %d bytes", MAX_TARGET);
+		return false;
+	}
+	chain->target = pstrdup(target);
+	return true;
+}
+
 Jsonb *
 adhoc_runtime(const AdhocChain *chain)
 {
 	JsonBuilder b = {0};
 	ListCell   *lc;
 
-	if (chain->links == NIL)
+	if (chain->links == NIL && chain->target == NULL)
 		return NULL;
 	json_begin_object(&b);
+	if (chain->target)
+	{
+		json_add_key(&b, "target");
+		json_add_string(&b, chain->target);
+	}
+	if (chain->links == NIL)
+	{
+		json_end_object(&b);
+		return json_finish(&b);
+	}
 	json_add_key(&b, "type");
 	json_add_string(&b, chain->type->name);
 	json_add_key(&b, "input");

@@ -10,11 +10,13 @@
 /* The links found, outermost first; in the current memory context. */
 typedef struct AdhocChain
 {
-	const ActionType *type;		/* the built-in action at the bottom */
+	const ActionType *type;		/* of the action at the bottom, which is built in or registered */
 	char	   *name;			/* the full name of what was asked for */
 	Jsonb	   *given;			/* the input of what was asked for, with its defaults */
 	Jsonb	   *input;			/* of the built-in action */
 	List	   *links;			/* of const Definition * */
+	char	   *base;			/* the name of the action at the bottom */
+	char	   *target;			/* whose pull workers perform it, NULL: nobody's */
 } AdhocChain;
 
 /*
@@ -25,6 +27,13 @@ typedef struct AdhocChain
  */
 extern bool adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 						  AdhocChain *chain, char **error, bool *forced);
+
+/*
+ * The chain's target is `target` (NULL: none, or a registered action's own),
+ * unless the engine computes the action itself.  False and *error when it is no
+ * name of a target.
+ */
+extern bool adhoc_set_target(AdhocChain *chain, const char *target, char **error);
 
 /* The runtime to keep with the action execution; NULL for a plain built-in action. */
 extern Jsonb *adhoc_runtime(const AdhocChain *chain);

@@ -44,11 +44,13 @@ extern void control_delete(const pg_uuid_t *id, Oid role);
 
 /*
  * Ends an action execution from outside.  Repeating the same call is harmless;
- * another outcome for an action that has ended is an error.
+ * another outcome for an action that has ended is an error, and so is an attempt
+ * (0: not given) whose lease was lost to a later one.
  */
-extern void control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, Oid role);
+extern void control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role);
 
-/* Runs one action without a workflow. */
-extern pg_uuid_t control_run_action(const char *name, const Jsonb *input, const char *namespace_, Oid role);
+/* Runs one action without a workflow; `target` NULL: as its name says. */
+extern pg_uuid_t control_run_action(const char *name, const Jsonb *input, const char *namespace_, const char *target,
+									Oid role);
 
 #endif							/* MISTRAL_CONTROL_H */

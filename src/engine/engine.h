@@ -48,6 +48,12 @@ extern void engine_step(const MessageHint *hints, int nhints, bool full_look, in
  */
 extern void engine_park(const MessageHint *hint, const char *error);
 
+/*
+ * Takes back the leases of pull workers that have run out; *next is when the
+ * next one does (DT_NOEND: none is held).  Returns how many had.
+ */
+extern int	engine_sweep_leases(TimestampTz *next);
+
 /* When the next timer is due, or DT_NOEND. */
 extern TimestampTz engine_next_timer(void);
 

@@ -21,12 +21,14 @@
 #include "engine/workflow.h"
 #include "guc.h"
 #include "queue/message.h"
+#include "queue/pull.h"
 
 typedef struct FoundAction
 {
 	pg_uuid_t	root_id;
 	State		state;
 	int			attempt;
+	bool		pulled;			/* it is for pull workers */
 	Jsonb	   *outcome;		/* what ended it, as it was sent; NULL while it runs */
 } FoundAction;
 
@@ -43,7 +45,7 @@ static void insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid ro
  * step of the engine overlap, one of the two looks sees the other.
  */
 void
-control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, Oid role)
+control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role)
 {
 	FoundAction found;
 	Jsonb	   *payload;
@@ -59,6 +61,8 @@ control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, Oid
 	{
 		if (!message_put(&found.root_id, MESSAGE_ACTION, id, found.attempt, payload))
 			check_same(id, pending_outcome(id, found.attempt), payload);
+		else if (found.pulled)
+			pull_end(id, attempt);
 		find_action(id, role, &found);
 	}
 	if (state_is_final(found.state))
@@ -66,7 +70,7 @@ control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, Oid
 }
 
 pg_uuid_t
-control_run_action(const char *name, const Jsonb *input, const char *namespace_, Oid role)
+control_run_action(const char *name, const Jsonb *input, const char *namespace_, const char *target, Oid role)
 {
 	Tree	   *tree;
 	EvalPlace	place = {0};
@@ -85,7 +89,7 @@ control_run_action(const char *name, const Jsonb *input, const char *namespace_,
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
 				 errmsg("the input of an action must be an object")));
-	if (!adhoc_resolve(&place, name, input, &chain, &error, &forced))
+	if (!adhoc_resolve(&place, name, input, &chain, &error, &forced) || !adhoc_set_target(&chain, target, &error))
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
 				 errmsg("cannot run action \"%s\"", name),
@@ -106,7 +110,13 @@ control_run_action(const char *name, const Jsonb *input, const char *namespace_,
 		}
 	}
 	insert_action(&id, &chain, chain.given, role, state, result);
-	if (chain.type->mode == ACTION_HTTP || chain.type->mode == ACTION_HTTP_WAIT)
+	if (chain.target)
+	{
+		pull_offer(&id, chain.target, chain.base, role);
+		/* The engine tells whoever listens: sessions do not notify. */
+		(void) message_put(&id, MESSAGE_CONTINUE, NULL, 0, NULL);
+	}
+	else if (chain.type->mode == ACTION_HTTP || chain.type->mode == ACTION_HTTP_WAIT)
 		insert_dispatch(&id, &chain, role);
 	return id;
 }
@@ -115,7 +125,8 @@ static void
 find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 {
 	static DbStatement select = {
-		"SELECT root_id, state, attempt, owner, result, runtime OPERATOR(pg_catalog.->) 'sent' "
+		"SELECT root_id, state, attempt, owner, result, runtime OPERATOR(pg_catalog.->) 'sent', "
+		"runtime OPERATOR(pg_catalog.?) 'target' "
 		"FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) $1",
 		1, {UUIDOID}
 	};
@@ -132,6 +143,7 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	found->root_id = *DatumGetUUIDP(db_datum(0, 1, &isnull));
 	(void) state_parse(TextDatumGetCString(db_datum(0, 2, &isnull)), &found->state);
 	found->attempt = DatumGetInt32(db_datum(0, 3, &isnull));
+	found->pulled = DatumGetBool(db_datum(0, 7, &isnull)) && !isnull;
 	datum = db_datum(0, 6, &isnull);
 	if (!isnull)
 	{

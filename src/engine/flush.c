@@ -24,14 +24,18 @@
 #include "engine/states.h"
 #include "engine/store.h"
 #include "queue/message.h"
+#include "queue/pull.h"
 
 static void write_executions(RowWriter *writer, Tree *tree);
 static void write_tasks(RowWriter *writer, Tree *tree);
 static void write_actions(RowWriter *writer, Tree *tree);
 static void write_timers(List *trees);
 static void write_dispatches(List *trees);
+static void write_dispatch(RowWriter *writer, Tree *tree, const DispatchRow *row);
+static void write_offer(RowWriter *writer, Tree *tree, const DispatchRow *row);
+static void settle_offers(List *trees);
 static void delete_timers(List *trees);
-static void delete_timers_of(DbStatement *delete, List *targets);
+static Datum id_array(List *ids);
 static void fill_execution(TupleTableSlot *slot, Execution *execution);
 static void fill_task(TupleTableSlot *slot, Task *task);
 static void fill_action(TupleTableSlot *slot, ActionExecution *action);
@@ -84,6 +88,7 @@ store_flush(List *trees)
 	delete_timers(trees);
 	write_timers(trees);
 	write_dispatches(trees);
+	settle_offers(trees);
 
 	/* A later flush of the same transaction updates what this one wrote. */
 	CommandCounterIncrement();
@@ -343,10 +348,12 @@ write_timers(List *trees)
 static void
 write_dispatches(List *trees)
 {
-	RowWriter	writer;
+	RowWriter	dispatches;
+	RowWriter	offers;
 	ListCell   *lc;
 	ListCell   *ld;
-	bool		open = false;
+	bool		dispatched = false;
+	bool		offered = false;
 
 	foreach(lc, trees)
 	{
@@ -355,38 +362,98 @@ write_dispatches(List *trees)
 		foreach(ld, tree->dispatches)
 		{
 			DispatchRow *row = lfirst(ld);
-			Filler		f = {NULL, 0};
 
 			/* Somebody has ended it meanwhile. */
 			if (row->action->state != STATE_RUNNING)
 				continue;
-			if (!open)
-				rows_open(&writer, "dispatch");
-			open = true;
-			f.slot = rows_add(&writer, NULL);
-			put(&f, UUIDPGetDatum(&row->action->id));
-			put(&f, UUIDPGetDatum(&tree->root_id));
-			put(&f, UUIDPGetDatum(&row->action->id));
-			put(&f, Int32GetDatum(row->action->attempt));
-			put_text(&f, "http");
-			put(&f, ObjectIdGetDatum(row->action->task->execution->owner));
-			put_text(&f, row->base);
-			put(&f, BoolGetDatum(row->safe_rerun));
-			if (row->timeout > 0)
-				put(&f, Int32GetDatum(row->timeout));
+			if (row->target)
+			{
+				if (!offered)
+					rows_open(&offers, "offer");
+				offered = true;
+				write_offer(&offers, tree, row);
+			}
 			else
-				put_null(&f);
-			put(&f, TimestampTzGetDatum(clock_now()));
-			put_json(&f, row->headers);
-			put_json(&f, row->input);
+			{
+				if (!dispatched)
+					rows_open(&dispatches, "dispatch");
+				dispatched = true;
+				write_dispatch(&dispatches, tree, row);
+			}
 		}
 		tree->dispatches = NIL;
 	}
-	if (!open)
+	if (offered)
+		rows_close(&offers);
+	if (!dispatched)
 		return;
-	rows_close(&writer);
+	rows_close(&dispatches);
 	if (work_dispatched_hook)
 		work_dispatched_hook();
+}
+
+static void
+write_dispatch(RowWriter *writer, Tree *tree, const DispatchRow *row)
+{
+	Filler		f = {rows_add(writer, NULL), 0};
+
+	put(&f, UUIDPGetDatum(&row->action->id));
+	put(&f, UUIDPGetDatum(&tree->root_id));
+	put(&f, UUIDPGetDatum(&row->action->id));
+	put(&f, Int32GetDatum(row->action->attempt));
+	put_text(&f, "http");
+	put(&f, ObjectIdGetDatum(row->action->task->execution->owner));
+	put_text(&f, row->base);
+	put(&f, BoolGetDatum(row->safe_rerun));
+	if (row->timeout > 0)
+		put(&f, Int32GetDatum(row->timeout));
+	else
+		put_null(&f);
+	put(&f, TimestampTzGetDatum(clock_now()));
+	put_json(&f, row->headers);
+	put_json(&f, row->input);
+}
+
+static void
+write_offer(RowWriter *writer, Tree *tree, const DispatchRow *row)
+{
+	Filler		f = {rows_add(writer, NULL), 0};
+
+	put(&f, UUIDPGetDatum(&row->action->id));
+	put(&f, UUIDPGetDatum(&tree->root_id));
+	put_text(&f, row->target);
+	put(&f, ObjectIdGetDatum(row->action->task->execution->owner));
+	put_text(&f, row->base);
+	put(&f, Int32GetDatum(1));
+	put(&f, BoolGetDatum(row->safe_rerun));
+	put(&f, BoolGetDatum(state_is_final(row->action->task->execution->state)));
+	put(&f, TimestampTzGetDatum(clock_now()));
+}
+
+/* What became of actions that were on offer before. */
+static void
+settle_offers(List *trees)
+{
+	List	   *withdrawn = NIL;
+	List	   *held = NIL;
+	List	   *released = NIL;
+	ListCell   *lc;
+
+	foreach(lc, trees)
+	{
+		Tree	   *tree = lfirst(lc);
+
+		withdrawn = list_concat(withdrawn, tree->withdrawn);
+		held = list_concat(held, tree->held);
+		released = list_concat(released, tree->released);
+		tree->withdrawn = tree->held = tree->released = NIL;
+	}
+	if (withdrawn != NIL)
+		pull_withdraw(id_array(withdrawn));
+	if (held != NIL)
+		pull_hold(id_array(held), true);
+	if (released != NIL)
+		pull_hold(id_array(released), false);
 }
 
 static void
@@ -403,6 +470,7 @@ delete_timers(List *trees)
 	List	   *cancelled = NIL;
 	List	   *undelayed = NIL;
 	ListCell   *lc;
+	Datum		values[1];
 
 	foreach(lc, trees)
 	{
@@ -412,25 +480,24 @@ delete_timers(List *trees)
 		undelayed = list_concat(undelayed, tree->undelayed);
 		tree->cancelled = tree->undelayed = NIL;
 	}
-	delete_timers_of(&all, cancelled);
-	delete_timers_of(&delays, undelayed);
+	values[0] = id_array(cancelled);
+	if (cancelled != NIL)
+		db_execute(&all, values, NULL, false, 0);
+	values[0] = id_array(undelayed);
+	if (undelayed != NIL)
+		db_execute(&delays, values, NULL, false, 0);
 }
 
-static void
-delete_timers_of(DbStatement *delete, List *targets)
+static Datum
+id_array(List *ids)
 {
-	Datum	   *elements;
-	Datum		values[1];
+	Datum	   *elements = palloc(sizeof(Datum) * Max(list_length(ids), 1));
 	ListCell   *lc;
 	int			n = 0;
 
-	if (targets == NIL)
-		return;
-	elements = palloc(sizeof(Datum) * list_length(targets));
-	foreach(lc, targets)
+	foreach(lc, ids)
 		elements[n++] = UUIDPGetDatum(lfirst(lc));
-	values[0] = PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	db_execute(delete, values, NULL, false, 0);
+	return PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
 /* ---------------------------------------------------------------- stored forms */

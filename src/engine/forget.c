@@ -23,6 +23,12 @@ forget_trees(const pg_uuid_t *roots, int nroots)
 		{"DELETE FROM mistral.timer m USING mistral.action_execution a, mistral.task t, mistral.execution e "
 			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
 		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND m.target_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.offer o USING mistral.action_execution a, mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND o.action_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.lease l USING mistral.action_execution a, mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND l.action_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.action_execution a USING mistral.task t, mistral.execution e "
 			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
 		"AND a.task_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDARRAYOID}},

@@ -15,7 +15,9 @@
 #include "base/json.h"
 #include "engine/adhoc.h"
 #include "engine/lone_action.h"
+#include "engine/notify.h"
 #include "queue/message.h"
+#include "queue/pull.h"
 
 static void finish(const InboxMessage *message, const char *state, Jsonb *result);
 
@@ -90,7 +92,7 @@ lone_execution(Tree *tree, const char *namespace_, Oid owner)
 	return execution;
 }
 
-/* The first message that tells an outcome counts. */
+/* The first message that tells an outcome counts; one that tells none says that the action is on offer. */
 void
 lone_action_apply(const InboxMessage *messages, int nmessages)
 {
@@ -100,7 +102,14 @@ lone_action_apply(const InboxMessage *messages, int nmessages)
 	{
 		char	   *state = json_get_string(messages[i].payload, "state");
 
-		if (state != NULL && messages[i].has_target)
+		if (strcmp(messages[i].kind, MESSAGE_CONTINUE) == 0)
+		{
+			char	   *target = pull_offered_to(&messages[i].root_id);
+
+			if (target)
+				notify_target_now(target);
+		}
+		else if (state != NULL && messages[i].has_target)
 			finish(&messages[i], state, json_get_jsonb(messages[i].payload, "result"));
 	}
 }

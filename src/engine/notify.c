@@ -25,6 +25,8 @@ typedef struct Notice
 } Notice;
 
 static bool wanted(const char *kind);
+static char *target_payload(const char *target);
+static void keep_payload(Tree *tree, const char *channel, const char *payload);
 static void keep(Tree *tree, const char *channel, JsonBuilder *b);
 
 void
@@ -86,6 +88,30 @@ notify_action(ActionExecution *action)
 	keep(action->task->execution->tree, "mistral_actions", &b);
 }
 
+/* The same notice again and again within a transaction is sent once. */
+void
+notify_target(Tree *tree, const char *target)
+{
+	if (wanted("actions"))
+		keep_payload(tree, "mistral_actions", target_payload(target));
+}
+
+void
+notify_target_now(const char *target)
+{
+	if (wanted("actions") &&
+		DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) <= MAX_QUEUE_USAGE)
+		Async_Notify("mistral_actions", target_payload(target));
+}
+
+static char *
+target_payload(const char *target)
+{
+	Jsonb	   *json = json_pair("target", json_from_string(target));
+
+	return JsonbToCString(NULL, &json->root, VARSIZE(json));
+}
+
 void
 notify_send(Tree *tree)
 {
@@ -102,6 +128,8 @@ notify_send(Tree *tree)
 			Async_Notify(notice->channel, notice->payload);
 		}
 	}
+	foreach(lc, tree->notices)
+		pfree(((Notice *) lfirst(lc))->payload);
 	list_free_deep(tree->notices);
 	tree->notices = NIL;
 }
@@ -119,15 +147,20 @@ static void
 keep(Tree *tree, const char *channel, JsonBuilder *b)
 {
 	Jsonb	   *json;
-	MemoryContext old;
-	Notice	   *notice;
 
 	json_end_object(b);
 	json = json_finish(b);
-	old = MemoryContextSwitchTo(tree->cxt);
-	notice = palloc(sizeof(Notice));
+	keep_payload(tree, channel, JsonbToCString(NULL, &json->root, VARSIZE(json)));
+}
+
+static void
+keep_payload(Tree *tree, const char *channel, const char *payload)
+{
+	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	Notice	   *notice = palloc(sizeof(Notice));
+
 	notice->channel = channel;
-	notice->payload = JsonbToCString(NULL, &json->root, VARSIZE(json));
+	notice->payload = pstrdup(payload);
 	tree->notices = lappend(tree->notices, notice);
 	MemoryContextSwitchTo(old);
 }

@@ -12,6 +12,10 @@ extern void notify_execution(Execution *execution);
 extern void notify_task(Task *task);
 extern void notify_action(ActionExecution *action);
 
+/* Pull workers of the target have work: kept with the tree, or sent with this transaction. */
+extern void notify_target(Tree *tree, const char *target);
+extern void notify_target_now(const char *target);
+
 /* Sends the tree's notices; none while the queue is half full. */
 extern void notify_send(Tree *tree);
 

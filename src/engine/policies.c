@@ -194,6 +194,7 @@ retry(Task *task, char **error)
 	if (tries >= count || !again)
 		return true;
 	task->retry_no = tries + 1;
+	task_collect_pulled(task, &task->execution->tree->withdrawn);
 	foreach(lc, task->actions)
 	{
 		ActionExecution *action = lfirst(lc);

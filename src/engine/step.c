@@ -33,6 +33,7 @@
 #include "engine/workflow.h"
 #include "queue/inbox.h"
 #include "queue/message.h"
+#include "queue/pull.h"
 
 /* Messages looked at in one step. */
 #define MAX_MESSAGES 10000
@@ -156,6 +157,18 @@ engine_next_timer(void)
 	due = inbox_next_timer();
 	db_leave(&session);
 	return due;
+}
+
+int
+engine_sweep_leases(TimestampTz *next)
+{
+	DbSession	session;
+	int			n;
+
+	db_enter(&session);
+	n = pull_sweep(notify_target_now, next);
+	db_leave(&session);
+	return n;
 }
 
 void

@@ -445,6 +445,8 @@ load_actions(Load *load)
 			task->nended++;
 		type = json_get_string(json_ref_get(tree, &action->runtime), "type");
 		action->type = action_type_find(type ? type : action->name);
+		if (action->type == NULL && json_get(json_ref_get(tree, &action->runtime), "target", strlen("target")))
+			action->type = &action_type_registered;
 		MemoryContextSwitchTo(old);
 	}
 }

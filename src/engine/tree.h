@@ -205,13 +205,14 @@ struct Execution
 	ItemPointerData tid;
 };
 
-/* What the executor is to do. */
+/* What the executor or a pull worker is to do. */
 typedef struct DispatchRow
 {
 	ActionExecution *action;
 	Jsonb	   *headers;
 	Jsonb	   *input;
-	const char *base;			/* the built-in action's name */
+	const char *base;			/* the name of the action at the bottom */
+	char	   *target;			/* whose pull workers; NULL: the executor, who needs what is below */
 	bool		safe_rerun;
 	int			timeout;		/* seconds, 0: none */
 } DispatchRow;
@@ -258,6 +259,9 @@ struct Tree
 	List	   *cancelled;		/* of pg_uuid_t *: targets whose timers go */
 	List	   *undelayed;		/* of pg_uuid_t *: tasks whose timers but the timeout go */
 	List	   *dispatches;		/* of DispatchRow * */
+	List	   *withdrawn;		/* of pg_uuid_t *: actions that no pull worker is to do any more */
+	List	   *held;			/* of pg_uuid_t *: those of executions that have ended */
+	List	   *released;		/* of pg_uuid_t *: those of executions that run again */
 	List	   *notices;		/* notify.c keeps and sends them */
 	int			nfinished;
 

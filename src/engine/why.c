@@ -26,6 +26,7 @@ static void add_execution(List **reasons, Execution *execution);
 static void add_task(List **reasons, Task *task);
 static void add_timer(List **reasons, const pg_uuid_t *target, const char *name, State state, TimestampTz since);
 static void add_action(List **reasons, ActionExecution *action);
+static bool add_pulled(List **reasons, ActionExecution *action);
 
 List *
 why_waiting(const pg_uuid_t *id, Oid role)
@@ -204,7 +205,39 @@ add_action(List **reasons, ActionExecution *action)
 		detail = "the executor has not sent it yet";
 		since = DatumGetTimestampTz(db_datum(0, 1, &isnull));
 	}
+	else if (add_pulled(reasons, action))
+		return;
 	reason = add_reason(reasons, kind, &action->id, action->name, state_name(action->state),
 						psprintf("%s (task \"%s\")", detail, action->task->name));
 	reason->since = since;
+}
+
+/* An action that a pull worker has, or is to have. */
+static bool
+add_pulled(List **reasons, ActionExecution *action)
+{
+	static DbStatement select = {
+		"SELECT target, NULL::pg_catalog.text, created_at, NULL::pg_catalog.timestamptz FROM mistral.offer WHERE action_id OPERATOR(pg_catalog.=) $1 "
+		"UNION ALL SELECT target, COALESCE(worker, ''), leased_at, lease_until FROM mistral.lease WHERE action_id OPERATOR(pg_catalog.=) $1",
+		1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(&action->id)};
+	WaitReason *reason;
+	char	   *target;
+	char	   *worker;
+	bool		offered;
+	bool		isnull;
+
+	if (db_execute(&select, values, NULL, false, 1) == 0)
+		return false;
+	target = TextDatumGetCString(db_datum(0, 1, &isnull));
+	(void) db_datum(0, 2, &offered);
+	worker = offered ? NULL : TextDatumGetCString(db_datum(0, 2, &isnull));
+	reason = add_reason(reasons, offered ? "offer" : "lease", &action->id, action->name, state_name(action->state),
+						offered ? psprintf("no pull worker of target \"%s\" has claimed it yet (task \"%s\")", target, action->task->name)
+						: psprintf("pull worker \"%s\" of target \"%s\" has it (task \"%s\")", worker, target, action->task->name));
+	reason->since = DatumGetTimestampTz(db_datum(0, 3, &isnull));
+	if (!offered)
+		reason->due_at = DatumGetTimestampTz(db_datum(0, 4, &isnull));
+	return true;
 }

@@ -314,6 +314,7 @@ attach(void)
 		pg_atomic_write_u32(&worker->look, 1);
 		pg_atomic_write_u32(&worker->recheck, 0);
 		pg_atomic_write_u32(&worker->skipping, 0);
+		pg_atomic_write_u64(&worker->lease_due, 0);
 		worker->ring = -1;
 		if (my_order.place != EXECUTOR_PLACE)
 			shmem_take_ring(db, my_order.place);

@@ -126,6 +126,7 @@ initialize_state(SharedState *state)
 			pg_atomic_init_u32(&worker->unlocked, 0);
 			pg_atomic_init_u32(&worker->skipping, 0);
 			pg_atomic_init_u32(&worker->schedules, 0);
+			pg_atomic_init_u64(&worker->lease_due, 0);
 			pg_atomic_init_u64(&worker->steps, 0);
 			pg_atomic_init_u64(&worker->executions, 0);
 			pg_atomic_init_u64(&worker->messages, 0);
@@ -267,6 +268,19 @@ shmem_request_probe(Oid database)
 	}
 	shmem_wake_launcher();
 	LWLockRelease(registry_lock());
+}
+
+bool
+shmem_lease_due(WorkerSlot *engine, TimestampTz due)
+{
+	uint64		old = pg_atomic_read_u64(&engine->lease_due);
+
+	while (due < (TimestampTz) old)
+	{
+		if (pg_atomic_compare_exchange_u64(&engine->lease_due, &old, (uint64) due))
+			return true;
+	}
+	return false;
 }
 
 void

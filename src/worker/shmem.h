@@ -79,6 +79,7 @@ typedef struct WorkerSlot
 	pg_atomic_uint32 recheck;	/* the extension may have gone, or been adopted */
 	pg_atomic_uint32 unlocked;	/* counts transactions of others that let a tree go */
 	pg_atomic_uint32 skipping;	/* it waits for such a transaction */
+	pg_atomic_uint64 lease_due; /* first engine only: a TimestampTz, no lease runs out before */
 	pg_atomic_uint64 steps;
 	pg_atomic_uint64 executions;
 	pg_atomic_uint64 messages;
@@ -162,6 +163,9 @@ extern void shmem_wake_launcher(void);
 
 /* Tells the launcher (and the workers that are there) that a database changed.  Takes the lock. */
 extern void shmem_request_probe(Oid database);
+
+/* Whoever looks after leases is to look at this time at the latest; tells whether that is sooner than before. */
+extern bool shmem_lease_due(WorkerSlot *engine, TimestampTz due);
 
 /* Gives a ring to a worker, empty, or none.  Exclusive lock held. */
 extern void shmem_take_ring(DatabaseSlot *db, int place);

@@ -15,6 +15,7 @@
 
 #include "queue/cron_trigger.h"
 #include "queue/message.h"
+#include "queue/pull.h"
 #include "worker/shmem.h"
 #include "worker/wake.h"
 
@@ -29,6 +30,7 @@ static struct
 	bool		unlocks;		/* it locked a tree's root row */
 	bool		dispatched;		/* the executor has new work */
 	bool		planned;		/* a cron trigger has a new slot */
+	TimestampTz lease_due;		/* the first lease given runs out then; 0: none was given */
 	bool		probe;			/* the extension came, went, or was adopted */
 	int			nhints;
 	int			max_hints;
@@ -39,6 +41,7 @@ static void note_message(ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *
 static void note_root_lock(const pg_uuid_t *root_id);
 static void note_dispatch(void);
 static void note_planned(void);
+static void note_lease(TimestampTz until);
 static void arm(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg);
@@ -52,6 +55,7 @@ wake_install(void)
 	root_locked_hook = note_root_lock;
 	work_dispatched_hook = note_dispatch;
 	cron_planned_hook = note_planned;
+	lease_given_hook = note_lease;
 }
 
 void
@@ -145,6 +149,14 @@ note_planned(void)
 	pending.planned = true;
 }
 
+/* lease_given_hook */
+static void
+note_lease(TimestampTz until)
+{
+	arm();
+	pending.lease_due = pending.lease_due == 0 ? until : Min(until, pending.lease_due);
+}
+
 static void
 arm(void)
 {
@@ -224,6 +236,8 @@ tell(bool committed)
 			pg_atomic_write_u32(&db->workers[EXECUTOR_PLACE].look, 1);
 			shmem_wake(&db->workers[EXECUTOR_PLACE]);
 		}
+		if (committed && pending.lease_due != 0 && shmem_lease_due(&db->workers[0], pending.lease_due))
+			shmem_wake(&db->workers[0]);
 	}
 	LWLockRelease(registry_lock());
 	/* A session may have ended an execution itself (stop_workflow). */

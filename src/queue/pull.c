@@ -1,0 +1,270 @@
+/*
+ * pull.c
+ *		Actions for pull workers: offers, leases, and how they end.
+ *
+ * A delivery counts its attempts by itself: the action's own attempt, under
+ * which only one completion is taken, stays.  Input and names are read from the
+ * action when it is claimed, so that both tables stay narrow.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/clock.h"
+#include "base/db.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "mistral.h"
+#include "queue/message.h"
+#include "queue/pull.h"
+
+/* Leases taken back at a time. */
+#define SWEEP_LIMIT 1000
+
+/* A lease may become an offer and again a lease while somebody ends the action. */
+#define END_TRIES 3
+
+static bool delete_lease(const pg_uuid_t *action_id, int *attempt);
+static bool delete_offer(const pg_uuid_t *action_id);
+static void end_unsafe(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *worker);
+
+lease_given_hook_type lease_given_hook = NULL;
+
+/*
+ * What ended while its offer was locked by another claim is leased all the same,
+ * and given to nobody: when that lease runs out, the engine knows what to do.
+ */
+#define CLAIM_STATEMENT(condition) \
+	"WITH taken AS (DELETE FROM mistral.offer WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(" \
+	"SELECT o.ctid FROM mistral.offer o WHERE " condition "NOT o.held AND pg_catalog.pg_has_role($1, o.owner, 'USAGE') " \
+	"ORDER BY o.action_id LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), " \
+	"given AS (INSERT INTO mistral.lease (action_id, root_id, target, owner, action, attempt, safe_rerun, created_at, worker, leased_at, lease_until) " \
+	"SELECT action_id, root_id, target, owner, action, attempt, safe_rerun, created_at, $3, $4, $5 FROM taken RETURNING *) " \
+	"SELECT g.action_id, g.action, COALESCE(a.runtime OPERATOR(pg_catalog.->) 'input', a.input), t.name, e.name, a.execution_id, g.attempt, g.lease_until " \
+	"FROM given g JOIN mistral.action_execution a ON a.id OPERATOR(pg_catalog.=) g.action_id " \
+	"LEFT JOIN mistral.task t ON t.id OPERATOR(pg_catalog.=) a.task_id " \
+	"LEFT JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) a.execution_id " \
+	"WHERE a.finished_at IS NULL AND e.finished_at IS NULL ORDER BY g.action_id"
+
+uint64
+pull_claim(const PullClaim *claim)
+{
+	static DbStatement any = {
+		CLAIM_STATEMENT(""), 5, {OIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	};
+	static DbStatement of_target = {
+		CLAIM_STATEMENT("o.target OPERATOR(pg_catalog.=) $6 AND "),
+		6, {OIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
+	};
+	Datum		values[6];
+	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
+	uint64		n;
+
+	values[0] = ObjectIdGetDatum(claim->role);
+	values[1] = Int32GetDatum(claim->max);
+	values[2] = claim->worker ? CStringGetTextDatum(claim->worker) : (Datum) 0;
+	nulls[2] = claim->worker ? ' ' : 'n';
+	values[3] = TimestampTzGetDatum(clock_now());
+	values[4] = TimestampTzGetDatum(claim->lease_until);
+	if (claim->target)
+		values[5] = CStringGetTextDatum(claim->target);
+	n = db_execute(claim->target ? &of_target : &any, values, nulls, false, 0);
+	if (n > 0 && lease_given_hook)
+		lease_given_hook(claim->lease_until);
+	return n;
+}
+
+int
+pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role)
+{
+	static DbStatement update = {
+		"UPDATE mistral.lease l SET lease_until = $2 WHERE l.action_id OPERATOR(pg_catalog.=) ANY ($1) "
+		"AND pg_catalog.pg_has_role($3, l.owner, 'USAGE') AND ($4 IS NULL OR l.worker OPERATOR(pg_catalog.=) $4) "
+		"AND EXISTS (SELECT FROM mistral.action_execution a WHERE a.id OPERATOR(pg_catalog.=) l.action_id AND a.finished_at IS NULL "
+		"AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) a.execution_id AND e.finished_at IS NOT NULL))",
+		4, {UUIDARRAYOID, TIMESTAMPTZOID, OIDOID, TEXTOID}
+	};
+	Datum		values[4];
+	char		nulls[4] = {' ', ' ', ' ', worker ? ' ' : 'n'};
+
+	values[0] = ids;
+	values[1] = TimestampTzGetDatum(lease_until);
+	values[2] = ObjectIdGetDatum(role);
+	values[3] = worker ? CStringGetTextDatum(worker) : (Datum) 0;
+	return (int) db_execute(&update, values, nulls, false, 0);
+}
+
+void
+pull_end(const pg_uuid_t *action_id, int attempt)
+{
+	int			current;
+	int			i;
+
+	/* Each delete waits for whoever is moving the row, and then looks where it went. */
+	for (i = 0; i < END_TRIES; i++)
+	{
+		if (delete_lease(action_id, &current))
+		{
+			if (attempt > 0 && attempt < current)
+				ereport(ERROR,
+						(errcode(ERRCODE_MISTRAL_LEASE_LOST),
+						 errmsg("the lease on action execution %s has run out, and attempt %d of it is under way",
+								id_cstring(action_id), current),
+						 errdetail("This is the result of attempt %d.", attempt),
+						 errhint("Prolong leases with heartbeat_actions; undo what the lost attempt did, or leave it to the one under way.")));
+			return;
+		}
+		if (delete_offer(action_id))
+			return;
+	}
+}
+
+static bool
+delete_lease(const pg_uuid_t *action_id, int *attempt)
+{
+	static DbStatement statement = {
+		"DELETE FROM mistral.lease WHERE action_id OPERATOR(pg_catalog.=) $1 RETURNING attempt", 1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(action_id)};
+	bool		isnull;
+
+	if (db_execute(&statement, values, NULL, false, 0) == 0)
+		return false;
+	*attempt = DatumGetInt32(db_datum(0, 1, &isnull));
+	return true;
+}
+
+static bool
+delete_offer(const pg_uuid_t *action_id)
+{
+	static DbStatement statement = {
+		"DELETE FROM mistral.offer WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(action_id)};
+
+	return db_execute(&statement, values, NULL, false, 0) > 0;
+}
+
+void
+pull_offer(const pg_uuid_t *action_id, const char *target, const char *action, Oid owner)
+{
+	static DbStatement insert = {
+		"INSERT INTO mistral.offer (action_id, root_id, target, owner, action, attempt, safe_rerun, held, created_at) "
+		"VALUES ($1, $1, $2, $3, $4, 1, true, false, $5)",
+		5, {UUIDOID, TEXTOID, OIDOID, TEXTOID, TIMESTAMPTZOID}
+	};
+	Datum		values[5];
+
+	values[0] = UUIDPGetDatum(action_id);
+	values[1] = CStringGetTextDatum(target);
+	values[2] = ObjectIdGetDatum(owner);
+	values[3] = CStringGetTextDatum(action);
+	values[4] = TimestampTzGetDatum(clock_now());
+	db_execute(&insert, values, NULL, false, 0);
+}
+
+char *
+pull_offered_to(const pg_uuid_t *action_id)
+{
+	static DbStatement select = {
+		"SELECT target FROM mistral.offer WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(action_id)};
+	bool		isnull;
+
+	if (db_execute(&select, values, NULL, false, 1) == 0)
+		return NULL;
+	return TextDatumGetCString(db_datum(0, 1, &isnull));
+}
+
+void
+pull_withdraw(Datum ids)
+{
+	static DbStatement offers = {
+		"DELETE FROM mistral.offer WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid FROM mistral.offer "
+		"WHERE action_id OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))",
+		1, {UUIDARRAYOID}
+	};
+	static DbStatement leases = {
+		"DELETE FROM mistral.lease WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid FROM mistral.lease "
+		"WHERE action_id OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))",
+		1, {UUIDARRAYOID}
+	};
+
+	db_execute(&offers, &ids, NULL, false, 0);
+	db_execute(&leases, &ids, NULL, false, 0);
+}
+
+void
+pull_hold(Datum ids, bool held)
+{
+	static DbStatement update = {
+		"UPDATE mistral.offer SET held = $2 WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid FROM mistral.offer "
+		"WHERE action_id OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))",
+		2, {UUIDARRAYOID, BOOLOID}
+	};
+	Datum		values[2] = {ids, BoolGetDatum(held)};
+
+	db_execute(&update, values, NULL, false, 0);
+}
+
+/* ---------------------------------------------------------------- leases that run out */
+
+int
+pull_sweep(void (*told) (const char *target), TimestampTz *next)
+{
+	static DbStatement sweep = {
+		"WITH lost AS (DELETE FROM mistral.lease WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		"SELECT ctid FROM mistral.lease WHERE lease_until OPERATOR(pg_catalog.<=) $1 LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
+		"known AS (SELECT l.*, a.attempt AS completion, a.finished_at IS NULL AS runs, e.finished_at IS NOT NULL AS over "
+		"FROM lost l LEFT JOIN mistral.action_execution a ON a.id OPERATOR(pg_catalog.=) l.action_id "
+		"LEFT JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) a.execution_id), "
+		"again AS (INSERT INTO mistral.offer (action_id, root_id, target, owner, action, attempt, safe_rerun, held, created_at) "
+		"SELECT action_id, root_id, target, owner, action, attempt OPERATOR(pg_catalog.+) 1, safe_rerun, over, created_at "
+		"FROM known WHERE safe_rerun AND runs AND completion IS NOT NULL) "
+		"SELECT root_id, action_id, completion, target, worker, safe_rerun, runs AND NOT over FROM known WHERE completion IS NOT NULL",
+		2, {TIMESTAMPTZOID, INT4OID}
+	};
+	static DbStatement earliest = {"SELECT pg_catalog.min(lease_until) FROM mistral.lease", 0, {0}};
+	Datum		values[2];
+	SPITupleTable *rows;
+	uint64		n;
+	uint64		i;
+	bool		isnull;
+	Datum		datum;
+
+	values[0] = TimestampTzGetDatum(clock_now());
+	values[1] = Int32GetDatum(SWEEP_LIMIT);
+	n = db_execute(&sweep, values, NULL, false, 0);
+	rows = SPI_tuptable;
+	for (i = 0; i < n; i++)
+	{
+		HeapTuple	row = rows->vals[i];
+		TupleDesc	desc = rows->tupdesc;
+		bool		safe = DatumGetBool(SPI_getbinval(row, desc, 6, &isnull));
+
+		if (!safe)
+			end_unsafe(DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull)),
+					   DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull)),
+					   DatumGetInt32(SPI_getbinval(row, desc, 3, &isnull)), SPI_getvalue(row, desc, 5));
+		else if (DatumGetBool(SPI_getbinval(row, desc, 7, &isnull)))
+			told(SPI_getvalue(row, desc, 4));
+	}
+	SPI_freetuptable(rows);
+	(void) db_execute(&earliest, NULL, NULL, false, 0);
+	datum = db_datum(0, 1, &isnull);
+	*next = isnull ? DT_NOEND : DatumGetTimestampTz(datum);
+	return (int) n;
+}
+
+/* Whether the worker has done it, nobody can say. */
+static void
+end_unsafe(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *worker)
+{
+	char	   *message = psprintf("outcome unknown: the lease of %s ran out, and safe-rerun is false",
+								   worker ? psprintf("worker \"%s\"", worker) : "the worker");
+
+	/* A completion that came first counts. */
+	(void) message_put(root_id, MESSAGE_ACTION, action_id, attempt, message_action_result("ERROR", json_from_string(message)));
+}

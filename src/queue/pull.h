@@ -1,0 +1,69 @@
+/*
+ * pull.h
+ *		Actions for pull workers: offers, leases, and how they end.
+ *
+ * An offer is an action that waits for a worker of its target; claiming it makes
+ * it a lease.  The engine inserts offers and takes what is locked by nobody;
+ * sessions claim with SKIP LOCKED.  So neither waits for the other.
+ */
+#ifndef MISTRAL_PULL_H
+#define MISTRAL_PULL_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* Longest name of a target, in bytes: it is indexed. */
+#define MAX_TARGET 255
+
+/* What a worker gets; the datums live until db_leave. */
+typedef struct PullClaim
+{
+	const char *target;			/* NULL: any */
+	const char *worker;			/* NULL: no name */
+	int			max;
+	TimestampTz lease_until;
+	Oid			role;			/* sees the actions of owners whose rights it has */
+} PullClaim;
+
+/* Columns of claim_actions, as pull_claim leaves them in SPI_tuptable. */
+#define PULL_CLAIM_COLUMNS 8
+
+/* Makes leases of the oldest offers; returns how many rows are in SPI_tuptable. */
+extern uint64 pull_claim(const PullClaim *claim);
+
+/* Prolongs leases; returns how many are still held and matter to somebody. */
+extern int	pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role);
+
+/*
+ * The action is being ended: takes its offer or lease away.  With an `attempt`
+ * (0: none given), raises when a later attempt has been handed to a worker.
+ */
+extern void pull_end(const pg_uuid_t *action_id, int attempt);
+
+/* Offers an action that was run without a workflow. */
+extern void pull_offer(const pg_uuid_t *action_id, const char *target, const char *action, Oid owner);
+
+/* The target of an action that is on offer, or NULL. */
+extern char *pull_offered_to(const pg_uuid_t *action_id);
+
+/* By arrays of action ids; those that somebody has locked are passed over. */
+extern void pull_withdraw(Datum ids);	/* nobody waits for them any more */
+extern void pull_hold(Datum ids, bool held);	/* their execution has ended, or runs again */
+
+/*
+ * Takes back the leases that have run out: offers the actions again, or ends
+ * them where that is not safe.  *next is when the next one runs out (DT_NOEND:
+ * none is held).  `told` is called for each target that has work again.
+ * Returns how many leases had run out.
+ */
+extern int	pull_sweep(void (*told) (const char *target), TimestampTz *next);
+
+/* Told when a lease has been given; set by the worker layer when the library is preloaded. */
+typedef void (*lease_given_hook_type) (TimestampTz until);
+extern lease_given_hook_type lease_given_hook;
+
+#endif							/* MISTRAL_PULL_H */

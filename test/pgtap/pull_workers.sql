@@ -1,0 +1,281 @@
+-- Pull workers, under a clock that the test sets: targets, claims, leases that
+-- run out, attempts that were lost, rights.
+BEGIN;
+SET client_min_messages = error;
+SELECT no_plan();
+
+CREATE FUNCTION pg_temp.run() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 200 LOOP
+        IF mistral.step() = 0 THEN RETURN; END IF;
+    END LOOP;
+    RAISE 'the engine does not come to rest';
+END $$;
+CREATE FUNCTION pg_temp.load(name text, body text) RETURNS void LANGUAGE sql AS $$
+    SELECT mistral.load_workflow(E'version: "2.0"\n' || name || E':\n' || regexp_replace(body, '^', '  ', 'gn'));
+$$;
+CREATE FUNCTION pg_temp.at(seconds numeric) RETURNS void LANGUAGE sql AS $$
+    SELECT set_config('mistral.fake_now', (timestamptz '2030-01-01 00:00:00Z' + seconds * interval '1 s')::text, true)
+$$;
+CREATE FUNCTION pg_temp.start(body text, input jsonb DEFAULT '{}', params jsonb DEFAULT '{}') RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    id uuid;
+BEGIN
+    PERFORM pg_temp.load('w', body);
+    id := mistral.start_workflow('w', input, params);
+    PERFORM pg_temp.run();
+    RETURN id;
+END $$;
+CREATE FUNCTION pg_temp.state(id uuid) RETURNS text LANGUAGE sql AS $$
+    SELECT e.state || ' ' || COALESCE(e.output::text, '') FROM mistral.executions e WHERE e.id = $1
+$$;
+CREATE FUNCTION pg_temp.targets() RETURNS text LANGUAGE sql AS $$
+    SELECT COALESCE(string_agg(format('%s:%s+%s', target, waiting, leased), ' ' ORDER BY target), '') FROM mistral.targets
+$$;
+
+SELECT mistral.register_action('bill', target => 'billing', description => 'Writes a bill');
+SELECT pg_temp.at(0);
+
+-- ------------------------------------------------------------------ what goes to whom
+
+CREATE TEMP TABLE cases (n int GENERATED ALWAYS AS IDENTITY, what text, body text, wanted text, params jsonb DEFAULT '{}');
+INSERT INTO cases (what, body, wanted) VALUES
+('a registered action goes to its target', 'tasks: {t: {action: bill, input: {amount: 5}}}', 'billing bill {"amount": 5}'),
+('a registered action with parameters in the line', 'tasks: {t: {action: bill amount=5}}', 'billing bill {"amount": 5}'),
+('the task''s target wins', 'tasks: {t: {action: bill, target: other}}', 'other bill {}'),
+('a target may be an expression', 'vars: {where: there}
+tasks: {t: {action: bill, target: <% $.where %>}}', 'there bill {}'),
+('a target sees the action''s input', 'tasks: {t: {action: bill place="here", target: "{{ _.place }}-1"}}', 'here-1 bill {"place": "here"}'),
+('a target in task-defaults', 'task-defaults: {target: common}
+tasks: {t: {action: bill}}', 'common bill {}'),
+('the task''s target before that of task-defaults', 'task-defaults: {target: common}
+tasks: {t: {action: bill, target: mine}}', 'mine bill {}'),
+('a target that is null is none', 'vars: {where: null}
+tasks: {t: {action: bill, target: <% $.where %>}}', 'billing bill {}'),
+('a built-in action that is performed outside', 'tasks: {t: {action: std.http url="http://x.test/", target: dmz}}', 'dmz std.http {"url": "http://x.test/"}'),
+('a built-in action that waits', 'tasks: {t: {action: std.async_noop, target: people}}', 'people std.async_noop {}'),
+('an ad-hoc action gives its base', 'tasks: {t: {action: bill_all sum=7}}', 'billing bill {"amount": 8}'),
+('with-items', 'tasks: {t: {with-items: "i in [1, 2]", action: bill amount=<% $.i %>, target: "<% concat(of, str($.i)) %>"}}',
+ 'of1 bill {"amount": 1}, of2 bill {"amount": 2}');
+SELECT mistral.load_action(E'version: "2.0"\nbill_all: {base: bill, base-input: {amount: <% $.sum + 1 %>}, input: [sum], output: {billed: <% $ %>}}');
+CREATE FUNCTION pg_temp.check_case(c cases) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    started uuid := pg_temp.start(c.body);
+BEGIN
+    RETURN NEXT is((SELECT string_agg(concat_ws(' ', a.target, l.action, l.input), ', ' ORDER BY l.action_execution_id)
+                      FROM mistral.claim_actions(max => 10) l JOIN mistral.action_executions a ON a.id = l.action_execution_id), c.wanted, c.what);
+    PERFORM mistral.cancel_workflow(started);
+    PERFORM pg_temp.run();
+    DELETE FROM mistral.lease;
+END $$;
+SELECT pg_temp.check_case(c) FROM cases c ORDER BY n;
+
+SELECT is(pg_temp.state(pg_temp.start('output: {r: <% task(t).result %>}
+tasks: {t: {action: std.echo output=1, target: billing}}')), 'SUCCESS {"r": 1}', 'what the engine computes it computes, whatever the target');
+SELECT is(pg_temp.targets(), '', 'and offers to nobody');
+SELECT matches(pg_temp.state(pg_temp.start('tasks: {t: {action: bill, target: <% $.nothing %>, on-error: n}, n: {action: std.noop}}')), '^ERROR', 'a target that cannot be evaluated is forced');
+SELECT matches(pg_temp.state(pg_temp.start('tasks: {t: {action: bill, target: <% 5 %>}}')), '^ERROR .*must be a text, not 5', 'a target is a text');
+SELECT matches(pg_temp.state(pg_temp.start(format('tasks: {t: {action: bill, target: %s}}', repeat('x', 256)))), '^ERROR .*at most 255 bytes', 'of some length');
+SELECT isnt_empty($$SELECT * FROM mistral.validate(E'version: "2.0"\nw: {tasks: {t: {action: bill, target: 5}}}')$$, 'and not a number');
+
+-- ------------------------------------------------------------------ claiming and completing
+
+SELECT pg_temp.start('output: {r: <% task(t).result %>}
+tasks: {t: {with-items: i in <% range(3) %>, action: bill amount=<% $.i %>}}') AS e \gset
+SELECT is(pg_temp.targets(), 'billing:3+0', 'demand by target');
+SELECT is((SELECT oldest FROM mistral.targets), '2030-01-01 00:00:00Z'::timestamptz, 'and since when');
+SELECT is((SELECT string_agg(kind || ' ' || detail, ',' ORDER BY object_id) FROM mistral.why(:'e') LIMIT 1),
+          repeat('offer no pull worker of target "billing" has claimed it yet (task "t"),', 2) || 'offer no pull worker of target "billing" has claimed it yet (task "t")', 'why says so');
+SELECT is_empty($$SELECT * FROM mistral.claim_actions('nobody')$$, 'another target has none');
+CREATE TEMP TABLE claimed AS SELECT * FROM mistral.claim_actions('billing', 'ann', 2, '30 s');
+SELECT is((SELECT string_agg(concat_ws(' ', action, input, task, workflow, execution_id = :'e', attempt, lease_until AT TIME ZONE 'UTC'), ', ' ORDER BY action_execution_id) FROM claimed),
+          'bill {"amount": 0} t w t 1 2030-01-01 00:00:30, bill {"amount": 1} t w t 1 2030-01-01 00:00:30', 'the oldest come first, with all that is known');
+SELECT is(pg_temp.targets(), 'billing:1+2', 'leased');
+SELECT is((SELECT kind || ' ' || detail || ' ' || (due_at AT TIME ZONE 'UTC')::text FROM mistral.why(:'e') ORDER BY kind, object_id LIMIT 1),
+          'lease pull worker "ann" of target "billing" has it (task "t") 2030-01-01 00:00:30', 'why names the worker');
+SELECT is(mistral.heartbeat_actions(array_agg(action_execution_id), '1 min'), 2, 'a heartbeat finds both') FROM claimed;
+SELECT is(mistral.heartbeat_actions(array_agg(action_execution_id), '1 min', 'bob'), 0, 'not under another name') FROM claimed;
+SELECT is(mistral.heartbeat_actions(array_agg(action_execution_id), '1 min', 'ann'), 2, 'but under this one') FROM claimed;
+SELECT is((SELECT max(lease_until) FROM mistral.lease), '2030-01-01 00:01:00Z'::timestamptz, 'and prolongs');
+SELECT mistral.complete_action(action_execution_id, input, attempt) FROM claimed;
+SELECT is(pg_temp.targets(), 'billing:1+0', 'a result ends the lease');
+SELECT is(mistral.heartbeat_actions(array_agg(action_execution_id)), 0, 'and the heartbeat says so') FROM claimed;
+SELECT lives_ok(format('SELECT mistral.complete_action(%L, %L, %s)', action_execution_id, input, attempt), 'saying it again is harmless') FROM claimed;
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, %L, %s)', action_execution_id, '9', attempt), 'MS021', NULL, 'saying something else is not') FROM claimed;
+SELECT mistral.fail_action(action_execution_id, '"no"', attempt) FROM mistral.claim_actions('billing');
+SELECT pg_temp.run();
+SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'ERROR', 'a failure counts');
+SELECT throws_ok($$SELECT mistral.claim_actions(max => 0)$$, '22023', NULL, 'max has bounds');
+SELECT throws_ok($$SELECT mistral.claim_actions(lease => '0 s')$$, '22023', NULL, 'a lease has a length');
+SELECT throws_ok($$SELECT mistral.heartbeat_actions('{}', '-1 s')$$, '22023', NULL, 'a heartbeat too');
+SELECT is(mistral.heartbeat_actions('{}'), 0, 'of nothing');
+SELECT throws_ok($$SELECT mistral.complete_action('00000000-0000-0000-0000-000000000000', NULL, 0)$$, '22023', NULL, 'attempts count from 1');
+
+-- outputs of ad-hoc actions apply
+SELECT pg_temp.start('output: {r: <% task(t).result %>}
+tasks: {t: {action: bill_all sum=7}}') AS e \gset
+SELECT mistral.complete_action(action_execution_id, '"done"') FROM mistral.claim_actions('billing');
+SELECT pg_temp.run();
+SELECT is(pg_temp.state(:'e'), 'SUCCESS {"r": {"billed": "done"}}', 'an ad-hoc action''s output applies to a pull worker''s result');
+
+-- ------------------------------------------------------------------ leases that run out
+
+SELECT pg_temp.start('tasks: {t: {action: bill}}') AS e \gset
+SELECT action_execution_id AS a FROM mistral.claim_actions('billing', 'ann', 1, '10 s') \gset
+SELECT pg_temp.at(9.9), pg_temp.run();
+SELECT is(pg_temp.targets(), 'billing:0+1', 'a lease holds until its time is over');
+SELECT pg_temp.at(10), pg_temp.run();
+SELECT is(pg_temp.targets(), 'billing:1+0', 'then the action is on offer again');
+SELECT is(mistral.heartbeat_actions(array[:'a'::uuid]), 0, 'who had it hears that it is lost');
+SELECT is((SELECT attempt FROM mistral.claim_actions('billing', 'bob', 1, '10 s')), 2, 'the next attempt');
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, ''1'', 1)', :'a'), 'MS024', NULL, 'whose lease went to another is refused');
+SELECT throws_ok(format('SELECT mistral.fail_action(%L, ''1'', 1)', :'a'), 'MS024', NULL, 'also with an error');
+SELECT is(pg_temp.targets(), 'billing:0+1', 'and the other one keeps it');
+SELECT mistral.complete_action(:'a', '2', 2);
+SELECT lives_ok(format('SELECT mistral.complete_action(%L, %L, 1)', :'a', '2'), 'unless the result is the same');
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, %L, 1)', :'a', '1'), 'MS021', NULL, 'and not another one');
+SELECT pg_temp.run();
+SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'SUCCESS', 'the result counts once');
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('tasks: {t: {action: bill}}') AS e \gset
+SELECT action_execution_id AS a FROM mistral.claim_actions('billing', 'ann', 1, '10 s') \gset
+SELECT pg_temp.at(11), pg_temp.run();
+SELECT lives_ok(format('SELECT mistral.complete_action(%L, %L, 1)', :'a', '1'), 'a late result is taken while nobody else has the action');
+SELECT is(pg_temp.targets(), '', 'which takes it off the offer');
+SELECT pg_temp.run();
+SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'SUCCESS', 'and counts');
+
+CREATE TEMP TABLE rerun (written text, wanted text);
+INSERT INTO rerun VALUES ('', 'billing:1+0'), (', safe-rerun: true', 'billing:1+0'), (', safe-rerun: false', '');
+CREATE FUNCTION pg_temp.lose(written text) RETURNS TABLE (targets text, execution uuid) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.at(0);
+    execution := pg_temp.start(format('tasks: {t: {action: bill%s}}', written));
+    PERFORM mistral.claim_actions('billing', 'ann', 1, '10 s');
+    PERFORM pg_temp.at(10), pg_temp.run();
+    targets := pg_temp.targets();
+    DELETE FROM mistral.offer;
+    RETURN NEXT;
+END $$;
+SELECT is((pg_temp.lose(written)).targets, wanted, format('a lost lease with "%s"', written)) FROM rerun;
+SELECT execution AS e FROM pg_temp.lose(', safe-rerun: false') \gset
+SELECT is((SELECT state || ' ' || state_info FROM mistral.tasks WHERE execution_id = :'e'),
+          'ERROR outcome unknown: the lease of worker "ann" ran out, and safe-rerun is false', 'says that nobody knows');
+
+-- ------------------------------------------------------------------ what is not to be done any more
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('tasks: {t: {action: bill, timeout: 5, on-error: n}, n: {action: std.async_noop}}') AS e \gset
+SELECT pg_temp.at(5), pg_temp.run();
+SELECT is(pg_temp.targets(), '', 'a task that timed out takes its action back');
+SELECT mistral.cancel_workflow(:'e'), pg_temp.run();
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('tasks: {t: {action: bill, timeout: 5, on-error: n}, n: {action: std.async_noop}}') AS e \gset
+SELECT action_execution_id AS a FROM mistral.claim_actions('billing', 'ann', 1, '10 min') \gset
+SELECT pg_temp.at(5), pg_temp.run();
+SELECT is(mistral.heartbeat_actions(array[:'a'::uuid]), 0, 'also from whoever has claimed it');
+SELECT lives_ok(format('SELECT mistral.complete_action(%L, %L, 1)', :'a', '1'), 'whose result harms nobody');
+SELECT mistral.cancel_workflow(:'e'), pg_temp.run();
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('tasks: {t: {action: bill, timeout: 5, retry: {count: 1, delay: 1}}}') AS e \gset
+SELECT pg_temp.at(5), pg_temp.run();
+SELECT is(pg_temp.targets(), '', 'before a task is tried again');
+SELECT pg_temp.at(6), pg_temp.run();
+SELECT is(pg_temp.targets(), 'billing:1+0', 'with another action');
+SELECT mistral.cancel_workflow(:'e'), pg_temp.run();
+SELECT is(pg_temp.targets(), '', 'a cancelled workflow offers nothing');
+SELECT is_empty($$SELECT * FROM mistral.claim_actions()$$, 'to nobody');
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('tasks: {f: {action: std.fail, on-error: fail}, t: {action: bill}, u: {action: bill}}') AS e \gset
+SELECT is(pg_temp.targets(), '', 'what a failed workflow had on offer is held back');
+SELECT mistral.rerun_task(id) FROM mistral.tasks WHERE execution_id = :'e' AND name = 'f';
+SELECT is(pg_temp.targets(), 'billing:2+0', 'until it runs again');
+SELECT action_execution_id AS a FROM mistral.claim_actions('billing', 'ann', 1, '10 s') \gset
+SELECT pg_temp.run();
+SELECT is(mistral.heartbeat_actions(array[:'a'::uuid]), 0, 'a lease of a workflow that has ended is of no use');
+SELECT pg_temp.at(10), pg_temp.run();
+SELECT is(pg_temp.targets(), '', 'when it runs out, nothing is offered');
+SELECT mistral.rerun_task(id) FROM mistral.tasks WHERE execution_id = :'e' AND name = 'f';
+SELECT is(array_agg(attempt ORDER BY action_execution_id), '{2,1}', 'and the attempt is remembered') FROM mistral.claim_actions('billing', max => 5);
+SELECT pg_temp.run();
+SELECT mistral.delete_execution(:'e');
+SELECT is((SELECT count(*) FROM mistral.lease) + (SELECT count(*) FROM mistral.offer WHERE root_id = :'e'), 0::bigint, 'a deleted execution leaves nothing');
+
+-- cancelling an action that somebody has
+SELECT pg_temp.start('tasks: {t: {action: bill}}') AS e \gset
+SELECT action_execution_id AS a FROM mistral.claim_actions('billing') \gset
+SELECT mistral.cancel_action(:'a');
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, %L, 1)', :'a', '1'), 'MS021', NULL, 'a cancelled action takes no result');
+SELECT pg_temp.run();
+SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'CANCELLED', 'its workflow is cancelled');
+
+-- ------------------------------------------------------------------ without a workflow
+
+SELECT mistral.run_action('bill', '{"amount": 3}') AS a \gset
+SELECT is((SELECT concat_ws(' ', action, input, task, workflow, execution_id, attempt) FROM mistral.claim_actions('billing')), 'bill {"amount": 3} 1', 'run_action goes to the pull workers');
+SELECT mistral.complete_action(:'a', '"paid"', 1), pg_temp.run();
+SELECT is((SELECT state || ' ' || output || ' ' || target FROM mistral.action_executions WHERE id = :'a'), 'SUCCESS {"result": "paid"} billing', 'and ends with their result');
+SELECT mistral.run_action('std.http', '{"url": "http://x.test/"}', target => 'dmz') AS a \gset
+SELECT is((SELECT count(*) FROM mistral.dispatch WHERE action_id = :'a'), 0::bigint, 'with a target the executor has nothing to do');
+SELECT is((SELECT action_execution_id FROM mistral.claim_actions('dmz', 'ann', 1, '10 s')), :'a'::uuid, 'but the pull workers of the target');
+SELECT pg_temp.at(30), pg_temp.run();
+SELECT is(pg_temp.targets(), 'dmz:1+0', 'leases run out here, too');
+SELECT mistral.run_action('std.echo', '{"output": 1}', target => 'dmz') AS a \gset
+SELECT is((SELECT state FROM mistral.action_executions WHERE id = :'a'), 'SUCCESS', 'what the engine computes it computes');
+SELECT throws_ok(format('SELECT mistral.run_action(%L, target => %L)', 'bill', repeat('x', 256)), 'MS004', NULL, 'a target has a length');
+
+-- ------------------------------------------------------------------ registering
+
+SELECT is((SELECT concat_ws('|', name, definition, description, is_system, target) FROM mistral.actions WHERE name = 'bill'), 'bill|Writes a bill|f|billing', 'the view shows it');
+SELECT mistral.register_action('bill', target => 'books');
+SELECT is((SELECT target || description FROM mistral.actions WHERE name = 'bill'), 'books', 'registering again replaces');
+SELECT throws_ok($$SELECT mistral.register_action('std.bill', target => 'x')$$, '22023', NULL, 'std. is reserved');
+SELECT throws_ok($$SELECT mistral.register_action('a b', target => 'x')$$, '22023', NULL, 'no spaces');
+SELECT throws_ok($$SELECT mistral.register_action('b', target => '')$$, '22023', NULL, 'no empty target');
+SELECT throws_ok($$SELECT mistral.register_action('b')$$, '22004', NULL, 'a target is needed');
+SELECT throws_ok($$SELECT mistral.register_action('b', 'pg_catalog.now()')$$, 'MS002', NULL, 'functions are not called yet');
+SELECT lives_ok($$SELECT mistral.delete_action('bill')$$, 'and it can be deleted');
+SELECT matches(pg_temp.state(pg_temp.start('tasks: {t: {action: bill}}')), '^ERROR .*does not exist', 'then it is unknown');
+SELECT throws_ok($$SELECT mistral.delete_action('bill')$$, 'MS003', NULL, 'once');
+
+-- ------------------------------------------------------------------ who may
+
+CREATE ROLE pull_owner;
+CREATE ROLE pull_worker;
+CREATE ROLE pull_stranger;
+GRANT pull_owner TO pull_worker;
+SELECT mistral.grant_access('pull_owner', k) FROM unnest('{author,operator}'::text[]) k;
+SELECT mistral.grant_access('pull_worker', k) FROM unnest('{worker,viewer}'::text[]) k;
+SELECT mistral.grant_access('pull_stranger', k) FROM unnest('{worker,viewer}'::text[]) k;
+SET LOCAL ROLE pull_owner;
+SELECT mistral.register_action('job', target => 'shop');
+SELECT mistral.load_workflow(E'version: "2.0"\nof_owner: {tasks: {t: {action: job}}}');
+SELECT mistral.start_workflow('of_owner') AS e \gset
+SELECT throws_ok($$SELECT mistral.claim_actions()$$, '42501', NULL, 'an operator is no worker');
+RESET ROLE;
+SELECT pg_temp.run();
+SET LOCAL ROLE pull_stranger;
+SELECT is_empty($$SELECT * FROM mistral.targets WHERE target = 'shop'$$, 'a stranger sees no demand');
+SELECT is_empty($$SELECT * FROM mistral.claim_actions('shop')$$, 'and is given nothing');
+SELECT is_empty($$SELECT * FROM mistral.claim_actions(max => 100)$$, 'of any target');
+SET LOCAL ROLE pull_worker;
+SELECT results_eq($$SELECT waiting FROM mistral.targets WHERE target = 'shop'$$, '{1}'::bigint[], 'who has the owner''s rights sees it');
+SELECT action_execution_id AS a FROM mistral.claim_actions('shop', 'one') \gset
+SELECT ok(:'a' IS NOT NULL, 'and is given it');
+SET LOCAL ROLE pull_stranger;
+SELECT is(mistral.heartbeat_actions(array[:'a'::uuid], '1 hour'), 0, 'a stranger prolongs nothing');
+SELECT throws_ok(format('SELECT mistral.complete_action(%L)', :'a'), 'MS022', NULL, 'and completes nothing');
+SELECT throws_ok($$SELECT mistral.register_action('job', target => 'mine')$$, '42501', NULL, 'nor registers');
+SET LOCAL ROLE pull_worker;
+SELECT lives_ok(format('SELECT mistral.complete_action(%L, NULL, 1)', :'a'), 'the worker completes');
+RESET ROLE;
+SELECT pg_temp.run();
+SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'SUCCESS', 'and the owner''s workflow goes on');
+
+SELECT is_empty($$SELECT * FROM mistral.check() WHERE problem LIKE '%offer%'$$, 'check() finds nothing');
+SELECT * FROM finish();
+ROLLBACK;
