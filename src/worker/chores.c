@@ -5,6 +5,7 @@
  * Each chore says when it is due next, and one that fails waits longer each
  * time.  Schedules go by the clock that timers go by; retention takes a tenth
  * of one processor at most, and rests between two passes over the table.
+ * Leases are looked at when the earliest may have run out.
  */
 #include "postgres.h"
 
@@ -12,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/db.h"
+#include "engine/engine.h"
 #include "guc.h"
 #include "queue/cron_trigger.h"
 #include "queue/retention.h"
@@ -21,6 +23,8 @@
 #define SHORTEST_BACKOFF_MS 1000
 #define LONGEST_BACKOFF_MS	60000
 #define WAITING_SLOTS_MS	1000	/* slots that wait for an execution are looked at at least so often */
+
+#define SWEEP_PAUSE_MS		1000	/* leases are looked at no more often */
 
 #define RETENTION_PAUSE		9		/* rest after a batch, in multiples of its time */
 #define RETENTION_PASS_MS	60000	/* rest between two passes, at least */
@@ -37,6 +41,8 @@ static struct
 	Chore		schedules;		/* due_at by clock_now() */
 	CronRun		cron;			/* what the last look at the cron triggers found */
 	TimestampTz last_look;
+	Chore		leases;			/* due_at: no look before */
+	TimestampTz next_lease;		/* what the last look found: the next one that runs out, by clock_now() */
 	Chore		retention;
 	RetentionPass pass;
 	double		pass_ms;		/* time that this pass has taken */
@@ -46,6 +52,8 @@ static struct
 
 static bool run_schedules(void);
 static void schedules_body(void *arg);
+static bool run_leases(void);
+static void leases_body(void *arg);
 static bool run_retention(void);
 static void retention_body(void *arg);
 static bool run(Chore *chore, void (*body) (void *arg), TimestampTz now);
@@ -55,6 +63,7 @@ chores_start(void)
 {
 	memset(&chores, 0, sizeof(chores));
 	chores.schedules.due_at = DT_NOBEGIN;
+	chores.leases.due_at = DT_NOBEGIN;
 	chores.retention.due_at = DT_NOBEGIN;
 	chores.last_look = DT_NOBEGIN;
 }
@@ -64,9 +73,12 @@ chores_run(void)
 {
 	bool		done = run_schedules();
 
-	/* One engine of a database is enough for that. */
-	if (my_worker == &my_database->workers[0] && run_retention())
-		done = true;
+	/* One engine of a database is enough for these. */
+	if (my_worker == &my_database->workers[0])
+	{
+		done |= run_leases();
+		done |= run_retention();
+	}
 	return done;
 }
 
@@ -84,6 +96,14 @@ chores_sleep(void)
 
 	if (!TIMESTAMP_NOT_FINITE(chores.schedules.due_at))
 		sleep = TimestampDifferenceMilliseconds(clock_now(), chores.schedules.due_at) + 1;
+	if (my_worker == &my_database->workers[0])
+	{
+		TimestampTz lease = (TimestampTz) pg_atomic_read_u64(&my_worker->lease_due);
+
+		if (!TIMESTAMP_NOT_FINITE(lease))
+			sleep = Min(sleep, Max(TimestampDifferenceMilliseconds(clock_now(), lease),
+								   TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.leases.due_at)) + 1);
+	}
 	if (retention_wanted())
 		sleep = Min(sleep, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.retention.due_at) + 1);
 	return sleep;
@@ -118,6 +138,29 @@ schedules_body(void *arg)
 	db_enter(&session);
 	cron_run(guc_batch_size, &chores.cron);
 	db_leave(&session);
+}
+
+static bool
+run_leases(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		done;
+
+	if (now < chores.leases.due_at || clock_now() < (TimestampTz) pg_atomic_read_u64(&my_worker->lease_due))
+		return false;
+	/* Forgotten before the look: a lease that this does not see says so itself, at its commit. */
+	pg_atomic_write_u64(&my_worker->lease_due, (uint64) DT_NOEND);
+	chores.next_lease = clock_now();
+	chores.leases.due_at = TimestampTzPlusMilliseconds(now, SWEEP_PAUSE_MS);
+	done = run(&chores.leases, leases_body, now);
+	(void) shmem_lease_due(my_worker, chores.next_lease);
+	return done;
+}
+
+static void
+leases_body(void *arg)
+{
+	(void) engine_sweep_leases(&chores.next_lease);
 }
 
 static bool

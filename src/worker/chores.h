@@ -1,7 +1,7 @@
 /*
  * chores.h
  *		What an engine does besides advancing executions: letting cron triggers fire,
- *		deleting what ended long ago.
+ *		taking back leases that have run out, deleting what ended long ago.
  */
 #ifndef MISTRAL_CHORES_H
 #define MISTRAL_CHORES_H

@@ -32,7 +32,6 @@
 #define FULL_LOOK_MS		60000	/* the table is looked at at least so often */
 #define SKIP_RETRY_MS		1000	/* who is locked is tried again, also unasked */
 #define SUSPECT_RETRY_MS	200
-#define SWEEP_MS			1000	/* leases are looked at no more often */
 #define SHORTEST_BACKOFF_MS 100
 #define LONGEST_BACKOFF_MS	30000
 #define MAX_SUSPECTS		64
@@ -78,7 +77,6 @@ static struct
 	TimestampTz full_at;		/* when it will be due */
 	bool		more;			/* timers are left over */
 	TimestampTz next_timer;
-	TimestampTz sweep_at;		/* no look at leases before */
 	TimestampTz timers_retry_at;	/* due timers wait for locked trees; 0: none do */
 	int			limit;			/* trees in a batch now */
 	int			backoff;		/* ms, after an error; 0: none */
@@ -100,9 +98,6 @@ static bool try_suspect(TimestampTz now);
 static void park_body(void *arg);
 static void tell_parked(const Suspect *suspect);
 static void read_hints_body(void *arg);
-static bool leases_are_due(void);
-static bool sweep_leases(void);
-static void sweep_body(void *arg);
 static bool is_suspect(const pg_uuid_t *id);
 static void back_off(void);
 static long sleep_time(TimestampTz now);
@@ -218,8 +213,6 @@ work(TimestampTz now)
 
 	if (try_suspect(now))
 		return true;
-	if (now >= engine.sweep_at && leases_are_due())
-		return sweep_leases();
 	if (!full_look)
 		nhints = Min(engine.waiting.n, engine.limit);
 	if (!full_look && nhints == 0 && !engine.more &&
@@ -485,44 +478,6 @@ read_hints_body(void *arg)
 	db_leave(&session);
 }
 
-/* ---------------------------------------------------------------- leases */
-
-/* The first engine of a database looks after them. */
-static bool
-leases_are_due(void)
-{
-	return my_worker == &my_database->workers[0] &&
-		(TimestampTz) pg_atomic_read_u64(&my_worker->lease_due) <= clock_now();
-}
-
-static bool
-sweep_leases(void)
-{
-	TimestampTz next = DT_NOEND;
-
-	/* Forgotten before the look: a lease that this does not see says so itself, at its commit. */
-	pg_atomic_write_u64(&my_worker->lease_due, (uint64) DT_NOEND);
-	engine.sweep_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SWEEP_MS);
-	switch (worker_run(sweep_body, &next))
-	{
-		case RUN_NO_EXTENSION:
-			worker_leave(ENDING_NO_EXTENSION);
-		case RUN_FAILED:
-			next = clock_now();
-			break;
-		case RUN_COMMITTED:
-			break;
-	}
-	(void) shmem_lease_due(my_worker, next);
-	return true;
-}
-
-static void
-sweep_body(void *arg)
-{
-	(void) engine_sweep_leases(arg);
-}
-
 static bool
 is_suspect(const pg_uuid_t *id)
 {
@@ -554,14 +509,6 @@ sleep_time(TimestampTz now)
 	for (i = 0; i < engine.nsuspects; i++)
 		until = Min(until, engine.suspects[i].retry_at);
 	sleep = TimestampDifferenceMilliseconds(now, until) + 1;
-	if (my_worker == &my_database->workers[0])
-	{
-		TimestampTz due = (TimestampTz) pg_atomic_read_u64(&my_worker->lease_due);
-
-		if (!TIMESTAMP_NOT_FINITE(due))
-			sleep = Min(sleep, Max(TimestampDifferenceMilliseconds(clock_now(), due),
-								   TimestampDifferenceMilliseconds(now, engine.sweep_at)) + 1);
-	}
 
 	sleep = Min(sleep, chores_sleep());
 	/* Timers go by the clock that they were set by. */
