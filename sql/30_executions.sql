@@ -163,3 +163,8 @@ CREATE FUNCTION mistral.why(id uuid)
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_why';
 COMMENT ON FUNCTION mistral.why(uuid) IS
   'What a running execution waits for: the timer, the action, the request, the join, the message, the lock';
+
+CREATE FUNCTION mistral.execution_report(id uuid) RETURNS jsonb
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_execution_report';
+COMMENT ON FUNCTION mistral.execution_report(uuid) IS
+  'What became of an execution: the failing path, what it waits for, counts by state, and its tree with errors first, of at most 1000 entries';

@@ -1,6 +1,7 @@
 /*
  * why.c
- *		mistral.why(id): what an execution is waiting for.
+ *		mistral.why(id): what an execution is waiting for; execution_report(id):
+ *		what became of it.
  */
 #include "postgres.h"
 
@@ -14,9 +15,11 @@
 #include "api/args.h"
 #include "base/db.h"
 #include "compat.h"
+#include "engine/report.h"
 #include "engine/why.h"
 
 SQL_FUNCTION(mistral_why);
+SQL_FUNCTION(mistral_execution_report);
 
 static void put_text(Datum *values, bool *nulls, int col, const char *s);
 static void put_time(Datum *values, bool *nulls, int col, TimestampTz t);
@@ -56,6 +59,24 @@ mistral_why(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* execution_report(id) returns jsonb */
+Datum
+mistral_execution_report(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
+	MemoryContext cxt = CurrentMemoryContext;
+	MemoryContext inner;
+	Jsonb	   *report;
+	DbSession	session;
+
+	db_enter(&session);
+	inner = MemoryContextSwitchTo(cxt);
+	report = report_execution(&id, session.caller);
+	MemoryContextSwitchTo(inner);
+	db_leave(&session);
+	PG_RETURN_JSONB_P(report);
 }
 
 static void

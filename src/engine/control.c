@@ -34,7 +34,6 @@
 #define MAX_DESCRIPTION 8192
 
 static bool find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
-static void raise_undefined(const pg_uuid_t *id) pg_attribute_noreturn();
 static Tree *prepare_start(const StartRequest *request, const pg_uuid_t *id, Oid role);
 static bool claim_id(const pg_uuid_t *id, Oid role);
 static Jsonb *start_params(const StartRequest *request, Oid role);
@@ -219,7 +218,7 @@ void
 control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id)
 {
 	if (!find_execution(id, role, root_id))
-		raise_undefined(id);
+		control_raise_undefined(id);
 }
 
 /* False when there is no such execution for this role; *root_id is its root. */
@@ -283,12 +282,12 @@ open_execution(const pg_uuid_t *id, Oid role)
 		execution = tree_find_execution(tree, id);
 	}
 	if (execution == NULL)
-		raise_undefined(id);
+		control_raise_undefined(id);
 	return execution;
 }
 
-static void
-raise_undefined(const pg_uuid_t *id)
+void
+control_raise_undefined(const pg_uuid_t *id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_MISTRAL_UNDEFINED_EXECUTION),

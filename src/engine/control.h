@@ -33,6 +33,7 @@ extern void control_check_start(const StartRequest *request, Oid role);
 
 /* The root of an execution; an error when it does not exist for the role. */
 extern void control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
+extern void control_raise_undefined(const pg_uuid_t *id) pg_attribute_noreturn();
 
 /* Raise an error when the execution is not there for the role, or its state does not allow it. */
 extern void control_pause(const pg_uuid_t *id, Oid role);
