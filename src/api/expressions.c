@@ -16,21 +16,6 @@ SQL_FUNCTION(mistral_evaluate);
 SQL_FUNCTION(mistral_evaluate_data);
 SQL_FUNCTION(mistral_validate_expression);
 
-/* The given context is `$`; the variables of the engine are its keys of those names. */
-static void
-environment(ExprEnv *env, const Jsonb *context)
-{
-	memset(env, 0, sizeof(*env));
-	env->root = context ? value_from_jsonb(context) : value_dict_new();
-	env->var_env = env->var_execution = env->var_task_execution = value_null();
-	if (env->root.kind == VALUE_DICT)
-	{
-		(void) value_dict_get(&env->root, "__env", strlen("__env"), &env->var_env);
-		(void) value_dict_get(&env->root, "__execution", strlen("__execution"), &env->var_execution);
-		(void) value_dict_get(&env->root, "__task_execution", strlen("__task_execution"), &env->var_task_execution);
-	}
-}
-
 /* What an expression gives. */
 Datum
 mistral_evaluate(PG_FUNCTION_ARGS)
@@ -43,7 +28,7 @@ mistral_evaluate(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	expression = PG_GETARG_TEXT_PP(0);
-	environment(&env, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1));
+	expr_env_init(&env, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1));
 	if (!PG_ARGISNULL(2))
 		language = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	value = expr_eval_text(VARDATA_ANY(expression), VARSIZE_ANY_EXHDR(expression), language, &env);
@@ -63,7 +48,7 @@ mistral_evaluate_data(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	data = PG_GETARG_JSONB_P(0);
 	context = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
-	environment(&env, context);
+	expr_env_init(&env, context);
 	/* As in the original, nothing is evaluated without anything to look at. */
 	if (!value_truth(&env.root))
 		PG_RETURN_JSONB_P(data);

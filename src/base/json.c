@@ -434,3 +434,63 @@ add_scalar(JsonBuilder *b, JsonbValue *value)
 	else
 		b->result = pushJsonbValue(&b->state, WJB_VALUE, value);
 }
+
+/* What the entry of a container says: what getIthJsonbValueFromContainer gives, without its copy. */
+static void
+entry_value(JsonbContainer *container, int index, char *base, JsonbValue *value)
+{
+	JEntry		entry = container->children[index];
+	uint32		offset = getJsonbOffset(container, index);
+
+	if (JBE_ISSTRING(entry))
+	{
+		value->type = jbvString;
+		value->val.string.val = base + offset;
+		value->val.string.len = getJsonbLength(container, index);
+	}
+	else if (JBE_ISNUMERIC(entry))
+	{
+		value->type = jbvNumeric;
+		value->val.numeric = (Numeric) (base + INTALIGN(offset));
+	}
+	else if (JBE_ISCONTAINER(entry))
+	{
+		value->type = jbvBinary;
+		value->val.binary.data = (JsonbContainer *) (base + INTALIGN(offset));
+		value->val.binary.len = getJsonbLength(container, index) - (INTALIGN(offset) - offset);
+	}
+	else if (JBE_ISNULL(entry))
+		value->type = jbvNull;
+	else
+	{
+		value->type = jbvBool;
+		value->val.boolean = JBE_ISBOOL_TRUE(entry);
+	}
+}
+
+bool
+json_find(JsonbContainer *object, const char *key, int len, JsonbValue *item)
+{
+	int			n = JsonContainerSize(object);
+	char	   *base = (char *) &object->children[2 * n];
+	uint32		begin = 0;
+
+	if (n > JB_OFFSET_STRIDE)
+		return getKeyJsonValueFromContainer(object, key, len, item) != NULL;
+	/* Keys are sorted by length first. */
+	for (int i = 0; i < n; i++)
+	{
+		uint32		end = begin;
+
+		JBE_ADVANCE_OFFSET(end, object->children[i]);
+		if (end - begin > len)
+			return false;
+		if (end - begin == len && memcmp(base + begin, key, len) == 0)
+		{
+			entry_value(object, n + i, base, item);
+			return true;
+		}
+		begin = end;
+	}
+	return false;
+}

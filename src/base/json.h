@@ -76,4 +76,10 @@ extern void json_members(const Jsonb *object, void (*member) (void *arg, const c
 /* A string from a jsonb value of type string. */
 extern char *json_value_cstring(const JsonbValue *value);
 
+/*
+ * The item of a key of an object, as getKeyJsonValueFromContainer finds it, but
+ * without its detours where the keys are few.  False when there is none.
+ */
+extern bool json_find(JsonbContainer *object, const char *key, int len, JsonbValue *item);
+
 #endif							/* MISTRAL_JSON_H */

@@ -17,6 +17,9 @@
 /* An expression's text longer than this is cut in messages. */
 #define MESSAGE_TEXT_LENGTH 500
 
+/* By ExprVariable. */
+static const char *const variable_names[] = {"__env", "__execution", "__task_execution"};
+
 static MemoryContext spare_context = NULL;
 
 static void error_context(void *arg);
@@ -89,6 +92,50 @@ eval_leave(Eval *ev, const Value *result)
 		MemoryContextDelete(ev->context);
 	error_context_stack = ev->callback.previous;
 	return copy;
+}
+
+void
+expr_env_init(ExprEnv *env, const Jsonb *context)
+{
+	Value		in_root = {.kind = VALUE_UNDEFINED};
+
+	memset(env, 0, sizeof(*env));
+	env->root = context ? value_from_jsonb(context) : value_dict_new();
+	env->var_env = env->var_execution = env->var_task_execution = in_root;
+}
+
+Value
+expr_variable(const ExprEnv *env, ExprVariable variable)
+{
+	Value		value = variable == EXPR_ENV ? env->var_env :
+		variable == EXPR_EXECUTION ? env->var_execution : env->var_task_execution;
+
+	if (value.kind == VALUE_UNDEFINED)
+	{
+		const char *name = variable_names[variable];
+
+		value = value_null();
+		if (env->root.kind == VALUE_DICT)
+			(void) value_dict_get(&env->root, name, strlen(name), &value);
+	}
+	return value_raw(value);
+}
+
+/* By name; false when it is none of them. */
+bool
+expr_find_variable(const ExprEnv *env, const char *name, int len, Value *value)
+{
+	if (len < 2 || name[0] != '_' || name[1] != '_')
+		return false;
+	for (int i = 0; i < lengthof(variable_names); i++)
+	{
+		if (strlen(variable_names[i]) == len && memcmp(name, variable_names[i], len) == 0)
+		{
+			*value = expr_variable(env, i);
+			return true;
+		}
+	}
+	return false;
 }
 
 Eval *

@@ -47,7 +47,7 @@ typedef struct ExprHost
 	Value		(*global) (void *arg, const char *name);
 } ExprHost;
 
-/* What one evaluation sees. */
+/* What one evaluation sees; a variable that is VALUE_UNDEFINED is the root's key of that name. */
 typedef struct ExprEnv
 {
 	Value		root;			/* `$` in YAQL, `_` in Jinja2: usually value_view() */
@@ -57,6 +57,9 @@ typedef struct ExprEnv
 	const ExprHost *host;
 	void	   *host_arg;
 } ExprEnv;
+
+/* An environment that is a context alone: its variables are keys of it. */
+extern void expr_env_init(ExprEnv *env, const Jsonb *context);	/* NULL: nothing */
 
 /*
  * Compiles a string of a definition into the current memory context.  Returns

@@ -171,18 +171,12 @@ jinja_bound(const JinjaFunction *function, const Value *self)
 bool
 jinja_global(Jinja *j, const char *name, Value *value)
 {
-	const ExprEnv *env = j->ev.env;
 	const JinjaFunction *function;
-	uint32		deep = VALUE_F_MUTABLE | VALUE_F_DEEP;
 
 	if (strcmp(name, "_") == 0)
 		*value = j->context;
-	else if (strcmp(name, "__env") == 0)
-		*value = env->var_env;
-	else if (strcmp(name, "__execution") == 0)
-		*value = env->var_execution;
-	else if (strcmp(name, "__task_execution") == 0)
-		*value = env->var_task_execution;
+	else if (expr_find_variable(j->ev.env, name, strlen(name), value))
+		return true;
 	else if ((function = find(mistral_functions, lengthof(mistral_functions), name, strlen(name))) != NULL)
 		*value = jinja_bound(function, &j->context);
 	else if ((function = find(globals, lengthof(globals), name, strlen(name))) != NULL)
@@ -191,8 +185,7 @@ jinja_global(Jinja *j, const char *name, Value *value)
 		*value = jinja_new_object(palloc0(sizeof(JinjaObject)), JINJA_OBJECT_SELF);
 	else
 		return false;
-	if (value->kind == VALUE_LIST || value->kind == VALUE_DICT)
-		value->flags |= deep;
+	*value = value_raw(*value);
 	return true;
 }
 

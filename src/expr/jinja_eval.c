@@ -354,14 +354,6 @@ unfold(Jinja *j, const Value *value)
 	return *value;
 }
 
-static Value
-raw(Value value)
-{
-	if (value.kind == VALUE_LIST || value.kind == VALUE_DICT)
-		value.flags |= VALUE_F_MUTABLE | VALUE_F_DEEP;
-	return value;
-}
-
 /*
  * Plain paths, _.a.b, without any set-up.  False when it is something else or
  * fails; then the long way says what is wrong.
@@ -375,14 +367,8 @@ run_path(const JinjaNode *node, const ExprEnv *env, Value *value)
 	{
 		if (strcmp(node->name, "_") == 0)
 			*value = env->root;
-		else if (strcmp(node->name, "__env") == 0)
-			*value = env->var_env;
-		else if (strcmp(node->name, "__execution") == 0)
-			*value = env->var_execution;
-		else if (strcmp(node->name, "__task_execution") == 0)
-			*value = env->var_task_execution;
 		else
-			return false;
+			return expr_find_variable(env, node->name, strlen(node->name), value);
 		return true;
 	}
 	return node->type == JINJA_GETATTR && !node->is_method && !stack_is_too_deep() &&
@@ -449,10 +435,10 @@ jinja_run(const JinjaTemplate *t, const ExprEnv *env)
 	Value		value;
 
 	if (t->native && run_path(t->root, env, &value) && is_final(&value))
-		return raw(value);
+		return value_raw(value);
 	memset(&j, 0, sizeof(j));
 	j.template = t;
-	j.context = raw(env->root);
+	j.context = value_raw(env->root);
 	eval_enter(&j.ev, t->text, t->len, env);
 	value = run(&j, t);
 	return eval_leave(&j.ev, &value);

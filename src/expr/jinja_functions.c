@@ -139,15 +139,6 @@ jinja_g_lipsum(JinjaCall *call)
 	return html ? jinja_markup(value_text(&out)) : value_text(&out);
 }
 
-/* What the engine gives counts as Python's mutable data, at every depth. */
-static Value
-raw(Value value)
-{
-	if (value.kind == VALUE_LIST || value.kind == VALUE_DICT)
-		value.flags |= VALUE_F_MUTABLE | VALUE_F_DEEP;
-	return value;
-}
-
 static bool
 is_context(const Jinja *j, const Value *value)
 {
@@ -181,7 +172,7 @@ host_of(JinjaCall *call, bool available)
 		MemoryContext old_ = MemoryContextSwitchTo((call)->j->ev.outer); \
 		Value		answer_ = env_->host->callback(__VA_ARGS__); \
 		MemoryContextSwitchTo(old_); \
-		return raw(answer_); \
+		return value_raw(answer_); \
 	} while (0)
 
 /* A string argument, NULL where there is none. */
@@ -205,8 +196,9 @@ jinja_f_env(JinjaCall *call)
 	{
 		if (OFFERS(call, env))
 			ASK_HOST(call, env, env_->host_arg);
-		if (call->j->ev.env->var_env.kind != VALUE_NULL)
-			return raw(call->j->ev.env->var_env);
+		value = expr_variable(call->j->ev.env, EXPR_ENV);
+		if (value.kind != VALUE_NULL)
+			return value;
 	}
 	if (ARG(0)->kind != VALUE_DICT)
 		expr_fail("env() needs the context, not %s", jinja_kind_name(ARG(0)));
@@ -218,10 +210,13 @@ jinja_f_env(JinjaCall *call)
 Value
 jinja_f_execution(JinjaCall *call)
 {
-	const ExprEnv *env = call->j->ev.env;
+	if (call->j->ev.env->host == NULL)
+	{
+		Value		execution = expr_variable(call->j->ev.env, EXPR_EXECUTION);
 
-	if (env->host == NULL && env->var_execution.kind == VALUE_DICT)
-		return raw(env->var_execution);
+		if (execution.kind == VALUE_DICT)
+			return execution;
+	}
 	ASK_HOST(call, execution, env_->host_arg);
 }
 

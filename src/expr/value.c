@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/json.h"
 #include "expr/regex.h"
 #include "expr/value_internal.h"
 
@@ -259,7 +260,7 @@ jsonb_source_get(void *arg, const char *key, int len, Value *value)
 	JsonbContainer *c = arg;
 	JsonbValue	jv;
 
-	if (c == NULL || getKeyJsonValueFromContainer(c, key, len, &jv) == NULL)
+	if (c == NULL || !json_find(c, key, len, &jv))
 		return false;
 	*value = value_from_jsonb_value(&jv);
 	return true;

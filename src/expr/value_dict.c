@@ -7,6 +7,7 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
+#include "base/json.h"
 #include "expr/value_internal.h"
 
 /* Up to this many entries are searched one by one. */
@@ -228,7 +229,7 @@ value_dict_get(const Value *dict, const char *key, int len, Value *item)
 	{
 		JsonbValue	jv;
 
-		if (getKeyJsonValueFromContainer(dict->u.jsonb.container, key, len, &jv) == NULL)
+		if (!json_find(dict->u.jsonb.container, key, len, &jv))
 			return false;
 		*item = value_child(dict, value_from_jsonb_value(&jv));
 		return true;

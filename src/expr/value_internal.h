@@ -220,6 +220,15 @@ typedef struct DateParts
 extern void datetime_parts(const Value *dt, DateParts *parts);
 extern int64 days_from_civil(int year, int month, int day);
 
+/* What the engine gives counts as Python's mutable data, at every depth. */
+static inline Value
+value_raw(Value value)
+{
+	if (value.kind == VALUE_LIST || value.kind == VALUE_DICT)
+		value.flags |= VALUE_F_MUTABLE | VALUE_F_DEEP;
+	return value;
+}
+
 /* Wide enough for a list, short to write. */
 static inline bool
 value_is(const Value *value, ValueKind kind)

@@ -265,7 +265,10 @@ yaql_eval(Eval *ev, const YaqlNode *node, Frame *frame)
 		case NODE_KEYWORD:
 			return node->value;
 		case NODE_VARIABLE:
-			return yaql_get_variable(frame, &node->value, node->index, &value) ? value : value_null();
+			if (yaql_get_variable(frame, &node->value, node->index, &value) ||
+				expr_find_variable(ev->env, node->value.u.string.data, node->value.u.string.len, &value))
+				return value;
+			return value_null();
 		case NODE_WRAP:
 			expr_check_depth();
 			return yaql_eval(ev, node->args[0], frame);
@@ -363,21 +366,6 @@ yaql_finalize(Eval *ev, const Value *value)
 	}
 }
 
-/* What the engine gives is raw: its containers are Python's mutable ones. */
-static Value
-raw(Value value)
-{
-	if (value.kind == VALUE_LIST || value.kind == VALUE_DICT)
-		value.flags |= VALUE_F_MUTABLE | VALUE_F_DEEP;
-	return value;
-}
-
-static bool
-is_word(const Value *name, const char *word)
-{
-	return name->u.string.len == strlen(word) && memcmp(name->u.string.data, word, name->u.string.len) == 0;
-}
-
 /*
  * Plain paths: $.a.b, $__env.x, task(name).result, without any set-up.  False
  * when it is something else or fails; then the long way says what is wrong.
@@ -390,16 +378,9 @@ run_path(const YaqlNode *node, const ExprEnv *env, Value *value)
 
 	if (node->type == NODE_VARIABLE)
 	{
-		if (node->index == 1)
-			*value = env->root;
-		else if (is_word(&node->value, "__env"))
-			*value = raw(env->var_env);
-		else if (is_word(&node->value, "__execution"))
-			*value = raw(env->var_execution);
-		else if (is_word(&node->value, "__task_execution"))
-			*value = raw(env->var_task_execution);
-		else
-			return false;
+		if (node->index != 1)
+			return expr_find_variable(env, node->value.u.string.data, node->value.u.string.len, value);
+		*value = env->root;
 		return true;
 	}
 	if (node->type != NODE_CALL || stack_is_too_deep())
@@ -411,9 +392,9 @@ run_path(const YaqlNode *node, const ExprEnv *env, Value *value)
 	if (host == NULL || node->op != OP_NONE)
 		return false;
 	if (host->env && node->nargs == 0 && strcmp(node->name, "env") == 0)
-		*value = raw(host->env(env->host_arg));
+		*value = value_raw(host->env(env->host_arg));
 	else if (host->execution && node->nargs == 0 && strcmp(node->name, "execution") == 0)
-		*value = raw(host->execution(env->host_arg));
+		*value = value_raw(host->execution(env->host_arg));
 	else if (host->task && strcmp(node->name, "task") == 0 && node->nargs <= 1)
 	{
 		const char *name = NULL;
@@ -427,7 +408,7 @@ run_path(const YaqlNode *node, const ExprEnv *env, Value *value)
 				return false;
 			name = arg->value.u.string.data;
 		}
-		*value = raw(host->task(env->host_arg, name));
+		*value = value_raw(host->task(env->host_arg, name));
 	}
 	else
 		return false;
@@ -440,30 +421,19 @@ is_final(const Value *value)
 	return (value->kind != VALUE_LIST && value->kind != VALUE_DICT) || (value->flags & VALUE_F_JSONB);
 }
 
-static Frame *
-root_frame(const ExprEnv *env)
-{
-	Frame	   *frame = yaql_frame(NULL);
-
-	yaql_set_argument(frame, 1, env->root);
-	yaql_set_variable(frame, value_cstring("__env"), raw(env->var_env));
-	yaql_set_variable(frame, value_cstring("__execution"), raw(env->var_execution));
-	yaql_set_variable(frame, value_cstring("__task_execution"), raw(env->var_task_execution));
-	return frame;
-}
-
 /* Evaluates a parsed expression. */
 Value
 yaql_run(const YaqlNode *node, const char *text, int len, const ExprEnv *env)
 {
 	Eval		ev;
+	Frame		frame = {.nargs = 1,.args = {env->root}};
 	Value		value;
 
 	if (guc_yaql_limit_iterators < 0 && run_path(node, env, &value) && is_final(&value))
-		return raw(value);
+		return value_raw(value);
 	eval_enter(&ev, text, len, env);
 	ev.position = 0;
-	value = yaql_eval(&ev, node, root_frame(env));
+	value = yaql_eval(&ev, node, &frame);
 	value = yaql_finalize(&ev, &value);
 	return eval_leave(&ev, &value);
 }

@@ -119,15 +119,6 @@ yaql_send(YaqlCall *call)
 	return yaql_call_lambda_in(call->ev, ARG(1), ARG(0)->u.object);
 }
 
-/* What the engine gives counts as Python's mutable data, at every depth. */
-static Value
-raw(Value value)
-{
-	if (value.kind == VALUE_LIST || value.kind == VALUE_DICT)
-		value.flags |= VALUE_F_MUTABLE | VALUE_F_DEEP;
-	return value;
-}
-
 /* A string argument, NULL for null. */
 static char *
 text_arg(YaqlCall *call, int i)
@@ -158,7 +149,7 @@ unavailable(YaqlCall *call)
 		old_ = MemoryContextSwitchTo((call)->ev->outer); \
 		answer_ = env_->host->callback(__VA_ARGS__); \
 		MemoryContextSwitchTo(old_); \
-		return raw(answer_); \
+		return value_raw(answer_); \
 	} while (0)
 
 Value
@@ -183,10 +174,13 @@ yaql_tasks(YaqlCall *call)
 Value
 yaql_execution(YaqlCall *call)
 {
-	const ExprEnv *env = call->ev->env;
+	if (call->ev->env->host == NULL)
+	{
+		Value		execution = expr_variable(call->ev->env, EXPR_EXECUTION);
 
-	if (env->host == NULL && env->var_execution.kind == VALUE_DICT)
-		return raw(env->var_execution);
+		if (execution.kind == VALUE_DICT)
+			return execution;
+	}
 	ASK_HOST(call, execution, env_->host_arg);
 }
 
@@ -208,7 +202,7 @@ yaql_env(YaqlCall *call)
 	const ExprEnv *env = call->ev->env;
 
 	if (env->host == NULL || env->host->env == NULL)
-		return raw(env->var_env);
+		return expr_variable(env, EXPR_ENV);
 	ASK_HOST(call, env, env_->host_arg);
 }
 

@@ -15,7 +15,6 @@
 
 static void prepare(const TriggerStart *start, StartRequest *request);
 static char *description(const TriggerStart *start);
-static void environment(ExprEnv *env, const Jsonb *context);
 
 void
 trigger_start(const TriggerStart *start, const pg_uuid_t *execution_id)
@@ -93,7 +92,7 @@ trigger_filter(const char *filter, const Jsonb *context)
 
 	if (filter == NULL)
 		return true;
-	environment(&env, context);
+	expr_env_init(&env, context);
 	value = expr_eval_text(filter, strlen(filter), NULL, &env);
 	return value_truth(&value);
 }
@@ -104,7 +103,7 @@ trigger_input(const Jsonb *template_, const Jsonb *context)
 	ExprEnv		env;
 	Value		value;
 
-	environment(&env, context);
+	expr_env_init(&env, context);
 	value = expr_eval_jsonb(template_, &env);
 	return value_to_jsonb(&value);
 }
@@ -128,12 +127,4 @@ trigger_check_filter(const char *filter)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the filter is not one expression"),
 				 errhint("Write it between <%% and %%>, or between {{ and }}.")));
-}
-
-static void
-environment(ExprEnv *env, const Jsonb *context)
-{
-	memset(env, 0, sizeof(*env));
-	env->root = value_from_jsonb(context);
-	env->var_env = env->var_execution = env->var_task_execution = value_null();
 }

@@ -34,10 +34,10 @@ seconds_since(instr_time start)
 static void
 evaluate(const ExprTemplate *tmpl, const Jsonb *context, bool stored)
 {
-	ExprEnv		env = {0};
+	ExprEnv		env;
 	Value		value;
 
-	env.root = value_from_jsonb(context);
+	expr_env_init(&env, context);
 	value = expr_template_eval(tmpl, &env);
 	if (stored)
 		(void) value_to_jsonb(&value);
