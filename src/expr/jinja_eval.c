@@ -436,9 +436,11 @@ jinja_run(const JinjaTemplate *t, const ExprEnv *env)
 
 	if (t->native && run_path(t->root, env, &value) && is_final(&value))
 		return value_raw(value);
-	memset(&j, 0, sizeof(j));
 	j.template = t;
+	j.root = NULL;
 	j.context = value_raw(env->root);
+	j.out = NULL;
+	j.autoescape = false;
 	eval_enter(&j.ev, t->text, t->len, env);
 	value = run(&j, t);
 	return eval_leave(&j.ev, &value);

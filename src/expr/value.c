@@ -75,6 +75,17 @@ value_text(StringInfo buf)
 	return value_string(buf->data, buf->len);
 }
 
+/* A list or dict still in its jsonb. */
+static Value
+wrapped(JsonbContainer *c, int len)
+{
+	return (Value) {
+		.kind = JsonContainerIsArray(c) ? VALUE_LIST : VALUE_DICT,
+		.flags = VALUE_F_JSONB,
+		.u.jsonb = {c, len}
+	};
+}
+
 Value
 value_from_jsonb_value(const JsonbValue *jv)
 {
@@ -96,15 +107,7 @@ value_from_jsonb_value(const JsonbValue *jv)
 				return value_from_numeric(jv->val.numeric);
 			}
 		case jbvBinary:
-			{
-				JsonbContainer *c = jv->val.binary.data;
-				Value		v = {.flags = VALUE_F_JSONB};
-
-				v.kind = JsonContainerIsArray(c) ? VALUE_LIST : VALUE_DICT;
-				v.u.jsonb.container = c;
-				v.u.jsonb.len = jv->val.binary.len;
-				return v;
-			}
+			return wrapped(jv->val.binary.data, jv->val.binary.len);
 		default:
 			elog(ERROR, "unexpected jsonb value of type %d", (int) jv->type);
 	}
@@ -121,10 +124,7 @@ value_from_jsonb(const Jsonb *jsonb)
 			elog(ERROR, "jsonb scalar has no value");
 		return value_from_jsonb_value(&jv);
 	}
-	jv.type = jbvBinary;
-	jv.val.binary.data = (JsonbContainer *) &jsonb->root;
-	jv.val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
-	return value_from_jsonb_value(&jv);
+	return wrapped((JsonbContainer *) &jsonb->root, VARSIZE(jsonb) - VARHDRSZ);
 }
 
 /* What a container gives out: a deep one passes its nature on. */
