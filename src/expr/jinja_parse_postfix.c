@@ -235,6 +235,18 @@ note_unknown(JinjaParser *p, const JinjaNode *node, const char *kind)
 	}
 }
 
+/* Whether the attribute that attr() is asked for can be a method that changes its receiver. */
+static bool
+may_name_mutator(const JinjaArgs *args)
+{
+	const JinjaNode *name;
+
+	if (args == NULL || args->n != 1 || args->nkeywords > 0 || args->more || args->more_keywords)
+		return true;
+	name = args->items[0];
+	return name->type != JINJA_CONST || name->value.kind != VALUE_STRING || is_mutator(name->value.u.string.data);
+}
+
 JinjaNode *
 jinja_parse_filter(JinjaParser *p, JinjaNode *node, bool inline_start)
 {
@@ -249,14 +261,14 @@ jinja_parse_filter(JinjaParser *p, JinjaNode *node, bool inline_start)
 			return NULL;
 		filter->function = jinja_filter(filter->name, strlen(filter->name));
 		note_unknown(p, filter, "filter");
-		if (strcmp(filter->name, "attr") == 0)
-			p->template->mutates = true;
 		if (jinja_is_operator(p, "("))
 		{
 			filter->args = parse_args(p);
 			if (filter->args == NULL)
 				return NULL;
 		}
+		if (strcmp(filter->name, "attr") == 0 && may_name_mutator(filter->args))
+			p->template->mutates = true;
 		node = filter;
 	}
 	return node;
