@@ -88,15 +88,32 @@ SELECT t.id,
        t.state,
        t.state_info,
        COALESCE(t.published, '{}'::jsonb) AS published,
-       COALESCE(t.result,
-                (SELECT a.result FROM mistral.action_execution a
-                  WHERE a.task_id OPERATOR(pg_catalog.=) t.id AND a.accepted
-                  ORDER BY a.ordinal DESC LIMIT 1),
-                (SELECT s.output FROM mistral.execution s
-                  WHERE t.type OPERATOR(pg_catalog.=) 'WORKFLOW'
-                    AND s.root_id OPERATOR(pg_catalog.=) e.root_id
-                    AND s.parent_task_id OPERATOR(pg_catalog.=) t.id
-                  ORDER BY s.ordinal DESC LIMIT 1)) AS result,
+       CASE WHEN t.items IS NULL
+            THEN COALESCE(t.result,
+                          (SELECT a.result FROM mistral.action_execution a
+                            WHERE a.task_id OPERATOR(pg_catalog.=) t.id AND a.accepted
+                            ORDER BY a.ordinal DESC LIMIT 1),
+                          (SELECT s.output FROM mistral.execution s
+                            WHERE t.type OPERATOR(pg_catalog.=) 'WORKFLOW'
+                              AND s.root_id OPERATOR(pg_catalog.=) e.root_id
+                              AND s.parent_task_id OPERATOR(pg_catalog.=) t.id
+                            ORDER BY s.ordinal DESC LIMIT 1))
+            -- with-items: a list, in the order of the items.
+            WHEN t.action_id IS NOT NULL THEN pg_catalog.jsonb_build_array(t.result)
+            WHEN t.type OPERATOR(pg_catalog.=) 'WORKFLOW'
+            THEN (SELECT COALESCE(pg_catalog.jsonb_agg(i.output ORDER BY i.item), '[]'::jsonb)
+                    FROM (SELECT DISTINCT ON (s.params OPERATOR(pg_catalog.->) 'index')
+                                 s.params OPERATOR(pg_catalog.->) 'index' AS item, s.output
+                            FROM mistral.execution s
+                           WHERE s.root_id OPERATOR(pg_catalog.=) e.root_id
+                             AND s.parent_task_id OPERATOR(pg_catalog.=) t.id
+                             AND s.finished_at IS NOT NULL
+                             AND s.ordinal OPERATOR(pg_catalog.>=)
+                                 COALESCE((t.runtime OPERATOR(pg_catalog.->>) 'subs_from')::int, 0)
+                           ORDER BY s.params OPERATOR(pg_catalog.->) 'index', s.ordinal DESC) i)
+            ELSE (SELECT COALESCE(pg_catalog.jsonb_agg(a.result ORDER BY a.item), '[]'::jsonb)
+                    FROM mistral.action_execution a
+                   WHERE a.task_id OPERATOR(pg_catalog.=) t.id AND a.accepted) END AS result,
        t.processed,
        t.error_handled,
        t.ordinal,

@@ -38,8 +38,8 @@ extern ExprTemplate *compile_text(Compiler *compiler, const char *text);
 
 extern int	compile_params(Compiler *compiler, const YamlNode *input, SpecParam **params);
 
-/* The dict of `input` and the parameters of a command's line over it; NULL when there are none. */
-extern const YamlNode *merge_inline(const YamlNode *input, const YamlNode *params);
+/* The dict with what the second one has over it, member by member; NULL when there are neither. */
+extern const YamlNode *merge_dicts(const YamlNode *dict, const YamlNode *over);
 
 extern void compile_task(Compiler *compiler, WorkflowSpec *workflow, const TaskTable *table, int index,
 						 const YamlNode *defaults);

@@ -55,11 +55,12 @@ typedef struct SpecTransition
 	ExprData   *params;			/* inline parameters (msg=...), NULL: none */
 } SpecTransition;
 
+/* What a task publishes in one final state, from all clauses that publish then. */
 typedef struct SpecPublish
 {
-	ExprData   *branch;			/* NULL when absent */
+	bool		present;		/* some clause does, be it `atomic`, which publishes nothing, as in the original */
+	ExprData   *branch;			/* NULL: nothing */
 	ExprData   *global;
-	ExprData   *atomic;			/* accepted, publishes nothing, as the original */
 } SpecPublish;
 
 typedef struct SpecOnClause
@@ -67,7 +68,6 @@ typedef struct SpecOnClause
 	bool		present;		/* written, even when it names nothing */
 	int			ntransitions;
 	SpecTransition *transitions;
-	SpecPublish publish;		/* of the {publish, next} form */
 } SpecOnClause;
 
 /* A policy's value: a literal, or an expression evaluated when it applies. */
@@ -124,9 +124,9 @@ typedef struct TaskSpec
 	ExprData   *input;			/* dict, or an expression that yields one; NULL: none. Parameters in
 								 * the action's line (std.echo output=1) are merged in and win */
 
-	ExprData   *publish;
-	ExprData   *publish_on_error;
-	ExprData   *publish_on_skip;
+	SpecPublish publish;		/* in SUCCESS */
+	SpecPublish publish_on_error;
+	SpecPublish publish_on_skip;
 	SpecOnClause on_success;
 	SpecOnClause on_error;
 	SpecOnClause on_complete;

@@ -137,24 +137,25 @@ compile_params(Compiler *compiler, const YamlNode *input, SpecParam **params)
 }
 
 const YamlNode *
-merge_inline(const YamlNode *input, const YamlNode *params)
+merge_dicts(const YamlNode *dict, const YamlNode *over)
 {
 	YamlNode   *merged;
 
-	if (params == NULL)
-		return input;
-	if (input == NULL || input->kind != YAML_DICT)
-		return params;
-	merged = yaml_shallow_copy(input);
-	for (int i = 0; i < params->nitems; i++)
+	check_stack_depth();
+	if (over == NULL)
+		return dict;
+	if (dict == NULL || dict->kind != YAML_DICT)
+		return over;
+	merged = yaml_shallow_copy(dict);
+	for (int i = 0; i < over->nitems; i++)
 	{
-		YamlNode   *old = yaml_get(merged, params->keys[i]->text, NULL);
+		YamlNode   *old = yaml_get(merged, over->keys[i]->text, NULL);
 
-		/* Two dicts grow together; anything else of the line wins. */
-		if (old != NULL && old->kind == YAML_DICT && params->items[i]->kind == YAML_DICT)
-			yaml_set(merged, params->keys[i], unconstify(YamlNode *, merge_inline(old, params->items[i])));
+		/* Two dicts grow together; anything else replaces. */
+		if (old != NULL && old->kind == YAML_DICT && over->items[i]->kind == YAML_DICT)
+			yaml_set(merged, over->keys[i], unconstify(YamlNode *, merge_dicts(old, over->items[i])));
 		else
-			yaml_set(merged, params->keys[i], params->items[i]);
+			yaml_set(merged, over->keys[i], over->items[i]);
 	}
 	return merged;
 }
@@ -310,7 +311,7 @@ spec_compile_action(const char *text, int len)
 	if (!parse_command(yaml_get(compiler.definition, "base", NULL), &base, &params))
 		elog(ERROR, "stored definition is damaged: no name in \"base\"");
 	action->base = keep_text(&compiler, base);
-	action->base_input = compile_data(&compiler, merge_inline(yaml_get(compiler.definition, "base-input", NULL), params));
+	action->base_input = compile_data(&compiler, merge_dicts(yaml_get(compiler.definition, "base-input", NULL), params));
 	action->nparams = compile_params(&compiler, yaml_get(compiler.definition, "input", NULL), &action->params);
 	output = yaml_get(compiler.definition, "output", NULL);
 	if (yaml_truth(output))

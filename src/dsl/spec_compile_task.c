@@ -8,10 +8,22 @@
 
 #include "dsl/compile.h"
 
+/* What a clause publishes, in YAML. */
+typedef struct PublishNodes
+{
+	bool		present;
+	const YamlNode *branch;
+	const YamlNode *global;
+} PublishNodes;
+
 static void compile_command(Compiler *compiler, TaskSpec *task, const YamlNode *node);
 static void compile_clause(Compiler *compiler, SpecOnClause *clause, const TaskTable *table, const TaskEntry *entry,
 						   const YamlNode *defaults, ClauseKind kind);
 static const YamlNode *effective(const YamlNode *task, const YamlNode *defaults, const char *key);
+static void compile_publish(Compiler *compiler, SpecPublish *publish, const YamlNode *node, const char *plain,
+							const char *on_key);
+static PublishNodes publish_nodes(const YamlNode *task, const char *on_key);
+static void merge_publish(PublishNodes *result, PublishNodes over, PublishNodes below);
 static void compile_policies(Compiler *compiler, SpecPolicies *policies, const YamlNode *task, const YamlNode *defaults);
 static void compile_retry(Compiler *compiler, SpecRetry *retry, const YamlNode *node);
 static void compile_join(TaskSpec *task, const YamlNode *join);
@@ -33,9 +45,9 @@ compile_task(Compiler *compiler, WorkflowSpec *workflow, const TaskTable *table,
 	task->index = index;
 	task->spec = keep_jsonb(compiler, task_as_stored(node, entry->name, workflow->reverse));
 	compile_command(compiler, task, node);
-	task->publish = compile_data(compiler, yaml_get(node, "publish", NULL));
-	task->publish_on_error = compile_data(compiler, yaml_get(node, "publish-on-error", NULL));
-	task->publish_on_skip = compile_data(compiler, yaml_get(node, "publish-on-skip", NULL));
+	compile_publish(compiler, &task->publish, node, "publish", workflow->reverse ? NULL : "on-success");
+	compile_publish(compiler, &task->publish_on_error, node, "publish-on-error", workflow->reverse ? NULL : "on-error");
+	compile_publish(compiler, &task->publish_on_skip, node, "publish-on-skip", workflow->reverse ? NULL : "on-skip");
 	for (int kind = 0; kind < CLAUSE_COUNT && !workflow->reverse; kind++)
 		compile_clause(compiler, clauses[kind], table, entry, defaults, kind);
 	compile_policies(compiler, &task->policies, node, defaults);
@@ -65,7 +77,7 @@ task_as_stored(const YamlNode *task, const char *name, bool reverse)
 	if (command == NULL)
 		command = yaml_get(task, "workflow", NULL);
 	if (input != NULL && command != NULL && parse_command(command, &ignored, &params) && params != NULL)
-		yaml_set(stored, yaml_make_string("input", 5, task), unconstify(YamlNode *, merge_inline(input, params)));
+		yaml_set(stored, yaml_make_string("input", 5, task), unconstify(YamlNode *, merge_dicts(input, params)));
 	yaml_set(stored, yaml_make_string("name", 4, task), yaml_make_string(name, strlen(name), task));
 	yaml_set(stored, yaml_make_string("version", 7, task), yaml_make_string("2.0", 3, task));
 	yaml_set(stored, yaml_make_string("type", 4, task), yaml_make_string(type, strlen(type), task));
@@ -87,7 +99,7 @@ compile_command(Compiler *compiler, TaskSpec *task, const YamlNode *node)
 		task->workflow = compile_text(compiler, name);
 	else
 		task->action = compile_text(compiler, name);
-	task->input = compile_data(compiler, merge_inline(yaml_get(node, "input", NULL), params));
+	task->input = compile_data(compiler, merge_dicts(yaml_get(node, "input", NULL), params));
 }
 
 static void
@@ -96,7 +108,6 @@ compile_clause(Compiler *compiler, SpecOnClause *clause, const TaskTable *table,
 {
 	const YamlNode *own = yaml_get(entry->node, clause_keys[kind], NULL);
 	List	   *targets = task_targets(entry->node, entry->name, defaults, kind);
-	const YamlNode *publish;
 	ListCell   *lc;
 
 	clause->present = own != NULL || yaml_get(defaults, clause_keys[kind], NULL) != NULL;
@@ -120,14 +131,56 @@ compile_clause(Compiler *compiler, SpecOnClause *clause, const TaskTable *table,
 			transition->guard = compile_template(compiler, target->guard);
 		transition->params = compile_data(compiler, target->params);
 	}
-	/* Only the targets of the defaults count, not what they would publish. */
-	publish = own ? clause_publish(own) : NULL;
+}
+
+/*
+ * What is published under `plain`, under `on_key` (NULL: no clauses) and under
+ * on-complete, in one.  What overwrites is the text, not the value: an expression
+ * that another clause replaces is never evaluated.  Of clauses of the defaults
+ * only the targets count.
+ */
+static void
+compile_publish(Compiler *compiler, SpecPublish *publish, const YamlNode *node, const char *plain, const char *on_key)
+{
+	const YamlNode *own = yaml_get(node, plain, NULL);
+	PublishNodes nodes = {yaml_truth(own), yaml_truth(own) ? own : NULL, NULL};
+
+	if (on_key != NULL)
+	{
+		merge_publish(&nodes, publish_nodes(node, "on-complete"), nodes);
+		merge_publish(&nodes, nodes, publish_nodes(node, on_key));
+	}
+	publish->present = nodes.present;
+	publish->branch = compile_data(compiler, nodes.branch);
+	publish->global = compile_data(compiler, nodes.global);
+}
+
+static PublishNodes
+publish_nodes(const YamlNode *task, const char *on_key)
+{
+	const YamlNode *clause = yaml_get(task, on_key, NULL);
+	const YamlNode *publish = clause ? clause_publish(clause) : NULL;
+	PublishNodes nodes = {publish != NULL, NULL, NULL};
+
 	if (publish != NULL)
 	{
-		clause->publish.branch = compile_data(compiler, yaml_get(publish, "branch", NULL));
-		clause->publish.global = compile_data(compiler, yaml_get(publish, "global", NULL));
-		clause->publish.atomic = compile_data(compiler, yaml_get(publish, "atomic", NULL));
+		nodes.branch = yaml_get(publish, "branch", NULL);
+		nodes.global = yaml_get(publish, "global", NULL);
 	}
+	return nodes;
+}
+
+/* A part that the clause below does not have is hidden in the one over it, as in the original. */
+static void
+merge_publish(PublishNodes *result, PublishNodes over, PublishNodes below)
+{
+	*result = below.present ? below : over;
+	if (!below.present || !over.present)
+		return;
+	if (below.branch != NULL)
+		result->branch = merge_dicts(below.branch, over.branch);
+	if (below.global != NULL)
+		result->global = merge_dicts(below.global, over.global);
 }
 
 /* ---------------------------------------------------------------- policies */

@@ -138,8 +138,11 @@ task_result(Task *task)
 
 		if (sub->ordinal < task->subs_from || !state_is_final(sub->state))
 			continue;
+		/* After a rerun of some items, the last one of each. */
+		if (task->partial && sub != execution_of_item(task, execution_item(sub)))
+			continue;
 		results[n] = json_ref_get(tree, &sub->output);
-		items[n++] = sub->ordinal - task->subs_from;
+		items[n++] = task->partial ? execution_item(sub) : sub->ordinal - task->subs_from;
 	}
 	if (n == 1 && !list)
 		return results[0];

@@ -13,8 +13,8 @@
 
 static void run_new(Execution *execution, const Command *command, const TaskSpec *spec);
 static void forget_results(Task *task);
-static int	publish_clauses(const Task *task, const ExprData **branch, const ExprData **global, int *nglobal);
-static bool evaluate_clauses(const EvalPlace *place, const ExprData **clauses, int n, Jsonb **result, char **error);
+static const SpecPublish *publish_of(const Task *task);
+static bool evaluate_publish(const EvalPlace *place, const ExprData *part, Jsonb **result, char **error);
 static void remember_next(Task *task, List *commands);
 static void set_triggered_by(Task *task, int ordinal, const char *event);
 
@@ -187,70 +187,34 @@ task_force_fail(Task *task, const char *message)
 	execution_force_fail(task->execution, message);
 }
 
-/*
- * The clauses that publish in the task's state, in the order in which later
- * ones overwrite: on-success or on-error, then the plain clause, then
- * on-complete.  As in the original, a clause without a branch (or global) part
- * hides that part of those behind it.
- */
-static int
-publish_clauses(const Task *task, const ExprData **branch, const ExprData **global, int *nglobal)
+static const SpecPublish *
+publish_of(const Task *task)
 {
 	const TaskSpec *spec = task_spec(task);
-	const SpecPublish *first;
-	const ExprData *plain;
-	const SpecPublish *last = &spec->on_complete.publish;
-	bool		has_first;
-	int			n = 0;
 
-	*nglobal = 0;
-	if (task->state == STATE_SKIPPED)
+	switch (task->state)
 	{
-		first = &spec->on_skip.publish;
-		plain = spec->publish_on_skip;
+		case STATE_SUCCESS:
+			return &spec->publish;
+		case STATE_ERROR:
+			return &spec->publish_on_error;
+		case STATE_SKIPPED:
+			return &spec->publish_on_skip;
+		default:
+			return NULL;
 	}
-	else if (task->state == STATE_SUCCESS)
-	{
-		first = &spec->on_success.publish;
-		plain = spec->publish;
-	}
-	else
-	{
-		first = &spec->on_error.publish;
-		plain = spec->publish_on_error;
-	}
-	has_first = first->branch || first->global || first->atomic;
-	if (first->branch)
-		branch[n++] = first->branch;
-	if (first->global)
-		global[(*nglobal)++] = first->global;
-	if (!has_first || first->branch)
-	{
-		if (plain)
-			branch[n++] = plain;
-		if (last->branch)
-			branch[n++] = last->branch;
-	}
-	if ((!has_first || first->global) && plain == NULL && last->global)
-		global[(*nglobal)++] = last->global;
-	return n;
 }
 
+/* One part, branch or global; NULL when there is none. */
 static bool
-evaluate_clauses(const EvalPlace *place, const ExprData **clauses, int n, Jsonb **result, char **error)
+evaluate_publish(const EvalPlace *place, const ExprData *part, Jsonb **result, char **error)
 {
-	int			i;
-
 	*result = NULL;
-	for (i = 0; i < n; i++)
-	{
-		Jsonb	   *value;
-
-		if (!evaluate_data(place, clauses[i], &value, error))
-			return false;
-		*result = *result ? json_merge(*result, value) : value;
-	}
-	if (*result && VARSIZE(*result) > (Size) guc_max_result_size * 1024)
+	if (part == NULL)
+		return true;
+	if (!evaluate_data(place, part, result, error))
+		return false;
+	if (VARSIZE(*result) > (Size) guc_max_result_size * 1024)
 	{
 		*error = psprintf("the published variables are larger than mistral.max_result_size (%d kB)", guc_max_result_size);
 		return false;
@@ -258,32 +222,25 @@ evaluate_clauses(const EvalPlace *place, const ExprData **clauses, int n, Jsonb 
 	return true;
 }
 
-/* Evaluates the publish clauses for the task's state; each try publishes anew. */
+/* Evaluates what is published in the task's state; each try publishes anew. */
 bool
 task_publish(Task *task, char **error)
 {
 	Execution  *execution = task->execution;
 	Tree	   *tree = execution->tree;
-	const ExprData *branch[3];
-	const ExprData *global[2];
-	int			nglobal;
-	int			nbranch;
+	const SpecPublish *publish = publish_of(task);
 	Jsonb	   *published;
 	Jsonb	   *globals;
 	EvalPlace	place;
 
-	if (task->state != STATE_SUCCESS && task->state != STATE_ERROR && task->state != STATE_SKIPPED)
-		return true;
-	nbranch = publish_clauses(task, branch, global, &nglobal);
-	if (nbranch == 0 && nglobal == 0)
+	if (publish == NULL || !publish->present)
 		return true;
 	task_place(&place, task);
-	if (!evaluate_clauses(&place, branch, nbranch, &published, error))
+	if (!evaluate_publish(&place, publish->branch, &published, error))
 		return false;
-	if (published)
-		json_ref_set(&task->published, tree_keep(tree, published));
+	json_ref_set(&task->published, published ? tree_keep(tree, published) : NULL);
 	task_touch(task);
-	if (!evaluate_clauses(&place, global, nglobal, &globals, error))
+	if (!evaluate_publish(&place, publish->global, &globals, error))
 		return false;
 	if (globals)
 	{

@@ -25,6 +25,10 @@ def question(case):
             s = {"complete_action": {"task": s["fail"], "error": s.get("error")}}
         elif "cancel" in s:
             s = {"complete_action": {"task": s["cancel"], "cancel": True}}
+        elif "rerun" in s:
+            s = {"rerun": {"task": s["rerun"], "reset": s.get("reset", True)}}
+        elif "rest" in s:
+            s = {"wait_idle": True}
         elif "stop" in s:
             s = {"stop": {"state": s["stop"], "message": "stopped"}}
         q["steps"].append(s)

@@ -11,7 +11,7 @@ A file holds a list of cases:
      "start": {"workflow": "wf", "input": {}, "params": {}},
      "steps": [{"wait": "RUNNING", "task": "t"},                          optional
                {"complete": "t", "result": 1}, {"fail": "t", "error": 1}, {"cancel": "t"},
-               {"pause": true}, {"resume": true}, {"stop": "CANCELLED"}],
+               {"pause": true}, {"resume": true}, {"stop": "CANCELLED"}, {"rerun": "t", "reset": true}],
      "not_built": "what it needs",                                        optional
      "expected": {"state": "SUCCESS", "output": {}, "tasks": [["name", "SUCCESS", {"published": 1}]]}
               or {"refused": true}}
@@ -61,7 +61,7 @@ def action_of(db, execution, task):
 
     def look():
         found[:] = sql(db, """SELECT a.id FROM mistral.action_executions a JOIN mistral.tasks t ON t.id = a.task_id
-                              WHERE t.execution_id = %s AND t.name = %s AND a.state = 'RUNNING'
+                              WHERE t.root_execution_id = %s AND t.name = %s AND a.state = 'RUNNING'
                               ORDER BY a.created_at, a.id LIMIT 1""", execution, task)
         return found
     until("a running action of %s" % task, SECONDS, look)
@@ -70,7 +70,7 @@ def action_of(db, execution, task):
 
 def do_step(db, e, step):
     if "wait" in step and "task" in step:
-        until(json.dumps(step), SECONDS, lambda: sql(db, """SELECT 1 FROM mistral.tasks WHERE execution_id = %s
+        until(json.dumps(step), SECONDS, lambda: sql(db, """SELECT 1 FROM mistral.tasks WHERE root_execution_id = %s
                                                             AND name = %s AND state = %s""", e, step["task"], step["wait"]))
     elif "wait" in step:
         until(json.dumps(step), SECONDS, lambda: sql(db, "SELECT 1 FROM mistral.executions WHERE id = %s AND state = %s",
@@ -87,6 +87,9 @@ def do_step(db, e, step):
         sql(db, "SELECT mistral.resume_workflow(%s)", e)
     elif "stop" in step:
         sql(db, "SELECT mistral.stop_workflow(%s, %s, 'stopped')", e, step["stop"])
+    elif "rerun" in step:
+        sql(db, "SELECT mistral.rerun_task(id, %s) FROM mistral.tasks WHERE root_execution_id = %s AND name = %s ORDER BY ordinal DESC LIMIT 1",
+            step.get("reset", True), e, step["rerun"])
     else:
         raise AssertionError("unknown step %s" % json.dumps(step))
 
@@ -156,6 +159,21 @@ def text(definition):
     return lines if isinstance(lines, str) else "\n".join(lines) + "\n"
 
 
+def fresh():
+    """A new database with the extension: a connection to it, and one that may drop it."""
+    admin = connect("postgres")
+    sql(admin, "DROP DATABASE IF EXISTS %s WITH (FORCE)" % DB)
+    sql(admin, "CREATE DATABASE %s" % DB)
+    db = connect(DB)
+    sql(db, "CREATE EXTENSION mistral")
+    return db, admin
+
+
+def finish(db, admin):
+    db.close()
+    sql(admin, "DROP DATABASE IF EXISTS %s WITH (FORCE)" % DB)
+
+
 def main():
     paths = [a for a in sys.argv[1:] if not a.startswith("-")] or sorted(glob.glob(os.path.join(HERE, "cases", "*.json")))
     cases = []
@@ -163,11 +181,7 @@ def main():
         for c in json.load(open(p, encoding="utf-8")):
             cases.append((os.path.basename(p)[:-5], c))
     print("1..%d" % len(cases), flush=True)
-    admin = connect("postgres")
-    sql(admin, "DROP DATABASE IF EXISTS %s WITH (FORCE)" % DB)
-    sql(admin, "CREATE DATABASE %s" % DB)
-    db = connect(DB)
-    sql(db, "CREATE EXTENSION mistral")
+    db, admin = fresh()
     bad = 0
     for i, (group, case) in enumerate(cases, 1):
         try:
@@ -182,8 +196,7 @@ def main():
             print("#   %s" % line, flush=True)
         if "--show" in sys.argv:
             print("#   %s" % json.dumps(got), flush=True)
-    db.close()
-    sql(admin, "DROP DATABASE IF EXISTS %s WITH (FORCE)" % DB)
+    finish(db, admin)
     return min(bad, 100)
 
 

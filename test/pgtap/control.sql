@@ -403,6 +403,47 @@ SELECT is((SELECT string_agg(state, ' ') FROM mistral.executions WHERE workflow_
 RESET mistral.expression_timeout;
 RESET mistral.expression_memory;
 
+-- ------------------------------------------------------------------ results of items
+
+SELECT pg_temp.load('one', $$
+input: [i]
+output: {r: <% $.i %>}
+tasks:
+  a: {action: std.async_noop}
+$$);
+SELECT pg_temp.load('items', $$
+output: {all: <% $.all %>}
+tasks:
+  t:
+    with-items: i in [1, 2, 3]
+    workflow: one
+    input: {i: <% $.i %>}
+    publish: {all: <% task().result %>}
+$$);
+CREATE FUNCTION pg_temp.action_of_item(id uuid, item int) RETURNS uuid LANGUAGE sql AS $$
+    SELECT a.id FROM mistral.executions e JOIN mistral.action_executions a ON a.execution_id = e.id
+     WHERE e.root_execution_id = $1 AND e.input = jsonb_build_object('i', $2) AND a.state = 'RUNNING'
+$$;
+SELECT pg_temp.start('items') AS e \gset
+SELECT mistral.complete_action(pg_temp.action_of_item(:'e', 3)), mistral.fail_action(pg_temp.action_of_item(:'e', 2), '1'),
+       mistral.complete_action(pg_temp.action_of_item(:'e', 1)), pg_temp.run();
+SELECT is(pg_temp.state(:'e'), 'ERROR', 'items: one sub-workflow has failed');
+SELECT is(t.result #- '{1,result}', '[{"r": 1}, {}, {"r": 3}]', 'items: results in their order') FROM mistral.tasks t WHERE execution_id = :'e';
+SELECT mistral.rerun_task(t.id, false), pg_temp.run() FROM mistral.tasks t WHERE execution_id = :'e';
+SELECT mistral.complete_action(pg_temp.action_of_item(:'e', 2)), pg_temp.run();
+SELECT is(output, '{"all": [{"r": 1}, {"r": 2}, {"r": 3}]}', 'items: what is run again is where it was') FROM mistral.executions WHERE id = :'e';
+SELECT is(t.result, '[{"r": 1}, {"r": 2}, {"r": 3}]', 'items: and in the view') FROM mistral.tasks t WHERE execution_id = :'e';
+
+SELECT pg_temp.load('echoes', $$
+tasks:
+  a: {with-items: 'i in [1, null, "x"]', action: std.echo output=<% $.i %>}
+  b: {with-items: 'i in [5]', action: std.echo output=<% $.i %>}
+  c: {with-items: 'i in []', action: std.noop}
+  d: {action: std.echo output=6}
+$$);
+SELECT pg_temp.start('echoes') AS e \gset
+SELECT is((SELECT jsonb_object_agg(name, result) FROM mistral.tasks WHERE execution_id = :'e'), '{"a": [1, null, "x"], "b": [5], "c": [], "d": 6}', 'the results of items are a list');
+
 -- ------------------------------------------------------------------ published tables
 
 -- A publication of all tables forbids deletes from tables without an identity.
