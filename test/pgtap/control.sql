@@ -438,7 +438,7 @@ SELECT pg_temp.load('echoes', $$
 tasks:
   a: {with-items: 'i in [1, null, "x"]', action: std.echo output=<% $.i %>}
   b: {with-items: 'i in [5]', action: std.echo output=<% $.i %>}
-  c: {with-items: 'i in []', action: std.noop}
+  c: {with-items: 'i in <% list() %>', action: std.noop}
   d: {action: std.echo output=6}
 $$);
 SELECT pg_temp.start('echoes') AS e \gset
