@@ -13,9 +13,10 @@ Measured is, for each case of test/pgtap/{yaql,jinja}_cases.tsv that gives a val
     stored      the same, and the result converted to jsonb
     SQL         mistral.evaluate() in one statement over a thousand rows with the context
 
-Each figure is the best of five rounds, taken by turns.
+Each figure is the best of fifteen rounds, taken by turns: short ones, so that some fall between what else runs here.
 
-    SECONDS_EACH=0.005    length of a round
+    SECONDS_EACH=0.001    length of a round
+    ROUNDS=15             how many
     CORPUS="FILE ..."     other cases: lines of JSON with "expr" and "context"
     EVERY=1               every n-th case only
     WORST=0               name the n cases with the lowest ratio of each language
@@ -34,11 +35,11 @@ import warnings
 import psycopg2
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-EACH = float(os.environ.get("SECONDS_EACH", "0.005"))
+EACH = float(os.environ.get("SECONDS_EACH", "0.001"))
 EVERY = int(os.environ.get("EVERY", "1"))
 WORST = int(os.environ.get("WORST", "0"))
 ROWS = 1000
-ROUNDS = 5
+ROUNDS = int(os.environ.get("ROUNDS", "15"))
 
 KINDS = {		# the first that fits
     "yaql": [
@@ -280,7 +281,7 @@ def statements():
     rates = {}
     for query in ("SELECT 1", """SELECT mistral.evaluate('<% $.a.b %>', '{"a": {"b": 5}}')""",
                   """SELECT mistral.evaluate('{{ _.a.b }}', '{"a": {"b": 5}}')"""):
-        run = subprocess.run(["pgbench", "-n", "-M", "prepared", "-T", str(max(1, int(EACH * 400))), "-f", "/dev/stdin"],
+        run = subprocess.run(["pgbench", "-n", "-M", "prepared", "-T", str(max(1, int(EACH * 2000))), "-f", "/dev/stdin"],
                              input=query + ";\n", capture_output=True, text=True, check=True)
         rates[query] = float(re.search(r"tps = ([0-9.]+)", run.stdout).group(1))
     print("One call a statement, one client, prepared:")
