@@ -36,6 +36,12 @@ RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PA
 COMMENT ON FUNCTION mistral.validate(text, text) IS
   'Every problem of a definition, with its place; no row when it is valid. The kind (workbook, workflow, action) is found out when it is not given';
 
+CREATE FUNCTION mistral.lint(definition text, kind text DEFAULT NULL,
+                             OUT severity text, OUT line int, OUT col int, OUT path text, OUT message text, OUT hint text)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'mistral_lint';
+COMMENT ON FUNCTION mistral.lint(text, text) IS
+  'Everything that validate and loading have against a definition (error), and what is legal and surprising (warning, info), with its place';
+
 CREATE FUNCTION mistral.json_schema()
 RETURNS jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mistral_json_schema';
 COMMENT ON FUNCTION mistral.json_schema() IS
@@ -71,5 +77,6 @@ REVOKE ALL ON FUNCTION mistral.delete_workbook(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.delete_workflow(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.delete_action(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.validate(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mistral.lint(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.json_schema() FROM PUBLIC;
 REVOKE ALL ON FUNCTION mistral.publish_definition() FROM PUBLIC;

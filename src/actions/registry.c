@@ -26,7 +26,6 @@ typedef struct InputCheck
 	StringInfoData unexpected;
 } InputCheck;
 
-static const char *param_end(const char *p);
 static bool has_param(const char *params, const char *name, int len);
 static void check_member(void *arg, const char *key, int len, const JsonbValue *value);
 
@@ -51,25 +50,54 @@ action_type_find(const char *name)
 	return NULL;
 }
 
+const char *
+action_parameters(const char *name)
+{
+	const ActionType *type = action_type_find(name);
+
+	return type ? type->params : NULL;
+}
+
+bool
+action_next_parameter(const char **params, const char **name, int *len, bool *required)
+{
+	const char *end = *params;
+	const char *equals = NULL;
+	bool		quoted = false;
+
+	/* It ends at a space outside of quotes. */
+	for (; *end && (quoted || *end != ' '); end++)
+	{
+		if (*end == '"')
+			quoted = !quoted;
+		if (*end == '=' && equals == NULL)
+			equals = end;
+	}
+	*name = *params;
+	*len = (equals ? equals : end) - *params;
+	*required = equals == NULL;
+	*params = *end ? end + 1 : end;
+	return *len > 0;
+}
+
 char *
 action_check_input(const ActionType *type, const Jsonb *input)
 {
 	InputCheck	check;
 	StringInfoData missing;
 	StringInfoData message;
-	const char *p = type->params;
+	const char *params = type->params;
+	const char *name;
+	int			len;
+	bool		required;
 
 	if (p == NULL)
 		return NULL;
 	initStringInfo(&missing);
-	while (*p)
+	while (action_next_parameter(&params, &name, &len, &required))
 	{
-		const char *end = param_end(p);
-		const char *eq = memchr(p, '=', end - p);
-
-		if (eq == NULL && json_get(input, p, end - p) == NULL)
-			appendStringInfo(&missing, "%s%.*s", missing.len ? ", " : "", (int) (end - p), p);
-		p = *end ? end + 1 : end;
+		if (required && json_get(input, name, len) == NULL)
+			appendStringInfo(&missing, "%s%.*s", missing.len ? ", " : "", len, name);
 	}
 
 	check.params = type->params;
@@ -87,35 +115,17 @@ action_check_input(const ActionType *type, const Jsonb *input)
 	return message.data;
 }
 
-/* The end of the parameter that starts at p: a space outside of quotes, or the text's end. */
-static const char *
-param_end(const char *p)
-{
-	bool		quoted = false;
-
-	while (*p && (quoted || *p != ' '))
-	{
-		if (*p == '"')
-			quoted = !quoted;
-		p++;
-	}
-	return p;
-}
-
 static bool
 has_param(const char *params, const char *name, int len)
 {
-	const char *p = params;
+	const char *param;
+	int			param_len;
+	bool		required;
 
-	while (*p)
+	while (action_next_parameter(&params, &param, &param_len, &required))
 	{
-		const char *end = param_end(p);
-		const char *eq = memchr(p, '=', end - p);
-		int			n = (eq ? eq : end) - p;
-
-		if (n == len && memcmp(p, name, len) == 0)
+		if (param_len == len && memcmp(param, name, len) == 0)
 			return true;
-		p = *end ? end + 1 : end;
 	}
 	return false;
 }

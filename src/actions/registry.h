@@ -48,6 +48,12 @@ extern const ActionType action_type_registered;
 /* The built-in action of that name, or NULL. */
 extern const ActionType *action_type_find(const char *name);
 
+/* The parameters of the built-in action of that name, or NULL. */
+extern const char *action_parameters(const char *name);
+
+/* Reads the next of them: false at the end. */
+extern bool action_next_parameter(const char **params, const char **name, int *len, bool *required);
+
 /*
  * Checks an input against an action's parameters.  Returns NULL when it fits,
  * else what is missing or unexpected, in the current memory context.

@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "actions/registry.h"
 #include "api/args.h"
 #include "api/scope.h"
 #include "base/db.h"
@@ -26,6 +27,7 @@ SQL_FUNCTION(mistral_delete_workbook);
 SQL_FUNCTION(mistral_delete_workflow);
 SQL_FUNCTION(mistral_delete_action);
 SQL_FUNCTION(mistral_validate);
+SQL_FUNCTION(mistral_lint);
 SQL_FUNCTION(mistral_json_schema);
 SQL_FUNCTION(mistral_publish_definition);
 
@@ -135,9 +137,27 @@ arg_kind(FunctionCallInfo fcinfo, int argno)
 			 errmsg("kind must be \"workbook\", \"workflow\" or \"action\", not \"%s\"", name)));
 }
 
-/* One row for each problem. */
-Datum
-mistral_validate(PG_FUNCTION_ARGS)
+static const char *const severities[] = {"error", "warning", "info"};
+
+/* What lint asks about built-in actions. */
+static const SpecActions *
+builtin_actions(void)
+{
+	SpecActions *actions = palloc0(sizeof(SpecActions));
+	const char **names = palloc(action_type_count * sizeof(char *));
+
+	for (int i = 0; i < action_type_count; i++)
+		names[i] = action_types[i].name;
+	actions->names = names;
+	actions->nnames = action_type_count;
+	actions->parameters = action_parameters;
+	actions->next_parameter = action_next_parameter;
+	return actions;
+}
+
+/* One row for each problem; lint has the severity before it. */
+static Datum
+problem_rows(FunctionCallInfo fcinfo, bool lint)
 {
 	FuncCallContext *context;
 	SpecDocument *document;
@@ -152,9 +172,11 @@ mistral_validate(PG_FUNCTION_ARGS)
 		caller = MemoryContextSwitchTo(context->multi_call_memory_ctx);
 		definition = arg_text(fcinfo, 0, "definition");
 		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-			elog(ERROR, "validate must return rows");
+			elog(ERROR, "the result must be rows");
 		context->tuple_desc = BlessTupleDesc(desc);
-		context->user_fctx = spec_parse(definition, strlen(definition), arg_kind(fcinfo, 1));
+		context->user_fctx = lint ?
+			spec_lint(definition, strlen(definition), arg_kind(fcinfo, 1), builtin_actions()) :
+			spec_parse(definition, strlen(definition), arg_kind(fcinfo, 1));
 		MemoryContextSwitchTo(caller);
 	}
 	context = SRF_PERCALL_SETUP();
@@ -162,18 +184,33 @@ mistral_validate(PG_FUNCTION_ARGS)
 	if (context->call_cntr < list_length(document->problems))
 	{
 		SpecProblem *problem = list_nth(document->problems, context->call_cntr);
-		Datum		values[5];
-		bool		nulls[5] = {false};
+		Datum		values[6];
+		bool		nulls[6] = {false};
+		int			n = 0;
 
-		values[0] = Int32GetDatum(problem->line);
-		values[1] = Int32GetDatum(problem->col);
-		values[2] = CStringGetTextDatum(problem->path);
-		values[3] = CStringGetTextDatum(problem->message);
-		nulls[4] = problem->hint == NULL;
-		values[4] = problem->hint ? CStringGetTextDatum(problem->hint) : (Datum) 0;
+		if (lint)
+			values[n++] = CStringGetTextDatum(severities[problem->severity]);
+		values[n++] = Int32GetDatum(problem->line);
+		values[n++] = Int32GetDatum(problem->col);
+		values[n++] = CStringGetTextDatum(problem->path);
+		values[n++] = CStringGetTextDatum(problem->message);
+		nulls[n] = problem->hint == NULL;
+		values[n] = problem->hint ? CStringGetTextDatum(problem->hint) : (Datum) 0;
 		SRF_RETURN_NEXT(context, HeapTupleGetDatum(heap_form_tuple(context->tuple_desc, values, nulls)));
 	}
 	SRF_RETURN_DONE(context);
+}
+
+Datum
+mistral_validate(PG_FUNCTION_ARGS)
+{
+	return problem_rows(fcinfo, false);
+}
+
+Datum
+mistral_lint(PG_FUNCTION_ARGS)
+{
+	return problem_rows(fcinfo, true);
 }
 
 Datum

@@ -65,6 +65,7 @@ static const struct
 	{"fail_action", WORKER},
 	{"heartbeat_actions", WORKER},
 	{"json_schema", READERS},
+	{"lint", AUTHOR},
 	{"load_action", AUTHOR},
 	{"load_workbook", AUTHOR},
 	{"load_workflow", AUTHOR},

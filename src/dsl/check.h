@@ -27,6 +27,7 @@ typedef struct Check
 	const YamlSource *source;
 	SpecDocument *document;
 	StringInfoData path;		/* of what is being looked at */
+	SpecSeverity severity;		/* of the problems that are noted */
 } Check;
 
 /* Notes a problem at a node; hint may be NULL. Returns false, for the caller to return. */
@@ -235,6 +236,12 @@ typedef struct TaskTable
 
 extern void task_table_build(TaskTable *table, const YamlNode *tasks);
 extern int	task_table_find(const TaskTable *table, const char *name);
+
+/*
+ * Reads and checks a document; its definitions are collected when it has no
+ * problems.  NULL when there is no tree.
+ */
+extern YamlNode *check_document(Check *check, SpecDocument *document, const char *text, int len, SpecKind kind);
 
 extern void check_workflow(Check *check, const YamlNode *key, const YamlNode *workflow);
 extern void check_workflow_links(Check *check, const YamlNode *key, const YamlNode *workflow, bool sound);

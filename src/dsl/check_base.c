@@ -51,6 +51,7 @@ check_problem_at(Check *check, int line, int col, char *message, const char *hin
 	if (list_length(check->document->problems) >= MAX_PROBLEMS)
 		return false;
 	problem = palloc0(sizeof(SpecProblem));
+	problem->severity = check->severity;
 	problem->line = line;
 	problem->col = col;
 	problem->path = pstrdup(check->path.data);

@@ -18,9 +18,17 @@
 
 /* ---------------------------------------------------------------- problems */
 
-/* One thing wrong with a definition. */
+typedef enum SpecSeverity
+{
+	SPEC_ERROR,					/* refused */
+	SPEC_WARNING,				/* legal, and hardly what its author wants */
+	SPEC_INFO					/* legal, and good to know */
+} SpecSeverity;
+
+/* One thing to say about a definition. */
 typedef struct SpecProblem
 {
+	SpecSeverity severity;
 	int			line;			/* from 1 */
 	int			col;			/* from 1, in characters */
 	char	   *path;			/* e.g. workflows.pay.tasks.send.retry.count */
@@ -238,6 +246,23 @@ extern ActionSpec *spec_compile_action(const char *text, int len);
 
 /* Raises the document's first problem as an error; the others go to the detail. */
 extern void spec_raise(const SpecDocument *document) pg_attribute_noreturn();
+
+/* What lint needs to know of the built-in actions. */
+typedef struct SpecActions
+{
+	const char *const *names;
+	int			nnames;
+	/* The parameters of an action, to be read by next_parameter; NULL: there is no such action. */
+	const char *(*parameters) (const char *name);
+	bool		(*next_parameter) (const char **parameters, const char **name, int *len, bool *required);
+} SpecActions;
+
+/*
+ * Parses and checks a document as spec_parse does, adds what only loading
+ * refuses, and what is legal and surprising: warnings and advice are among the
+ * problems.
+ */
+extern SpecDocument *spec_lint(const char *text, int len, SpecKind kind, const SpecActions *actions);
 
 /* The JSON Schema of every document, from the tables that the check uses, as a JSON text. */
 extern char *spec_json_schema(void);

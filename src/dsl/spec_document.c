@@ -52,26 +52,35 @@ spec_parse(const char *text, int len, SpecKind kind)
 {
 	SpecDocument *document = palloc0(sizeof(SpecDocument));
 	Check		check = {0};
+
+	(void) check_document(&check, document, text, len, kind);
+	spec_sort_problems(document);
+	return document;
+}
+
+YamlNode *
+check_document(Check *check, SpecDocument *document, const char *text, int len, SpecKind kind)
+{
 	YamlError	error;
 	YamlNode   *root;
 
 	document->kind = kind;
-	check.document = document;
-	initStringInfo(&check.path);
+	check->document = document;
+	initStringInfo(&check->path);
 	if (len > (int64) guc_max_definition_size * 1024)
 	{
 		document->too_large = true;
-		check_problem_at(&check, 1, 1,
+		check_problem_at(check, 1, 1,
 						 psprintf("expected a document of at most %d kB, found %d kB", guc_max_definition_size, len / 1024 + 1),
 						 "The setting mistral.max_definition_size is the limit.");
-		return document;
+		return NULL;
 	}
-	check.source = yaml_source(text, len);
+	check->source = yaml_source(text, len);
 	root = yaml_read(text, len, &error);
 	if (error.line > 0)
 	{
-		check_problem_at(&check, error.line, error.col, error.message, error.hint);
-		return document;
+		check_problem_at(check, error.line, error.col, error.message, error.hint);
+		return NULL;
 	}
 	/* As in the original, whatever is empty is an empty document. */
 	if (!yaml_truth(root))
@@ -83,15 +92,14 @@ spec_parse(const char *text, int len, SpecKind kind)
 	if (kind == SPEC_UNKNOWN)
 		document->kind = kind = find_kind(root);
 	if (root->kind != YAML_DICT)
-		check_problem(&check, root, NULL, "expected a dictionary, found %s", yaml_describe(root));
+		check_problem(check, root, NULL, "expected a dictionary, found %s", yaml_describe(root));
 	else if (kind == SPEC_WORKBOOK)
-		check_workbook(&check, root);
+		check_workbook(check, root);
 	else
-		check_list(&check, root, kind);
+		check_list(check, root, kind);
 	if (document->problems == NIL)
-		collect_definitions(&check, root);
-	spec_sort_problems(document);
-	return document;
+		collect_definitions(check, root);
+	return root;
 }
 
 /* A workbook has sections; an action has a base; everything else are workflows. */

@@ -65,6 +65,7 @@ struct YamlNode
 	/* a text that is part of a scalar: of which, and from which byte on */
 	const YamlNode *whole;		/* NULL: it stands for itself */
 	int			start;
+	const YamlNode *again;		/* of a key that is given twice: the last one, whose value counts */
 };
 
 /* What made a document unreadable. */

@@ -64,7 +64,7 @@ static bool resolve_scalar(Reader *reader, YamlNode *node, const char *tag);
 static char *restore_text(Reader *reader, const char *text, int len, int *out_len);
 static bool finish_dict(Reader *reader, YamlNode *dict);
 static bool merge_keys(Reader *reader, YamlNode *dict);
-static void drop_duplicates(YamlNode *dict);
+static void drop_duplicates(YamlNode *dict, bool note);
 static bool fail(Reader *reader, int line, int col, const char *message, const char *hint);
 static bool fail_parser(Reader *reader);
 
@@ -538,9 +538,17 @@ resolve_scalar(Reader *reader, YamlNode *node, const char *tag)
 static bool
 finish_dict(Reader *reader, YamlNode *dict)
 {
+	YamlNode  **written = dict->keys;
+
 	if (!merge_keys(reader, dict))
 		return false;
-	drop_duplicates(dict);
+	/* Keys that come from elsewhere are there to be given anew. */
+	if (dict->keys != written)
+	{
+		drop_duplicates(dict, false);
+		return true;
+	}
+	drop_duplicates(dict, true);
 	return true;
 }
 
@@ -645,7 +653,7 @@ same_key(const YamlNode *a, const YamlNode *b)
 
 /* A key given twice: the last value, in the place of the first. */
 static void
-drop_duplicates(YamlNode *dict)
+drop_duplicates(YamlNode *dict, bool note)
 {
 	KeyPlace   *places;
 	bool	   *dropped;
@@ -675,6 +683,8 @@ drop_duplicates(YamlNode *dict)
 			if (dropped[places[j].index] || !same_key(dict->keys[places[i].index], dict->keys[places[j].index]))
 				continue;
 			dict->items[places[i].index] = dict->items[places[j].index];
+			if (note)
+				dict->keys[places[i].index]->again = dict->keys[places[j].index];
 			dropped[places[j].index] = true;
 			any = true;
 		}

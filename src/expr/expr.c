@@ -68,12 +68,8 @@ struct ExprData
 	DataNode   *root;
 };
 
-/*
- * The first open...close from `at` on with no line end inside; false when there
- * is none.  The shortest match, as the original's patterns find it.
- */
-static bool
-find_delimited(const char *s, int len, int at, const char *open, const char *close, int *from, int *to)
+bool
+expr_find_delimited(const char *s, int len, int at, const char *open, const char *close, int *from, int *to)
 {
 	for (int i = at; i + 4 <= len; i++)
 	{
@@ -102,7 +98,7 @@ is_yaql(const char *s, int len)
 	int			from;
 	int			to;
 
-	return find_delimited(s, len, 0, "<%", "%>", &from, &to);
+	return expr_find_delimited(s, len, 0, "<%", "%>", &from, &to);
 }
 
 static bool
@@ -111,7 +107,13 @@ is_jinja(const char *s, int len)
 	int			from;
 	int			to;
 
-	return find_delimited(s, len, 0, "{{", "}}", &from, &to) || find_delimited(s, len, 0, "{%", "%}", &from, &to);
+	return expr_find_delimited(s, len, 0, "{{", "}}", &from, &to) || expr_find_delimited(s, len, 0, "{%", "%}", &from, &to);
+}
+
+ExprLanguage
+expr_language(const char *text, int len)
+{
+	return (is_yaql(text, len) ? EXPR_YAQL : 0) | (is_jinja(text, len) ? EXPR_JINJA : 0);
 }
 
 /* The bare expression: without any of the delimiters' characters at its ends. */
@@ -178,7 +180,7 @@ compile_parts(ExprTemplate *t, bool strict)
 	int			to;
 
 	t->kind = TEMPLATE_MIXED;
-	while (find_delimited(t->text, t->len, at, "<%", "%>", &from, &to))
+	while (expr_find_delimited(t->text, t->len, at, "<%", "%>", &from, &to))
 	{
 		const char *source = t->text + from;
 		int			len = to - from;
@@ -214,7 +216,7 @@ is_lone_jinja(const char *s, int len)
 	int			from;
 	int			to;
 
-	return find_delimited(s, len, 0, "{{", "}}", &from, &to) && from == 0 && to == len;
+	return expr_find_delimited(s, len, 0, "{{", "}}", &from, &to) && from == 0 && to == len;
 }
 
 /*
@@ -240,7 +242,7 @@ compile_jinja(ExprTemplate *t, bool strict)
 			t->kind = TEMPLATE_BROKEN;
 		return t->jinja != NULL || strict;
 	}
-	if (t->jinja && !find_delimited(t->text, t->len, 0, "{{", "}}", &from, &to))
+	if (t->jinja && !expr_find_delimited(t->text, t->len, 0, "{{", "}}", &from, &to))
 	{
 		set_error(&t->error, "a text with Jinja2 statements needs a \"{{ }}\", too", 0);
 		t->kind = TEMPLATE_BROKEN;

@@ -117,4 +117,38 @@ extern Value expr_eval_jsonb(const Jsonb *data, const ExprEnv *env);
 /* The languages are checked without evaluating: false and *error when it does not parse. */
 extern bool expr_validate_text(const char *text, int len, ExprError *error);
 
+/* ---------------------------------------------------------------- looking into texts */
+
+typedef enum ExprLanguage
+{
+	EXPR_PLAIN = 0,				/* no expression */
+	EXPR_YAQL = 1,
+	EXPR_JINJA = 2,
+	EXPR_MIXED = EXPR_YAQL | EXPR_JINJA
+} ExprLanguage;
+
+/* The languages of the expressions in a text, by their delimiters. */
+extern ExprLanguage expr_language(const char *text, int len);
+
+/*
+ * The first open...close from `at` on with no line end inside; false when there
+ * is none.  The shortest match, as the original's patterns find it.
+ */
+extern bool expr_find_delimited(const char *s, int len, int at, const char *open, const char *close, int *from, int *to);
+
+/*
+ * What expr_inspect_text tells: a function, filter, test or name that does not
+ * exist, with those that do; a variable without which the evaluation is certain
+ * to fail.  Offsets are bytes of the text.
+ */
+typedef struct ExprInspector
+{
+	void		(*unknown) (void *arg, const char *kind, const char *name, int offset,
+							const char *const *known, int nknown);
+	void		(*variable) (void *arg, const char *name, int offset);
+	void	   *arg;
+} ExprInspector;
+
+extern void expr_inspect_text(const char *text, int len, const ExprInspector *inspector);
+
 #endif							/* MISTRAL_EXPR_H */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the examples of the documentation, as TAP: yaml blocks that a `run` block follows.
 
-What a line of a run block means (docs/language.md explains it to its readers):
+Lint has nothing against any of them. What a line of a run block means (docs/language.md explains it to its readers):
 
     NAME [INPUT] [params PARAMS]     starts the workflow
     → STATE [OUTPUT]                 waits for the execution's state, and compares its output
@@ -152,6 +152,9 @@ def run(db, definitions, block):
         raise
     if refused:
         raise AssertionError("it is not refused")
+    for text in definitions:
+        for found in sql(db, "SELECT line, message FROM mistral.lint(%s) WHERE severity <> 'info'", text):
+            raise AssertionError("lint, line %d: %s" % found)
     example = Example(db)
     for line in block.split("\n"):
         if line.strip() and not line.startswith("#"):
