@@ -91,7 +91,7 @@ action_check_input(const ActionType *type, const Jsonb *input)
 	int			len;
 	bool		required;
 
-	if (p == NULL)
+	if (params == NULL)
 		return NULL;
 	initStringInfo(&missing);
 	while (action_next_parameter(&params, &name, &len, &required))

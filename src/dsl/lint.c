@@ -152,7 +152,7 @@ lint_section(Lint *lint, const YamlNode *section, SpecKind kind, const List *err
 	}
 }
 
-/* Whether an error stands in these lines; what is not run yet is none. */
+/* Whether an error stands in these lines. */
 static bool
 has_error(const List *errors, const YamlNode *key, const YamlNode *item)
 {
@@ -162,7 +162,7 @@ has_error(const List *errors, const YamlNode *key, const YamlNode *item)
 	{
 		const SpecProblem *error = lfirst(lc);
 
-		if (!error->not_built && error->line >= key->line && error->line <= item->end_line)
+		if (error->line >= key->line && error->line <= item->end_line)
 			return true;
 	}
 	return false;

@@ -49,6 +49,7 @@ lint_evaluated(Lint *lint, SpecKind kind)
 
 	mark = check_enter(lint->check, "task-defaults");
 	walk_policies(lint, lint->defaults, place);
+	walk_key(lint, lint->defaults, "target", unchecked);
 	for (int i = 0; i < CLAUSE_COUNT; i++)
 		walk_clause(lint, lint->defaults, i, place);
 	check_leave(lint->check, mark);
