@@ -69,6 +69,13 @@ typedef bool CompatUpdateIndexes;
 #define COMPAT_NEEDS_INDEXES(u) (u)
 #endif
 
+/* 18 counts what an index scan does. */
+#if PG_VERSION_NUM >= 180000
+#define compat_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define compat_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
 /* 16 replaced the ownership checks of each kind of object by one. */
 #if PG_VERSION_NUM >= 160000
 #define database_is_owned(database_oid, role) object_ownercheck(DatabaseRelationId, database_oid, role)

@@ -36,6 +36,7 @@
 SQL_FUNCTION(mistral_wait_workflow);
 
 static char *look(const pg_uuid_t *id, bool *ended);
+static bool row_is_ours(uint64 row, int xmin);
 static void sleep_until(TimestampTz deadline);
 
 Datum
@@ -80,9 +81,7 @@ static char *
 look(const pg_uuid_t *id, bool *ended)
 {
 	static DbStatement find = {
-		"SELECT e.state, e.owner, e.xmin, r.xmin, e.finished_at IS NOT NULL "
-		"FROM mistral.execution e JOIN mistral.execution r ON r.id OPERATOR(pg_catalog.=) e.root_id "
-		"WHERE e.id OPERATOR(pg_catalog.=) $1",
+		"SELECT state, owner, root_id, xmin, finished_at IS NOT NULL FROM mistral.execution WHERE id OPERATOR(pg_catalog.=) $1",
 		1, {UUIDOID}
 	};
 	MemoryContext context = CurrentMemoryContext;
@@ -101,9 +100,17 @@ look(const pg_uuid_t *id, bool *ended)
 
 		state = TextDatumGetCString(db_datum(0, 1, &isnull));
 		MemoryContextSwitchTo(spi);
-		own_change = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(db_datum(0, 3, &isnull))) ||
-			TransactionIdIsCurrentTransactionId(DatumGetTransactionId(db_datum(0, 4, &isnull)));
 		*ended = DatumGetBool(db_datum(0, 5, &isnull));
+		if (!*ended)
+		{
+			pg_uuid_t	root_id = *DatumGetUUIDP(db_datum(0, 3, &isnull));
+
+			/* What a session does to a sub-workflow it may have left in the root's row only. */
+			own_change = row_is_ours(0, 4);
+			argument = UUIDPGetDatum(&root_id);
+			if (!own_change && !id_equal(&root_id, id))
+				own_change = db_execute(&find, &argument, NULL, true, 1) == 1 && row_is_ours(0, 4);
+		}
 	}
 	db_leave(&session);
 	PopActiveSnapshot();
@@ -122,6 +129,15 @@ look(const pg_uuid_t *id, bool *ended)
 				 errdetail("Nobody else sees the execution before the transaction commits."),
 				 errhint("Commit first, and wait in the next transaction.")));
 	return state;
+}
+
+/* Whether this transaction has written the row of the last result, whose xmin is that column. */
+static bool
+row_is_ours(uint64 row, int xmin)
+{
+	bool		isnull;
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(db_datum(row, xmin, &isnull)));
 }
 
 /* Sleeps until some execution of this database ended, at most until the deadline. */

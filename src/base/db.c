@@ -7,6 +7,8 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
@@ -14,6 +16,8 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -23,6 +27,7 @@
 #include "utils/syscache.h"
 
 #include "base/db.h"
+#include "compat.h"
 
 static Oid	extension_owner = InvalidOid;
 static Oid	extension_schema = InvalidOid;
@@ -86,6 +91,16 @@ db_table(const char *name)
 	return oid;
 }
 
+bool
+db_table_is_empty(const char *name)
+{
+	Relation	rel = table_open(db_table(name), AccessShareLock);
+	bool		empty = RelationGetNumberOfBlocks(rel) == 0;
+
+	table_close(rel, AccessShareLock);
+	return empty;
+}
+
 uint64
 db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_only, long limit)
 {
@@ -116,6 +131,43 @@ db_read_latest(DbStatement *statement, Datum *values, long limit)
 	n = db_execute(statement, values, NULL, true, limit);
 	PopActiveSnapshot();
 	return n;
+}
+
+void
+db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts)
+{
+	ScanKeyData keys[DB_LOOKUP_KEYS];
+	int			i;
+
+	Assert(ntexts <= DB_LOOKUP_KEYS);
+	lookup->rel = table_open(db_table(table), AccessShareLock);
+	lookup->index = index_open(db_table(index), AccessShareLock);
+	for (i = 0; i < ntexts; i++)
+		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid, lookup->index->rd_indcollation[i],
+							   F_TEXTEQ, CStringGetTextDatum(texts[i]));
+
+	/* What this transaction has just written is seen, too. */
+	CommandCounterIncrement();
+	lookup->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	lookup->slot = table_slot_create(lookup->rel, NULL);
+	lookup->scan = compat_index_beginscan(lookup->rel, lookup->index, lookup->snapshot, ntexts);
+	index_rescan(lookup->scan, keys, ntexts, NULL, 0);
+}
+
+TupleTableSlot *
+db_lookup_next(DbLookup *lookup)
+{
+	return index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot) ? lookup->slot : NULL;
+}
+
+void
+db_lookup_end(DbLookup *lookup)
+{
+	index_endscan(lookup->scan);
+	ExecDropSingleTupleTableSlot(lookup->slot);
+	UnregisterSnapshot(lookup->snapshot);
+	index_close(lookup->index, AccessShareLock);
+	table_close(lookup->rel, AccessShareLock);
 }
 
 Datum

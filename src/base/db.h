@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "executor/spi.h"
 
 typedef struct DbSession
@@ -34,6 +35,13 @@ extern Oid	db_schema(void);
 
 /* Oid of one of our tables, by name; cached until the extension goes. */
 extern Oid	db_table(const char *name);
+
+/*
+ * Whether the table has no page, as one that nobody uses, or that vacuum has
+ * emptied.  Much cheaper than a statement that finds no row; true says that no
+ * committed row is there, false says nothing.
+ */
+extern bool db_table_is_empty(const char *name);
 
 /*
  * A statement whose plan is kept for the life of the process.  Declare one
@@ -64,6 +72,30 @@ extern uint64 db_execute(DbStatement *statement, Datum *values, const char *null
  * what others have committed since it began.
  */
 extern uint64 db_read_latest(DbStatement *statement, Datum *values, long limit);
+
+/*
+ * The rows of a table whose first columns in an index of it, all of type text,
+ * have these values, as a statement would see them now: without the statement,
+ * which costs several times as much.
+ *
+ *		db_lookup_begin(&lookup, "table", "index", texts, ntexts);
+ *		while ((slot = db_lookup_next(&lookup)) != NULL)
+ *			...
+ *		db_lookup_end(&lookup);
+ */
+#define DB_LOOKUP_KEYS 4
+typedef struct DbLookup
+{
+	Relation	rel;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} DbLookup;
+
+extern void db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts);
+extern TupleTableSlot *db_lookup_next(DbLookup *lookup);
+extern void db_lookup_end(DbLookup *lookup);
 
 /* Column `attnum` (from 1) of row `row` (from 0) of the last result. */
 extern Datum db_datum(uint64 row, int attnum, bool *isnull);

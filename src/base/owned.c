@@ -13,35 +13,57 @@ enum
 {
 	RANK_OWN,
 	RANK_MEMBER,
-	RANK_PUBLIC,
-	RANK_NONE
+	RANK_PUBLIC
 };
+
+bool
+owned_offer(OwnedChoice *choice, Oid owner, bool public_, Oid role)
+{
+	int			rank;
+
+	if (owner == role)
+		rank = RANK_OWN;
+	else if (has_privs_of_role(role, owner))
+		rank = RANK_MEMBER;
+	else if (public_)
+		rank = RANK_PUBLIC;
+	else
+		return false;
+	if (choice->count > 0 && rank >= choice->best)
+	{
+		choice->count += rank == choice->best;
+		return false;
+	}
+	choice->best = rank;
+	choice->count = 1;
+	return true;
+}
+
+void
+owned_check(const OwnedChoice *choice, const char *what, const char *name)
+{
+	if (choice->count > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
+				 errmsg("%s name \"%s\" is ambiguous", what, name),
+				 errdetail("Several roles whose rights you have own a %s of that name.", what),
+				 errhint("Use SET ROLE to say whose you mean.")));
+}
 
 int
 owned_choose(uint64 nrows, Oid role, bool with_public, const char *what, const char *name)
 {
-	int			best = RANK_NONE;
-	int			count = 0;
+	OwnedChoice choice = {0};
 	int			row = -1;
 
 	for (uint64 i = 0; i < nrows; i++)
 	{
 		bool		isnull;
 		Oid			owner = DatumGetObjectId(db_datum(i, 2, &isnull));
-		bool		public_ = with_public && DatumGetBool(db_datum(i, 3, &isnull));
-		int			rank = owner == role ? RANK_OWN : has_privs_of_role(role, owner) ? RANK_MEMBER : public_ ? RANK_PUBLIC : RANK_NONE;
 
-		if (rank == RANK_NONE || rank > best)
-			continue;
-		count = rank < best ? 1 : count + 1;
-		best = rank;
-		row = (int) i;
+		if (owned_offer(&choice, owner, with_public && DatumGetBool(db_datum(i, 3, &isnull)), role))
+			row = (int) i;
 	}
-	if (count > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 errmsg("%s name \"%s\" is ambiguous", what, name),
-				 errdetail("Several roles whose rights you have own a %s of that name.", what),
-				 errhint("Use SET ROLE to say whose you mean.")));
+	owned_check(&choice, what, name);
 	return row;
 }

@@ -7,6 +7,22 @@
 
 #include "postgres.h"
 
+/* A choice under way; begin with {0}. */
+typedef struct OwnedChoice
+{
+	int			best;			/* rank of the best so far */
+	int			count;			/* how many have it; 0: none yet */
+} OwnedChoice;
+
+/*
+ * Offers one of the things, with its owner and whether it is public; true when it is
+ * better than all before (or the first of the best), so that the caller keeps it.
+ */
+extern bool owned_offer(OwnedChoice *choice, Oid owner, bool public_, Oid role);
+
+/* After the last: raises the error that owned_choose speaks of. */
+extern void owned_check(const OwnedChoice *choice, const char *what, const char *name);
+
 /*
  * Among the rows of the last result, whose second column is the owner's oid and third whether the thing
  * is public: the role's own, else one of a role whose rights it has, else (with_public) a public one.

@@ -18,11 +18,20 @@
 /* Rows collected before they are written. */
 #define MAX_ROWS 1000
 
+static void open_table(RowWriter *writer);
+
 void
 rows_open(RowWriter *writer, const char *table)
 {
 	memset(writer, 0, sizeof(*writer));
-	writer->rel = table_open(db_table(table), RowExclusiveLock);
+	writer->table = table;
+}
+
+/* The first row opens the table: many a writer has none. */
+static void
+open_table(RowWriter *writer)
+{
+	writer->rel = table_open(db_table(writer->table), RowExclusiveLock);
 	writer->natts = RelationGetDescr(writer->rel)->natts;
 	writer->desc = CreateTupleDescCopy(RelationGetDescr(writer->rel));
 	writer->estate = CreateExecutorState();
@@ -36,6 +45,8 @@ rows_add(RowWriter *writer, ItemPointer place)
 {
 	TupleTableSlot *slot;
 
+	if (writer->rel == NULL)
+		open_table(writer);
 	if (writer->nslots >= MAX_ROWS)
 		rows_flush(writer);
 	if (writer->nslots >= writer->maxslots)
@@ -89,6 +100,8 @@ rows_flush(RowWriter *writer)
 TupleTableSlot *
 rows_update_slot(RowWriter *writer)
 {
+	if (writer->rel == NULL)
+		open_table(writer);
 	if (writer->update_slot == NULL)
 		writer->update_slot = MakeSingleTupleTableSlot(writer->desc, table_slot_callbacks(writer->rel));
 	ExecClearTuple(writer->update_slot);
@@ -116,6 +129,8 @@ rows_close(RowWriter *writer)
 {
 	int			i;
 
+	if (writer->rel == NULL)
+		return;
 	rows_flush(writer);
 	for (i = 0; i < writer->maxslots; i++)
 	{

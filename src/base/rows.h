@@ -18,7 +18,8 @@
 
 typedef struct RowWriter
 {
-	Relation	rel;
+	const char *table;
+	Relation	rel;			/* NULL until there is a row */
 	EState	   *estate;
 	ResultRelInfo *rri;
 	int			natts;
@@ -30,7 +31,7 @@ typedef struct RowWriter
 	TupleTableSlot *update_slot;
 } RowWriter;
 
-/* Opens a table for writing, by its name in our schema. */
+/* Prepares for writing to a table, by its name in our schema; the name must live until rows_close. */
 extern void rows_open(RowWriter *writer, const char *table);
 
 /*

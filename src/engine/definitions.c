@@ -33,6 +33,14 @@
 /* Share of mistral.cache_size for definitions; live executions have the rest. */
 #define CACHE_SHARE 4
 
+/* Columns of mistral.definition, as the table has them. */
+enum
+{
+	COL_ID = 1,
+	COL_OWNER = 6,
+	COL_SCOPE = 7
+};
+
 typedef struct CacheEntry
 {
 	pg_uuid_t	id;				/* hash key */
@@ -209,22 +217,33 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 	return NULL;
 }
 
-/* The live version that the role means by the name. */
+/*
+ * The live version that the role means by the name.  Every start asks, so it
+ * goes to the index itself: a statement would cost as much as the rest of the
+ * start.
+ */
 static bool
 find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool with_public, pg_uuid_t *id)
 {
-	static DbStatement statement = {
-		"SELECT id, owner, scope = 'public' FROM mistral.definition WHERE kind = $1 AND name = $2 AND namespace = $3 AND live",
-		3, {TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[] = {CStringGetTextDatum(kind_names[kind]), CStringGetTextDatum(name), CStringGetTextDatum(namespace_)};
-	int			row = owned_choose(db_execute(&statement, values, NULL, false, 0), role, with_public, kind_names[kind], name);
-	bool		isnull;
+	const char *texts[] = {kind_names[kind], name, namespace_};
+	DbLookup	lookup;
+	OwnedChoice choice = {0};
+	TupleTableSlot *slot;
 
-	if (row < 0)
-		return false;
-	*id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
-	return true;
+	db_lookup_begin(&lookup, "definition", "definition_name", texts, lengthof(texts));
+	while ((slot = db_lookup_next(&lookup)) != NULL)
+	{
+		bool		isnull;
+		Oid			owner = DatumGetObjectId(slot_getattr(slot, COL_OWNER, &isnull));
+		Datum		scope = slot_getattr(slot, COL_SCOPE, &isnull);
+		bool		public_ = with_public && strcmp(TextDatumGetCString(scope), "public") == 0;
+
+		if (owned_offer(&choice, owner, public_, role))
+			*id = *DatumGetUUIDP(slot_getattr(slot, COL_ID, &isnull));
+	}
+	db_lookup_end(&lookup);
+	owned_check(&choice, kind_names[kind], name);
+	return choice.count > 0;
 }
 
 bool

@@ -316,8 +316,8 @@ write_timers(List *trees)
 	RowWriter	writer;
 	ListCell   *lc;
 	ListCell   *lt;
-	bool		open = false;
 
+	rows_open(&writer, "timer");
 	foreach(lc, trees)
 	{
 		Tree	   *tree = lfirst(lc);
@@ -325,13 +325,9 @@ write_timers(List *trees)
 		foreach(lt, tree->timers)
 		{
 			TimerRow   *timer = lfirst(lt);
-			Filler		f = {NULL, 0};
+			Filler		f = {rows_add(&writer, NULL), 0};
 
-			if (!open)
-				rows_open(&writer, "timer");
-			open = true;
 			tree->has_timers = true;
-			f.slot = rows_add(&writer, NULL);
 			put(&f, TimestampTzGetDatum(timer->due_at));
 			put(&f, UUIDPGetDatum(&timer->id));
 			put(&f, UUIDPGetDatum(&tree->root_id));
@@ -339,8 +335,7 @@ write_timers(List *trees)
 			put(&f, UUIDPGetDatum(&timer->target_id));
 		}
 	}
-	if (open)
-		rows_close(&writer);
+	rows_close(&writer);
 	foreach(lc, trees)
 		((Tree *) lfirst(lc))->timers = NIL;
 }
@@ -353,8 +348,9 @@ write_dispatches(List *trees)
 	ListCell   *lc;
 	ListCell   *ld;
 	bool		dispatched = false;
-	bool		offered = false;
 
+	rows_open(&dispatches, "dispatch");
+	rows_open(&offers, "offer");
 	foreach(lc, trees)
 	{
 		Tree	   *tree = lfirst(lc);
@@ -367,28 +363,18 @@ write_dispatches(List *trees)
 			if (row->action->state != STATE_RUNNING)
 				continue;
 			if (row->target)
-			{
-				if (!offered)
-					rows_open(&offers, "offer");
-				offered = true;
 				write_offer(&offers, tree, row);
-			}
 			else
 			{
-				if (!dispatched)
-					rows_open(&dispatches, "dispatch");
 				dispatched = true;
 				write_dispatch(&dispatches, tree, row);
 			}
 		}
 		tree->dispatches = NIL;
 	}
-	if (offered)
-		rows_close(&offers);
-	if (!dispatched)
-		return;
+	rows_close(&offers);
 	rows_close(&dispatches);
-	if (work_dispatched_hook)
+	if (dispatched && work_dispatched_hook)
 		work_dispatched_hook();
 }
 
@@ -480,6 +466,8 @@ delete_timers(List *trees)
 		undelayed = list_concat(undelayed, tree->undelayed);
 		tree->cancelled = tree->undelayed = NIL;
 	}
+	if ((cancelled == NIL && undelayed == NIL) || db_table_is_empty("timer"))
+		return;
 	values[0] = id_array(cancelled);
 	if (cancelled != NIL)
 		db_execute(&all, values, NULL, false, 0);

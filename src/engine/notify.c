@@ -7,7 +7,9 @@
 
 #include "commands/async.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 
 #include "base/ids.h"
 #include "base/json.h"
@@ -27,65 +29,44 @@ typedef struct Notice
 static bool wanted(const char *kind);
 static char *target_payload(const char *target);
 static void keep_payload(Tree *tree, const char *channel, const char *payload);
-static void keep(Tree *tree, const char *channel, JsonBuilder *b);
+static void keep(Tree *tree, const char *channel, const pg_uuid_t *id,...);
 
 void
 notify_execution(Execution *execution)
 {
-	JsonBuilder b = {0};
+	char		root[UUID_TEXT_LEN + 1];
 
-	if (!wanted("executions"))
-		return;
-	json_begin_object(&b);
-	json_add_key(&b, "id");
-	json_add_id(&b, &execution->id);
-	json_add_key(&b, "root_execution_id");
-	json_add_id(&b, &execution->tree->root_id);
-	json_add_key(&b, "workflow_name");
-	json_add_string(&b, execution->name);
-	json_add_key(&b, "state");
-	json_add_string(&b, state_name(execution->state));
-	keep(execution->tree, "mistral_executions", &b);
+	if (wanted("executions"))
+		keep(execution->tree, "mistral_executions", &execution->id,
+			 "state", state_name(execution->state),
+			 "workflow_name", execution->name,
+			 "root_execution_id", id_text(&execution->tree->root_id, root), NULL);
 }
 
 void
 notify_task(Task *task)
 {
-	JsonBuilder b = {0};
+	char		execution[UUID_TEXT_LEN + 1];
 
-	if (!wanted("tasks"))
-		return;
-	json_begin_object(&b);
-	json_add_key(&b, "id");
-	json_add_id(&b, &task->id);
-	json_add_key(&b, "execution_id");
-	json_add_id(&b, &task->execution->id);
-	json_add_key(&b, "name");
-	json_add_string(&b, task->name);
-	json_add_key(&b, "state");
-	json_add_string(&b, state_name(task->state));
-	keep(task->execution->tree, "mistral_tasks", &b);
+	if (wanted("tasks"))
+		keep(task->execution->tree, "mistral_tasks", &task->id,
+			 "name", task->name,
+			 "state", state_name(task->state),
+			 "execution_id", id_text(&task->execution->id, execution), NULL);
 }
 
 void
 notify_action(ActionExecution *action)
 {
-	JsonBuilder b = {0};
+	char		task[UUID_TEXT_LEN + 1];
+	char		execution[UUID_TEXT_LEN + 1];
 
-	if (!wanted("actions"))
-		return;
-	json_begin_object(&b);
-	json_add_key(&b, "id");
-	json_add_id(&b, &action->id);
-	json_add_key(&b, "task_id");
-	json_add_id(&b, &action->task->id);
-	json_add_key(&b, "execution_id");
-	json_add_id(&b, &action->task->execution->id);
-	json_add_key(&b, "name");
-	json_add_string(&b, action->name);
-	json_add_key(&b, "state");
-	json_add_string(&b, state_name(action->state));
-	keep(action->task->execution->tree, "mistral_actions", &b);
+	if (wanted("actions"))
+		keep(action->task->execution->tree, "mistral_actions", &action->id,
+			 "name", action->name,
+			 "state", state_name(action->state),
+			 "task_id", id_text(&action->task->id, task),
+			 "execution_id", id_text(&action->task->execution->id, execution), NULL);
 }
 
 /* The same notice again and again within a transaction is sent once. */
@@ -143,14 +124,31 @@ wanted(const char *kind)
 	return found != NULL && (found == guc_notify || found[-1] == ',' || found[-1] == ' ');
 }
 
+/*
+ * Keeps a notice about the object of that id, with pairs of name and text, up
+ * to a NULL.  It is written as text at once: one is made for every execution,
+ * and building a jsonb that is only printed costs several times as much.
+ */
 static void
-keep(Tree *tree, const char *channel, JsonBuilder *b)
+keep(Tree *tree, const char *channel, const pg_uuid_t *id,...)
 {
-	Jsonb	   *json;
+	StringInfoData text;
+	char		buf[UUID_TEXT_LEN + 1];
+	const char *name;
+	va_list		members;
 
-	json_end_object(b);
-	json = json_finish(b);
-	keep_payload(tree, channel, JsonbToCString(NULL, &json->root, VARSIZE(json)));
+	initStringInfo(&text);
+	appendStringInfo(&text, "{\"id\": \"%s\"", id_text(id, buf));
+	va_start(members, id);
+	while ((name = va_arg(members, const char *)) != NULL)
+	{
+		appendStringInfo(&text, ", \"%s\": ", name);
+		escape_json(&text, va_arg(members, const char *));
+	}
+	va_end(members);
+	appendStringInfoChar(&text, '}');
+	keep_payload(tree, channel, text.data);
+	pfree(text.data);
 }
 
 static void

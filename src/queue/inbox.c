@@ -72,7 +72,7 @@ inbox_due_timers(TimestampTz now, int limit, InboxMessage **timers)
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
 	Datum		values[2] = {TimestampTzGetDatum(now), Int64GetDatum(limit)};
-	uint64		n = db_execute(&select, values, NULL, false, 0);
+	uint64		n = db_table_is_empty("timer") ? 0 : db_execute(&select, values, NULL, false, 0);
 	uint64		i;
 
 	*timers = palloc0(sizeof(InboxMessage) * Max(n, 1));
@@ -209,7 +209,7 @@ inbox_next_timer(void)
 	};
 	bool		isnull;
 
-	if (db_execute(&select, NULL, NULL, false, 1) == 0)
+	if (db_table_is_empty("timer") || db_execute(&select, NULL, NULL, false, 1) == 0)
 		return DT_NOEND;
 	return DatumGetTimestampTz(db_datum(0, 1, &isnull));
 }
