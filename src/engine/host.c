@@ -39,6 +39,10 @@ typedef struct TaskFilter
 static Value time_value(TimestampTz t);
 static Value text_value(const char *s);
 static Value json_value(const Jsonb *json);
+static Value task_member(Task *task, int member);
+static bool task_get(void *arg, const char *key, int len, Value *value);
+static void task_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int len), void *emit_arg);
+static Value task_view(Task *task);
 static Value task_value(Task *task);
 static Value execution_value(Execution *execution);
 static Value host_task(void *arg, const char *name);
@@ -107,24 +111,88 @@ json_value(const Jsonb *json)
 	return json ? value_from_jsonb(json) : value_null();
 }
 
+/* What task() knows of a task, in the order in which it is listed. */
+static const char *const task_members[] = {
+	"id", "name", "spec", "state", "state_info", "result", "published", "type", "workflow_execution_id", "created_at",
+	"updated_at"
+};
+
+static Value
+task_member(Task *task, int member)
+{
+	Execution  *execution = task->execution;
+
+	switch (member)
+	{
+		case 0:
+			return text_value(id_cstring(&task->id));
+		case 1:
+			return text_value(task->name);
+		case 2:
+			return task->spec >= 0 && execution->workflow ? json_value(task_spec(task)->spec) : value_null();
+		case 3:
+			return text_value(state_name(task->state));
+		case 4:
+			return text_value(task->state_info);
+		case 5:
+			return json_value(task_result(task));
+		case 6:
+			return JSON_REF_IS_NULL(&task->published) ? value_dict_new()
+				: json_value(json_ref_get(execution->tree, &task->published));
+		case 7:
+			return text_value(task->is_workflow ? "WORKFLOW" : "ACTION");
+		case 8:
+			return text_value(id_cstring(&execution->id));
+		case 9:
+			return time_value(task->created_at);
+		default:
+			return time_value(task->updated_at);
+	}
+}
+
+static bool
+task_get(void *arg, const char *key, int len, Value *value)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(task_members); i++)
+	{
+		if (strlen(task_members[i]) == len && memcmp(task_members[i], key, len) == 0)
+		{
+			*value = task_member(arg, i);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+task_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int len), void *emit_arg)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(task_members); i++)
+		emit(emit_arg, task_members[i], strlen(task_members[i]));
+}
+
+/* Of a task of our own tree: most expressions ask for its result and nothing else. */
+static Value
+task_view(Task *task)
+{
+	ValueSource source = {task_get, task_keys, task};
+
+	return value_view(1, &source);
+}
+
+/* All of it now: the tree may be another one, which is not kept. */
 static Value
 task_value(Task *task)
 {
-	Execution  *execution = task->execution;
 	Value		dict = value_dict_new();
+	int			i;
 
-	value_dict_set(&dict, "id", text_value(id_cstring(&task->id)));
-	value_dict_set(&dict, "name", text_value(task->name));
-	value_dict_set(&dict, "spec", task->spec >= 0 && execution->workflow ? json_value(task_spec(task)->spec) : value_null());
-	value_dict_set(&dict, "state", text_value(state_name(task->state)));
-	value_dict_set(&dict, "state_info", text_value(task->state_info));
-	value_dict_set(&dict, "result", json_value(task_result(task)));
-	value_dict_set(&dict, "published", JSON_REF_IS_NULL(&task->published) ? value_dict_new()
-				   : json_value(json_ref_get(execution->tree, &task->published)));
-	value_dict_set(&dict, "type", text_value(task->is_workflow ? "WORKFLOW" : "ACTION"));
-	value_dict_set(&dict, "workflow_execution_id", text_value(id_cstring(&execution->id)));
-	value_dict_set(&dict, "created_at", time_value(task->created_at));
-	value_dict_set(&dict, "updated_at", time_value(task->updated_at));
+	for (i = 0; i < lengthof(task_members); i++)
+		value_dict_set(&dict, task_members[i], task_member(task, i));
 	return dict;
 }
 
@@ -164,7 +232,7 @@ host_task(void *arg, const char *name)
 
 		task = spec >= 0 && execution->last[spec] >= 0 ? execution->tasks[execution->last[spec]] : NULL;
 	}
-	return task ? task_value(task) : value_null();
+	return task ? task_view(task) : value_null();
 }
 
 /* Without an execution: the tasks of every execution that the owner may see. */
