@@ -14,6 +14,7 @@
 
 #include "api/args.h"
 #include "base/db.h"
+#include "base/json.h"
 #include "compat.h"
 #include "engine/report.h"
 #include "engine/why.h"
@@ -30,19 +31,13 @@ mistral_why(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
-	MemoryContext cxt = CurrentMemoryContext;
-	MemoryContext inner;
 	List	   *reasons;
 	DbSession	session;
 	ListCell   *lc;
 
 	compat_init_materialized_srf(fcinfo);
 	db_enter(&session);
-	inner = MemoryContextSwitchTo(cxt);
 	reasons = why_waiting(&id, session.caller);
-	MemoryContextSwitchTo(inner);
-	db_leave(&session);
-
 	foreach(lc, reasons)
 	{
 		WaitReason *reason = lfirst(lc);
@@ -58,6 +53,8 @@ mistral_why(PG_FUNCTION_ARGS)
 		put_time(values, nulls, 6, reason->due_at);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+	/* The reasons end with the session: statements leave their caller in SPI's memory. */
+	db_leave(&session);
 	return (Datum) 0;
 }
 
@@ -67,14 +64,14 @@ mistral_execution_report(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
 	MemoryContext cxt = CurrentMemoryContext;
-	MemoryContext inner;
 	Jsonb	   *report;
 	DbSession	session;
 
 	db_enter(&session);
-	inner = MemoryContextSwitchTo(cxt);
 	report = report_execution(&id, session.caller);
-	MemoryContextSwitchTo(inner);
+	/* Every statement on the way has gone back to SPI's memory, which ends with the session. */
+	MemoryContextSwitchTo(cxt);
+	report = json_copy(report);
 	db_leave(&session);
 	PG_RETURN_JSONB_P(report);
 }
