@@ -8,6 +8,7 @@
 #   make bench-quick   the most of it, in two minutes
 #   make bench-expressions   expressions beside python3-yaql and python3-jinja2, in C and through SQL
 #   make bench-peers   other engines beside this one, on the same server
+#   make fuzz       the parsers and evaluators under libFuzzer, FUZZ_SECONDS=60 for each (docs/internals.md)
 #
 # PG_CONFIG chooses the server, as with every PGXS extension.
 
@@ -33,7 +34,7 @@ SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lm
 # Bitcode for the JIT compiler gains nothing here and needs a second compiler.
 override with_llvm := no
 
-ifeq (,$(filter demo test deps bench bench-quick bench-expressions bench-peers,$(MAKECMDGOALS)))
+ifeq (,$(filter demo test fuzz deps bench bench-quick bench-expressions bench-peers,$(MAKECMDGOALS)))
 PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
@@ -45,7 +46,7 @@ $(INSTALL_SQL): $(SQL_PARTS) Makefile
 	cat $(SQL_PARTS) >> $@
 endif
 
-.PHONY: demo test deps bench bench-quick bench-expressions bench-peers
+.PHONY: demo test fuzz deps bench bench-quick bench-expressions bench-peers
 demo:
 	bash examples/demo.sh
 test:
@@ -58,5 +59,7 @@ bench-expressions:
 	bash test/bench/expressions.sh
 bench-peers:
 	bash test/bench/peers/run.sh
+fuzz:
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) bash test/fuzz/run.sh
 deps:
 	bash test/lib/deps.sh

@@ -2,7 +2,7 @@
 # Everything that proves it works, stage by stage, on private servers.
 #
 #   test/run.sh                 all stages (what `make test` runs)
-#   test/run.sh STAGE ...       only these: checks pgtap isolation tap cases conformance bench demo
+#   test/run.sh STAGE ...       only these: checks pgtap isolation tap cases conformance bench fuzz demo
 #
 # A stage that fails does not stop the others; the last line sums up, and the
 # exit status is 0 only if nothing failed.
@@ -13,7 +13,7 @@
 #   MISTRAL_KEEP=1   keep the temporary directory (data, logs)
 set -u
 cd "$(dirname "$0")/.." || exit 1
-all="checks pgtap isolation tap cases conformance bench demo"
+all="checks pgtap isolation tap cases conformance bench fuzz demo"
 stages=${*:-$all}
 for s in $stages; do
 	[[ " $all " == *" $s "* ]] || { echo "no such stage: $s (there are: $all)"; exit 2; }
@@ -191,6 +191,15 @@ if wanted bench; then
 	heading "benchmark (the gate: rows, commits, WAL, HOT; and that it runs, with small counts)"
 	run_prove bench 120 --exec "$(server_python psycopg2)" test/bench/gate.py
 	run_prove bench_expressions 120 --exec bash test/bench/expressions_gate.sh
+fi
+
+if wanted fuzz; then
+	heading "fuzz (the seeds, and a few seconds of each target)"
+	if bash test/lib/deps.sh fuzz; then
+		run_prove fuzz 300 --exec bash test/fuzz/smoke.sh
+	else
+		heading "fuzz: left out, clang with libFuzzer is not there"
+	fi
 fi
 
 trouble=$(logs_of main)

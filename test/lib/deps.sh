@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the build, the demo and the tests need of the system.
 #
-#   deps.sh [demo|test|bench]   names what is missing; as root on a system with
+#   deps.sh [demo|test|bench|fuzz]   names what is missing; as root on a system with
 #                           apt it installs that, else it exits with 1
 #
 # Everything is looked for by what it provides, not by package name, so that a
@@ -16,6 +16,10 @@ need() { missing+=("$@"); }
 
 header() {		# FILE: does the compiler find it?
 	printf '#include <%s>\n' "$1" | cc -E -x c - >/dev/null 2>&1
+}
+
+clang_runtime() {	# PART: is it there?
+	have clang && find "$(clang -print-resource-dir)/lib" -name "libclang_rt.$1*" | grep -q .
 }
 
 python_with() {	# MODULE: prints a python3 that has it
@@ -52,6 +56,12 @@ look() {
 	if [ "$what" = bench ]; then
 		python_with psycopg2 >/dev/null || need python3-psycopg2
 		PATH=$PATH:/usr/sbin have nginx || need nginx-light
+		return
+	fi
+	if [ "$what" = fuzz ]; then
+		# The compiler, libFuzzer and the sanitizers' runtime.
+		have clang || need clang
+		clang_runtime fuzzer_no_main || need libclang-rt-dev
 		return
 	fi
 	[ "$what" = test ] || return
