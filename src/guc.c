@@ -24,7 +24,7 @@ char	   *guc_databases = NULL;
 bool		guc_enabled = true;
 int			guc_engine_workers = 1;
 int			guc_expression_memory = 131072;
-int			guc_expression_timeout = 5000;
+int			guc_expression_timeout = 1000;
 char	   *guc_fake_now = NULL;
 char	   *guc_http_allow = NULL;
 char	   *guc_http_deny = NULL;
@@ -68,8 +68,8 @@ guc_init(void)
 							NULL, &guc_expression_memory, 131072, 1024, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.expression_timeout",
-							"Time that the evaluation of one expression may take; 0 means no limit.",
-							NULL, &guc_expression_timeout, 5000, 0, INT_MAX,
+							"Processor time that the evaluation of one expression may take; 0 means no limit.",
+							NULL, &guc_expression_timeout, 1000, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("mistral.fake_now",
 							   "Time that mistral.now() gives instead of the clock's, for tests.",

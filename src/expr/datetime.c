@@ -262,6 +262,8 @@ datetime_format(const Value *dt, const char *format, int len)
 		char		buf[100];
 		int			n = 2;
 
+		expr_tick();
+		expr_reserve(out.len);
 		if (*format != '%' || format + 1 == end)
 		{
 			appendStringInfoChar(&out, *format++);

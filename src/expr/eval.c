@@ -5,10 +5,10 @@
 #include "postgres.h"
 
 #include <stdarg.h>
+#include <time.h>
 
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
-#include "portability/instr_time.h"
 #include "utils/memutils.h"
 
 #include "expr/value_internal.h"
@@ -21,6 +21,8 @@
 static const char *const variable_names[] = {"__env", "__execution", "__task_execution"};
 
 static MemoryContext spare_context = NULL;
+
+uint32		eval_ticks = 0;
 
 static void error_context(void *arg);
 static char *format_reason(const char *format, va_list args, int save_errno) pg_attribute_printf(1, 0);
@@ -42,14 +44,14 @@ at_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId pa
 }
 
 /*
- * A context of its own for what an evaluation takes.  The outermost one gets
- * the spare one, which is only emptied afterwards: to make and delete one costs
- * as much as a short expression.
+ * A context of its own for what an evaluation takes.  The outermost that needs
+ * one gets the spare one, which is only emptied afterwards: to make and delete
+ * one costs as much as a short expression.
  */
 static MemoryContext
-take_context(void)
+take_context(bool spare_taken)
 {
-	if (eval_current() != NULL)
+	if (spare_taken)
 		return AllocSetContextCreate(CurrentMemoryContext, "mistral expression", ALLOCSET_DEFAULT_SIZES);
 	if (spare_context == NULL)
 	{
@@ -62,16 +64,19 @@ take_context(void)
 }
 
 void
-eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env)
+eval_hold(Eval *ev, const char *text, int len, const ExprEnv *env)
 {
+	Eval	   *around = eval_current();
+
 	/* Field by field: to clear it as a whole takes longer than many an expression. */
 	ev->text = text;
 	ev->len = len;
 	ev->position = -1;
 	ev->env = env;
-	ev->outer = CurrentMemoryContext;
-	ev->context = take_context();
-	ev->ticks = 0;
+	ev->outer = ev->context = CurrentMemoryContext;
+	ev->whole = around ? around->whole : ev;
+	ev->outer_size = MemoryContextMemAllocated(ev->outer, false);
+	ev->spare_taken = around != NULL && (around->spare_taken || around->context == spare_context);
 	ev->elements = 0;
 	ev->started = 0;
 	ev->regex = NULL;
@@ -82,6 +87,19 @@ eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env)
 	ev->callback.arg = ev;
 	ev->callback.previous = error_context_stack;
 	error_context_stack = &ev->callback;
+}
+
+void
+eval_release(Eval *ev)
+{
+	error_context_stack = ev->callback.previous;
+}
+
+void
+eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env)
+{
+	eval_hold(ev, text, len, env);
+	ev->context = take_context(ev->spare_taken);
 	MemoryContextSwitchTo(ev->context);
 }
 
@@ -96,7 +114,7 @@ eval_leave(Eval *ev, const Value *result)
 		MemoryContextReset(spare_context);
 	else
 		MemoryContextDelete(ev->context);
-	error_context_stack = ev->callback.previous;
+	eval_release(ev);
 	return copy;
 }
 
@@ -160,7 +178,7 @@ error_context(void *arg)
 	Eval	   *ev = arg;
 	int			code = geterrcode();
 
-	if (code != ERRCODE_MISTRAL_EXPRESSION && code != ERRCODE_MISTRAL_EXPRESSION_LIMIT &&
+	if (ev->text != NULL && code != ERRCODE_MISTRAL_EXPRESSION && code != ERRCODE_MISTRAL_EXPRESSION_LIMIT &&
 		code != ERRCODE_MISTRAL_EXPRESSION_SYNTAX)
 		errcontext("evaluating expression \"%.*s\"",
 				   pg_mbcliplen(ev->text, ev->len, MESSAGE_TEXT_LENGTH), ev->text);
@@ -182,7 +200,7 @@ raise_error(int code, const char *reason)
 {
 	Eval	   *ev = eval_current();
 
-	if (ev == NULL)
+	if (ev == NULL || ev->text == NULL)
 		ereport(ERROR, (errcode(code), errmsg("cannot convert value: %s", reason)));
 	if (ev->position < 0 || ev->position > ev->len)
 		ereport(ERROR, (errcode(code),
@@ -226,6 +244,16 @@ expr_check_depth(void)
 		expr_limit("it is nested too deeply");
 }
 
+/* What the evaluation holds, and what it has given to its caller since the outermost began. */
+static Size
+memory_taken(const Eval *ev)
+{
+	Size		own = ev->context != ev->outer ? MemoryContextMemAllocated(ev->context, true) : 0;
+	Size		given = MemoryContextMemAllocated(ev->whole->outer, false);
+
+	return own + (given > ev->whole->outer_size ? given - ev->whole->outer_size : 0);
+}
+
 void
 expr_reserve_large(Size size)
 {
@@ -234,22 +262,52 @@ expr_reserve_large(Size size)
 
 	if (ev == NULL)
 		return;
-	if (size > limit || MemoryContextMemAllocated(ev->context, true) + size > limit)
+	if (size > limit || memory_taken(ev) + size > limit)
 		expr_limit("it needs more memory than mistral.expression_memory allows (%d kB)", guc_expression_memory);
+}
+
+/* Microseconds of the clock, which is cheap to read, or of this process on a processor. */
+static int64
+microseconds(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* A busy machine takes no evaluation's time: once the clock says so, the processor has the word. */
+static void
+check_time(Eval *whole)
+{
+	int64		limit = (int64) guc_expression_timeout * 1000;
+	int64		now = microseconds(CLOCK_MONOTONIC);
+
+	if (whole->started == 0)
+	{
+		whole->started = now;
+		whole->cpu_started = microseconds(CLOCK_PROCESS_CPUTIME_ID);
+	}
+	else if (limit > 0 && now - whole->started > limit &&
+			 microseconds(CLOCK_PROCESS_CPUTIME_ID) - whole->cpu_started > limit)
+		expr_limit("it takes longer than mistral.expression_timeout allows (%d ms)", guc_expression_timeout);
 }
 
 void
 eval_check(Eval *ev)
 {
-	instr_time	now;
-	int64		us;
-
 	CHECK_FOR_INTERRUPTS();
-	INSTR_TIME_SET_CURRENT(now);
-	us = (int64) INSTR_TIME_GET_MICROSEC(now);
-	if (ev->started == 0)
-		ev->started = us;
-	else if (guc_expression_timeout > 0 && us - ev->started > (int64) guc_expression_timeout * 1000)
-		expr_limit("it takes longer than mistral.expression_timeout allows (%d ms)", guc_expression_timeout);
+	check_time(ev->whole);
 	expr_reserve_large(0);
+}
+
+void
+expr_check(void)
+{
+	Eval	   *ev = eval_current();
+
+	if (ev)
+		eval_check(ev);
+	else
+		CHECK_FOR_INTERRUPTS();
 }

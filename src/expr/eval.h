@@ -22,6 +22,9 @@
 /* The longest string or list that one operation may build, before memory is asked. */
 #define EVAL_MAX_LENGTH (256 * 1024 * 1024)
 
+/* Tokens of one expression or template: what is made of them takes far more memory than the text. */
+#define EVAL_MAX_TOKENS 200000
+
 /* Steps between two looks at the clock and at the memory taken. */
 #define EVAL_TICKS 256
 
@@ -33,9 +36,12 @@ typedef struct Eval
 	const ExprEnv *env;
 	MemoryContext context;		/* what the evaluation allocates */
 	MemoryContext outer;		/* the caller's */
-	uint32		ticks;
 	int64		elements;		/* yielded by iterators so far */
-	int64		started;		/* microseconds; 0 until the first look at the clock */
+	struct Eval *whole;			/* the outermost under way: what is limited is all of it */
+	int64		started;		/* of the whole: microseconds; 0 until the first look at the clock */
+	int64		cpu_started;	/* the same, of the processor's time */
+	Size		outer_size;		/* of the whole: what the caller's context took before */
+	bool		spare_taken;	/* one around it has the spare context */
 	void	   *regex;			/* the last pattern that was compiled for this evaluation */
 	bool		no_match;		/* the error at hand: no overload fits, or an index is out of range */
 	bool		defines;		/* def() was called: names may mean something else */
@@ -44,12 +50,20 @@ typedef struct Eval
 } Eval;
 
 /*
- * Begins and ends an evaluation; they nest.  In between the current memory
- * context is one of its own, so that what it takes can be counted and dropped;
- * the result is copied out, except what is jsonb, which stays where it is.
+ * Begins and ends an evaluation; they nest, and share the time and the memory
+ * of the outermost.  In between the current memory context is one of its own,
+ * so that what it takes can be counted and dropped; the result is copied out,
+ * except what is jsonb, which stays where it is.
  */
 extern void eval_enter(Eval *ev, const char *text, int len, const ExprEnv *env);
 extern Value eval_leave(Eval *ev, const Value *result);
+
+/*
+ * The same for what only holds evaluations together, in the caller's memory:
+ * they are limited as one.  Without a text it is named in no message.
+ */
+extern void eval_hold(Eval *ev, const char *text, int len, const ExprEnv *env);
+extern void eval_release(Eval *ev);
 
 /* The variables that an environment has besides its root. */
 typedef enum ExprVariable
@@ -88,27 +102,26 @@ expr_reserve(Size size)
 /* Looks at the interrupts, the clock and the memory now. */
 extern void eval_check(Eval *ev);
 
+/* The same, in or out of an evaluation: around what takes long at once. */
+extern void expr_check(void);
+
+/* Steps of all evaluations of this process: those of short ones add up. */
+extern uint32 eval_ticks;
+
 /* One step of an evaluation: cheap, looks at the clock now and then. */
 static inline void
 eval_tick(Eval *ev)
 {
-	if (unlikely(++ev->ticks % EVAL_TICKS == 0))
+	if (unlikely(++eval_ticks % EVAL_TICKS == 0))
 		eval_check(ev);
 }
 
 /* The same for loops of the value library, in or out of an evaluation. */
 static inline void
-expr_tick(uint32 *counter)
+expr_tick(void)
 {
-	if (unlikely(++*counter % EVAL_TICKS == 0))
-	{
-		Eval	   *ev = eval_current();
-
-		if (ev)
-			eval_check(ev);
-		else
-			CHECK_FOR_INTERRUPTS();
-	}
+	if (unlikely(++eval_ticks % EVAL_TICKS == 0))
+		expr_check();
 }
 
 #endif							/* MISTRAL_EVAL_H */

@@ -198,6 +198,12 @@ compile_parts(ExprTemplate *t, bool strict)
 		strip_blanks(&source, &len);
 		if (from == 0 && to == t->len)
 			t->kind = TEMPLATE_LONE;
+		if (t->nparts > EVAL_MAX_TOKENS)
+		{
+			set_error(&t->error, "the text has too many expressions", from);
+			t->error.limit = true;
+			return false;
+		}
 		add_part(t, t->text + at, from - at, NULL);
 		add_part(t, source, len, node);
 		at = to;
@@ -329,6 +335,7 @@ Value
 expr_template_eval(const ExprTemplate *tmpl, const ExprEnv *env)
 {
 	StringInfoData out;
+	Eval		whole;
 
 	switch (tmpl->kind)
 	{
@@ -343,12 +350,13 @@ expr_template_eval(const ExprTemplate *tmpl, const ExprEnv *env)
 		case TEMPLATE_MIXED:
 			break;
 	}
+	eval_hold(&whole, tmpl->text, tmpl->len, env);
 	initStringInfo(&out);
 	for (int i = 0; i < tmpl->nparts; i++)
 	{
 		const TemplatePart *part = &tmpl->parts[i];
 
-		CHECK_FOR_INTERRUPTS();
+		eval_tick(&whole);
 		if (part->node)
 		{
 			Value		value = yaql_run(part->node, part->text, part->len, env);
@@ -358,6 +366,7 @@ expr_template_eval(const ExprTemplate *tmpl, const ExprEnv *env)
 		else
 			appendBinaryStringInfo(&out, part->text, part->len);
 	}
+	eval_release(&whole);
 	return value_text(&out);
 }
 
@@ -451,13 +460,19 @@ eval_data(const DataNode *node, const ExprEnv *env)
 		case DATA_LIST:
 			result = value_list_sized(node->n);
 			for (int i = 0; i < node->n; i++)
+			{
+				expr_tick();
 				value_push(&result, eval_data(node->children[i], env));
+			}
 			result.flags |= VALUE_F_MUTABLE;
 			return result;
 		case DATA_DICT:
 			result = value_dict_new();
 			for (int i = 0; i < node->n; i++)
+			{
+				expr_tick();
 				value_dict_put(&result, node->keys[i], eval_data(node->children[i], env));
+			}
 			result.flags |= VALUE_F_MUTABLE;
 			return result;
 	}
@@ -467,7 +482,13 @@ eval_data(const DataNode *node, const ExprEnv *env)
 Value
 expr_data_eval(const ExprData *data, const ExprEnv *env)
 {
-	return eval_data(data->root, env);
+	Eval		whole;
+	Value		value;
+
+	eval_hold(&whole, NULL, 0, env);
+	value = eval_data(data->root, env);
+	eval_release(&whole);
+	return value;
 }
 
 /* Whether a template in it was too deep for the stack as it was. */

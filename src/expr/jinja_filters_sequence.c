@@ -146,13 +146,12 @@ keys_of(ListObject *list, const Value *attribute, bool case_sensitive, bool many
 	Value	   *keys = MemoryContextAllocHuge(CurrentMemoryContext, Max(list->n, 1) * sizeof(Value));
 	Value		comma = value_cstring(",");
 	Value		paths = value_null();
-	uint32		steps = 0;
 
 	if (many && attribute && attribute->kind == VALUE_STRING)
 		paths = jinja_split(attribute, &comma, -1, false);
 	for (int i = 0; i < list->n; i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (paths.kind == VALUE_LIST)
 		{
 			ListObject *names = paths.u.object;

@@ -300,6 +300,7 @@ append_quoted(StringInfo out, const Value *value, bool query)
 	{
 		unsigned char c = text.u.string.data[i];
 
+		expr_tick();
 		if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c != 0 && strchr("_.-~", c)) ||
 			(c == '/' && !query))
 			appendStringInfoChar(out, c);

@@ -119,7 +119,7 @@ wrap_line(Wrapper *w, const Value *line)
 		ListObject *words = current.u.object;
 		int64		used = 0;
 
-		CHECK_FOR_INTERRUPTS();
+		expr_tick();
 		if (value_list_length(&w->lines) > before && is_blank(&chunks->items[chunks->n - 1]))
 			chunks->n--;
 		while (chunks->n && used + length(&chunks->items[chunks->n - 1]) <= w->width)

@@ -45,12 +45,18 @@ put_padded(StringInfo out, const Spec *spec, const char *prefix, const char *bod
 	if (align == '=')
 		put(out, prefix, strlen(prefix));
 	for (int64 i = 0; i < before; i++)
+	{
+		expr_tick();
 		put(out, spec->fill, spec->fill_len);
+	}
 	if (align != '=')
 		put(out, prefix, strlen(prefix));
 	put(out, body, len);
 	for (int64 i = Max(before, 0); i < missing; i++)
+	{
+		expr_tick();
 		put(out, spec->fill, spec->fill_len);
+	}
 }
 
 /* The digits of |value| in a base. */
@@ -79,7 +85,7 @@ digits_of(const Value *value, int base)
 	{
 		Value		digit = number_modulo(&n, &divisor);
 
-		CHECK_FOR_INTERRUPTS();
+		expr_tick();
 		appendStringInfoChar(&out, '0' + digit.u.integer);
 		n = number_floor_divide(&n, &divisor);
 	} while (number_compare(&n, &zero) > 0);
@@ -534,7 +540,6 @@ jinja_percent(const Value *format, const Value *args)
 {
 	Percent		p = {.s = format->u.string.data,.len = format->u.string.len,.args = args};
 	StringInfoData out;
-	uint32		steps = 0;
 
 	p.markup = jinja_is_markup(format);
 	if (args->kind == VALUE_LIST && !(args->flags & VALUE_F_MUTABLE))
@@ -544,7 +549,7 @@ jinja_percent(const Value *format, const Value *args)
 	{
 		int			from = p.at;
 
-		expr_tick(&steps);
+		expr_tick();
 		while (p.at < p.len && p.s[p.at] != '%')
 			p.at++;
 		put(&out, p.s + from, p.at - from);

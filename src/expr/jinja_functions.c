@@ -24,13 +24,13 @@ jinja_g_range(JinjaCall *call)
 	if (range->step == 0)
 		expr_fail("the step of range() is zero");
 	if (pg_sub_s64_overflow(range->stop, range->start, &span) || range->step == PG_INT64_MIN)
-		expr_fail("range() has more than %d elements", JINJA_MAX_RANGE);
+		expr_limit("range() has more than %d elements", JINJA_MAX_RANGE);
 	if (range->step > 0)
 		range->length = span > 0 ? (span - 1) / range->step + 1 : 0;
 	else
 		range->length = span < 0 ? (-(span + 1)) / -range->step + 1 : 0;
 	if (range->length > JINJA_MAX_RANGE)
-		expr_fail("range() has more than %d elements", JINJA_MAX_RANGE);
+		expr_limit("range() has more than %d elements", JINJA_MAX_RANGE);
 	return jinja_new_object(&range->base, JINJA_OBJECT_RANGE);
 }
 

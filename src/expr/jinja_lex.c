@@ -572,8 +572,15 @@ jinja_lex(const char *text, int len, bool native, JinjaTokens *tokens, ExprError
 	lexer.state = native ? STATE_VARIABLE : STATE_ROOT;
 	memset(tokens, 0, sizeof(*tokens));
 	while (lexer.at < len)
+	{
 		if (!(lexer.state == STATE_ROOT ? lex_root(&lexer) : lex_tag(&lexer)))
 			return false;
+		if (tokens->n > EVAL_MAX_TOKENS)
+		{
+			error->limit = true;
+			return fail(&lexer, lexer.at, "the template is too long");
+		}
+	}
 	add(&lexer, JT_END, len, len);
 	return true;
 }

@@ -104,11 +104,10 @@ repeat(const Value *a, const Value *count)
 	{
 		ListObject *list = value_list_object(a);
 		Value		result = value_list_sized(size);
-		uint32		steps = 0;
 
 		for (int64 i = 0; i < times; i++)
 		{
-			expr_tick(&steps);
+			expr_tick();
 			for (int k = 0; k < list->n; k++)
 				value_push(&result, list->items[k]);
 		}
@@ -237,12 +236,11 @@ compare_lists(JinjaOp op, const Value *a, const Value *b)
 {
 	ListObject *left = value_list_object(a);
 	ListObject *right = value_list_object(b);
-	uint32		steps = 0;
 
 	expr_check_depth();
 	for (int i = 0; i < Min(left->n, right->n); i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (!jinja_equal(&left->items[i], &right->items[i]))
 			return jinja_compare(op, &left->items[i], &right->items[i]);
 	}
@@ -360,11 +358,10 @@ merge(const Value *keys, const int *from, int *to, int start, int middle, int en
 {
 	int			left = start;
 	int			right = middle;
-	uint32		steps = 0;
 
 	for (int i = start; i < end; i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (left < middle &&
 			(right >= end ||
 			 !(reverse ? jinja_compare(JINJA_LT, &keys[from[left]], &keys[from[right]]) :

@@ -173,7 +173,7 @@ format_string(Printer *p, const Value *value, int indent, int allowance, bool to
 			{
 				Value		piece;
 
-				CHECK_FOR_INTERRUPTS();
+				expr_tick();
 				while (next < end && !char_is_space(next, char_length(next, end)))
 					next += char_length(next, end);
 				while (next < end && char_is_space(next, char_length(next, end)))
@@ -301,6 +301,7 @@ dump(StringInfo out, const Value *value, int indent, int depth)
 		appendStringInfoChar(out, '[');
 		for (int i = 0; i < list->n; i++)
 		{
+			expr_tick();
 			appendStringInfoString(out, i > 0 ? separator : "");
 			new_line(out, indent, depth + 1);
 			dump(out, &list->items[i], indent, depth + 1);

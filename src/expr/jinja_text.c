@@ -14,13 +14,12 @@ jinja_find(const Value *text, const Value *part, int64 from, int64 to, bool last
 {
 	const char *s = text->u.string.data;
 	int			n = part->u.string.len;
-	uint32		steps = 0;
 
 	if (to - from < n)
 		return -1;
 	for (int64 i = last ? to - n : from; last ? i >= from : i <= to - n; i += last ? -1 : 1)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (n == 0 || (s[i] == part->u.string.data[0] && memcmp(s + i, part->u.string.data, n) == 0))
 			return i;
 	}
@@ -49,8 +48,11 @@ among(const char *s, int n, const Value *chars)
 	p = chars->u.string.data;
 	end = p + chars->u.string.len;
 	for (; p < end; p += char_length(p, end))
+	{
+		expr_tick();
 		if (char_length(p, end) == n && memcmp(p, s, n) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -61,11 +63,10 @@ jinja_strip(const Value *text, const Value *chars, bool left, bool right)
 	const char *s = text->u.string.data;
 	const char *end = s + text->u.string.len;
 	const char *last = s;
-	uint32		steps = 0;
 
 	while (left && s < end && among(s, char_length(s, end), chars))
 	{
-		expr_tick(&steps);
+		expr_tick();
 		s += char_length(s, end);
 	}
 	if (right)
@@ -75,7 +76,7 @@ jinja_strip(const Value *text, const Value *chars, bool left, bool right)
 		{
 			int			n = char_length(p, end);
 
-			expr_tick(&steps);
+			expr_tick();
 			if (!among(p, n, chars))
 				last = p + n;
 			p += n;
@@ -97,7 +98,6 @@ split_blanks(const Value *text, int64 most)
 	Value		list = value_list_new();
 	const char *s = text->u.string.data;
 	const char *end = s + text->u.string.len;
-	uint32		steps = 0;
 
 	for (;;)
 	{
@@ -107,7 +107,7 @@ split_blanks(const Value *text, int64 most)
 			s += char_length(s, end);
 		if (s >= end)
 			break;
-		expr_tick(&steps);
+		expr_tick();
 		if (most == 0)
 		{
 			push_part(&list, text, s, end);
@@ -150,7 +150,6 @@ split_blanks_right(const Value *text, int64 most)
 	const char *start = text->u.string.data;
 	const char *s = start + text->u.string.len;
 	const char *end = s;
-	uint32		steps = 0;
 
 	for (;;)
 	{
@@ -158,7 +157,7 @@ split_blanks_right(const Value *text, int64 most)
 			s = before(start, s);
 		if (s == start)
 			break;
-		expr_tick(&steps);
+		expr_tick();
 		end = s;
 		if (most == 0)
 		{
@@ -182,7 +181,6 @@ jinja_split(const Value *text, const Value *separator, int64 most, bool from_rig
 	int64		from = 0;
 	int64		to = text->u.string.len;
 	const char *s = text->u.string.data;
-	uint32		steps = 0;
 
 	if (separator == NULL || separator->kind == VALUE_NULL)
 		return from_right && most >= 0 ? split_blanks_right(text, most) : split_blanks(text, most);
@@ -194,7 +192,7 @@ jinja_split(const Value *text, const Value *separator, int64 most, bool from_rig
 	{
 		int64		at = jinja_find(text, separator, from, to, from_right);
 
-		expr_tick(&steps);
+		expr_tick();
 		if (at < 0)
 			break;
 		most--;
@@ -235,13 +233,12 @@ jinja_split_lines(const Value *text, bool keep_ends)
 	const char *s = text->u.string.data;
 	const char *end = s + text->u.string.len;
 	const char *from = s;
-	uint32		steps = 0;
 
 	while (s < end)
 	{
 		int			n = line_end(s, end);
 
-		expr_tick(&steps);
+		expr_tick();
 		if (n > 0)
 		{
 			push_part(&list, text, from, s + (keep_ends ? n : 0));
@@ -262,14 +259,13 @@ jinja_replace(const Value *text, const Value *old, const Value *new, int64 most)
 	const char *s = text->u.string.data;
 	int64		from = 0;
 	int64		len = text->u.string.len;
-	uint32		steps = 0;
 
 	initStringInfo(&out);
 	while (most != 0)
 	{
 		int64		at = old->u.string.len ? jinja_find(text, old, from, len, false) : from;
 
-		expr_tick(&steps);
+		expr_tick();
 		if (at < 0 || at > len)
 			break;
 		most--;

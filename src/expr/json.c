@@ -16,7 +16,6 @@ typedef struct JsonReader
 	const char *start;
 	const char *at;
 	const char *end;
-	uint32		steps;
 } JsonReader;
 
 static Value read_value(JsonReader *r);
@@ -105,7 +104,7 @@ read_string(JsonReader *r)
 	initStringInfo(&out);
 	for (r->at++; r->at < r->end && *r->at != '"';)
 	{
-		expr_tick(&r->steps);
+		expr_tick();
 		if ((unsigned char) *r->at < 0x20)
 			bad(r, "a control character in a text");
 		if (*r->at == '\\')
@@ -217,7 +216,7 @@ static Value
 read_value(JsonReader *r)
 {
 	expr_check_depth();
-	expr_tick(&r->steps);
+	expr_tick();
 	skip_blanks(r);
 	if (r->at == r->end)
 		bad(r, "a value is expected");

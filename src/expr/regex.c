@@ -318,10 +318,8 @@ run(Regex *re, const char *s, int len, int start, uint32 options)
 {
 	int			rc = pcre2_match(re->code, (PCRE2_SPTR) s, len, start, options | PCRE2_NO_UTF_CHECK,
 								 re->match_data, match_context());
-	Eval	   *ev = eval_current();
 
-	if (ev)
-		eval_tick(ev);
+	expr_check();
 	if (rc >= 0)
 		return true;
 	if (rc == PCRE2_ERROR_NOMATCH)
@@ -517,12 +515,27 @@ regex_word(const char *s, int len)
 	return own_match(own_pattern(&code, "\\A\\w"), s, len);
 }
 
+/* Looks back only over what it passes: the text before may be long, and asked about at every letter. */
 bool
 regex_letter_before(const char *s, int len)
 {
-	static pcre2_code *code = NULL;
+	static pcre2_code *skipped = NULL;
+	static pcre2_code *letter = NULL;
+	const char *at = s + len;
 
-	return own_match(own_pattern(&code, "\\p{L&}[\\p{Mn}\\p{Me}\\p{Cf}\\p{Lm}\\p{Sk}'.:\\x{b7}\\x{2019}]*+\\z"), s, len);
+	while (at > s)
+	{
+		const char *next = at;
+
+		expr_tick();
+		do
+			at--;
+		while (at > s && (*at & 0xC0) == 0x80);
+		if (own_match(own_pattern(&skipped, "\\A[\\p{Mn}\\p{Me}\\p{Cf}\\p{Lm}\\p{Sk}'.:\\x{b7}\\x{2019}]"), at, next - at))
+			continue;
+		return own_match(own_pattern(&letter, "\\A\\p{L&}"), at, next - at);
+	}
+	return false;
 }
 
 bool

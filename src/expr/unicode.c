@@ -199,6 +199,7 @@ text_upper(const char *s, int len)
 	{
 		int			n = char_length(s, end);
 
+		expr_tick();
 		if (n > 1)
 		{
 			int			before = out.len;
@@ -245,6 +246,7 @@ text_lower(const char *s, int len)
 		int			n = char_length(s, end);
 		uint32		code = char_code(s);
 
+		expr_tick();
 		if (code == 0x130 || (code == 0x3a3 && is_final_sigma(text, s, end)))
 		{
 			regex_case(&out, plain, s - plain, false);

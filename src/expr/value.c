@@ -224,11 +224,10 @@ value_list_object(const Value *list)
 		JsonbIterator *it = JsonbIteratorInit(c);
 		JsonbIteratorToken token;
 		JsonbValue	jv;
-		uint32		steps = 0;
 
 		while ((token = JsonbIteratorNext(&it, &jv, true)) != WJB_DONE)
 		{
-			expr_tick(&steps);
+			expr_tick();
 			if (token == WJB_ELEM)
 				value_push(&copy, value_child(list, value_from_jsonb_value(&jv)));
 		}
@@ -278,7 +277,7 @@ jsonb_source_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int 
 	it = JsonbIteratorInit((JsonbContainer *) arg);
 	while ((token = JsonbIteratorNext(&it, &jv, true)) != WJB_DONE)
 	{
-		CHECK_FOR_INTERRUPTS();
+		expr_tick();
 		if (token == WJB_KEY)
 			emit(emit_arg, jv.val.string.val, jv.val.string.len);
 	}
@@ -380,6 +379,7 @@ value_copy(const Value *value)
 	switch (value->kind)
 	{
 		case VALUE_STRING:
+			expr_reserve(value->u.string.len);
 			return value_string(pnstrdup(value->u.string.data, value->u.string.len), value->u.string.len);
 		case VALUE_BIGINT:
 			{
@@ -395,7 +395,10 @@ value_copy(const Value *value)
 				Value		copy = value_list_sized(object->n);
 
 				for (int i = 0; i < object->n; i++)
+				{
+					expr_tick();
 					value_push(&copy, value_copy(&object->items[i]));
+				}
 				copy.flags = value->flags;
 				return copy;
 			}
@@ -410,8 +413,11 @@ value_copy(const Value *value)
 				Value		copy = value->kind == VALUE_SET ? value_set_new() : value_dict_new();
 
 				for (int i = 0; i < object->n; i++)
+				{
+					expr_tick();
 					dict_object_put(copy.u.object, value_copy(&object->entries[i].key),
 									value_copy(&object->entries[i].item));
+				}
 				copy.flags = value->flags;
 				return copy;
 			}

@@ -68,7 +68,7 @@ bits_of(const Value *value, int least)
 			bits.limbs[i] = (uint32) carry;
 			carry >>= 32;
 		}
-		CHECK_FOR_INTERRUPTS();
+		expr_tick();
 	}
 	if (negative)
 		negate(&bits);
@@ -103,7 +103,7 @@ value_of_bits(Bits *bits)
 			*--p = '0' + rest % 10;
 			rest /= 10;
 		}
-		CHECK_FOR_INTERRUPTS();
+		expr_tick();
 	} while (top > 0);
 	if (negative)
 		*--p = '-';

@@ -17,7 +17,6 @@ list_equal(const Value *a, const Value *b)
 {
 	ListObject *la;
 	ListObject *lb;
-	uint32		steps = 0;
 
 	if ((a->flags ^ b->flags) & VALUE_F_MUTABLE)
 		return false;
@@ -27,7 +26,7 @@ list_equal(const Value *a, const Value *b)
 	lb = value_list_object(b);
 	for (int i = 0; i < la->n; i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (!value_equal(&la->items[i], &lb->items[i]))
 			return false;
 	}
@@ -38,7 +37,6 @@ static bool
 dict_equal(const Value *a, const Value *b)
 {
 	DictObject *da;
-	uint32		steps = 0;
 
 	if (value_dict_length(a) != value_dict_length(b))
 		return false;
@@ -47,7 +45,7 @@ dict_equal(const Value *a, const Value *b)
 	{
 		Value		other;
 
-		expr_tick(&steps);
+		expr_tick();
 		if (!value_dict_find(b, &da->entries[i].key, &other) || !value_equal(&da->entries[i].item, &other))
 			return false;
 	}
@@ -81,13 +79,12 @@ value_is_subset(const Value *a, const Value *b)
 	Value		sa = as_set(a);
 	Value		sb = as_set(b);
 	DictObject *object = sa.u.object;
-	uint32		steps = 0;
 
 	if (object->n > value_set_length(&sb))
 		return false;
 	for (int i = 0; i < object->n; i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (!value_set_has(&sb, &object->entries[i].key))
 			return false;
 	}
@@ -160,14 +157,13 @@ list_hash(const Value *value)
 {
 	ListObject *object;
 	uint32		hash = 0x345678;
-	uint32		steps = 0;
 
 	if (value->flags & VALUE_F_MUTABLE)
 		unhashable(value);
 	object = value_list_object(value);
 	for (int i = 0; i < object->n; i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		hash = hash_combine(hash, value_hash(&object->items[i]));
 	}
 	return hash;
@@ -178,7 +174,6 @@ dict_hash(const Value *value)
 {
 	DictObject *object;
 	uint32		hash = 0;
-	uint32		steps = 0;
 
 	if (value->flags & VALUE_F_MUTABLE)
 		unhashable(value);
@@ -187,7 +182,7 @@ dict_hash(const Value *value)
 	{
 		uint32		key = object->entries[i].hash;
 
-		expr_tick(&steps);
+		expr_tick();
 		hash ^= value->kind == VALUE_SET ? murmurhash32(key) : hash_combine(key, value_hash(&object->entries[i].item));
 	}
 	return hash;

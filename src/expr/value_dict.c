@@ -186,12 +186,11 @@ value_dict_object(const Value *dict)
 		JsonbIteratorToken token;
 		JsonbValue	jv;
 		Value		key = value_null();
-		uint32		steps = 0;
 
 		object = dict_object_new(JsonContainerSize(c));
 		while ((token = JsonbIteratorNext(&it, &jv, true)) != WJB_DONE)
 		{
-			expr_tick(&steps);
+			expr_tick();
 			if (token == WJB_KEY)
 				key = value_from_jsonb_value(&jv);
 			else if (token == WJB_VALUE)

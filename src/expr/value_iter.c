@@ -64,6 +64,8 @@ iterator_next(Iterator *it, Value *item)
 {
 	Eval	   *ev = it->ev;
 
+	/* Iterators stand on iterators, as many as an expression piles up. */
+	expr_check_depth();
 	if (ev)
 	{
 		eval_tick(ev);

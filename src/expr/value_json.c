@@ -14,8 +14,29 @@
 #include "utils/fmgrprotos.h"
 
 #include "expr/value_internal.h"
+#include "guc.h"
 
-static void put_value(JsonbParseState **state, JsonbIteratorToken token, const Value *value, JsonbValue **result);
+/* What a value of jsonb takes in pieces, for each byte that it has in one. */
+#define BINARY_FACTOR 3
+
+/* A value on its way; no evaluation need be under way that would count. */
+typedef struct Put
+{
+	JsonbParseState *state;
+	JsonbValue *result;
+	Size		size;			/* memory that the pieces take, roughly */
+} Put;
+
+static void put_value(Put *put, JsonbIteratorToken token, const Value *value);
+
+/* A small value may name a large one of the context a million times. */
+static void
+put_size(Put *put, Size size)
+{
+	put->size += sizeof(JsonbValue) + size;
+	if (put->size / 1024 > guc_expression_memory)
+		expr_limit("its value needs more memory than mistral.expression_memory allows (%d kB)", guc_expression_memory);
+}
 
 /* A double keeps at least one decimal, so that it comes back as a double. */
 static Numeric
@@ -109,84 +130,90 @@ put_key(JsonbValue *jv, const Value *key)
 }
 
 static void
-put_dict(JsonbParseState **state, const Value *value, JsonbValue **result)
+put_dict(Put *put, const Value *value)
 {
 	DictObject *dict = value_dict_object(value);
-	uint32		steps = 0;
 
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&put->state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < dict->n; i++)
 	{
 		JsonbValue	key;
 
-		expr_tick(&steps);
+		expr_tick();
 		put_key(&key, &dict->entries[i].key);
-		pushJsonbValue(state, WJB_KEY, &key);
-		put_value(state, WJB_VALUE, &dict->entries[i].item, result);
+		put_size(put, key.val.string.len);
+		pushJsonbValue(&put->state, WJB_KEY, &key);
+		put_value(put, WJB_VALUE, &dict->entries[i].item);
 	}
-	*result = pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	put->result = pushJsonbValue(&put->state, WJB_END_OBJECT, NULL);
 }
 
 static void
-put_list(JsonbParseState **state, const Value *value, JsonbValue **result)
+put_list(Put *put, const Value *value)
 {
 	Iterator   *it = value_iterate(value);
 	Value		item;
-	uint32		steps = 0;
 
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	pushJsonbValue(&put->state, WJB_BEGIN_ARRAY, NULL);
 	while (iterator_next(it, &item))
 	{
-		expr_tick(&steps);
-		put_value(state, WJB_ELEM, &item, result);
+		expr_tick();
+		put_value(put, WJB_ELEM, &item);
 	}
-	*result = pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	put->result = pushJsonbValue(&put->state, WJB_END_ARRAY, NULL);
+}
+
+/* What is jsonb already goes as it is. */
+static bool
+put_binary(JsonbValue *jv, const Value *value)
+{
+	if (!(value->flags & VALUE_F_JSONB) || (value->kind != VALUE_LIST && value->kind != VALUE_DICT))
+		return false;
+	jv->type = jbvBinary;
+	jv->val.binary.data = value->u.jsonb.container;
+	jv->val.binary.len = value->u.jsonb.len;
+	return true;
 }
 
 static void
-put_value(JsonbParseState **state, JsonbIteratorToken token, const Value *value, JsonbValue **result)
+put_container(Put *put, const Value *value)
+{
+	if (value->kind == VALUE_DICT)
+		put_dict(put, value);
+	else if (value_is_iterable(value))
+		put_list(put, value);
+	else
+		expr_fail("%s cannot be stored as JSON", value_kind_name(value));
+}
+
+static void
+put_value(Put *put, JsonbIteratorToken token, const Value *value)
 {
 	JsonbValue	jv;
 
 	expr_check_depth();
 	if (put_scalar(&jv, value))
-		pushJsonbValue(state, token, &jv);
-	else if (value->flags & VALUE_F_JSONB && (value->kind == VALUE_LIST || value->kind == VALUE_DICT))
 	{
-		jv.type = jbvBinary;
-		jv.val.binary.data = value->u.jsonb.container;
-		jv.val.binary.len = value->u.jsonb.len;
-		pushJsonbValue(state, token, &jv);
+		put_size(put, jv.type == jbvString ? jv.val.string.len : 0);
+		pushJsonbValue(&put->state, token, &jv);
 	}
-	else if (value->kind == VALUE_DICT)
-		put_dict(state, value, result);
-	else if (value_is_iterable(value))
-		put_list(state, value, result);
+	else if (put_binary(&jv, value))
+	{
+		put_size(put, (Size) jv.val.binary.len * BINARY_FACTOR);
+		pushJsonbValue(&put->state, token, &jv);
+	}
 	else
-		expr_fail("%s cannot be stored as JSON", value_kind_name(value));
+		put_container(put, value);
 }
 
 Jsonb *
 value_to_jsonb(const Value *value)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *result = NULL;
+	Put			put = {0};
 	JsonbValue	jv;
 
-	if (put_scalar(&jv, value))
+	if (put_scalar(&jv, value) || put_binary(&jv, value))
 		return JsonbValueToJsonb(&jv);
-	if (value->flags & VALUE_F_JSONB && (value->kind == VALUE_LIST || value->kind == VALUE_DICT))
-	{
-		jv.type = jbvBinary;
-		jv.val.binary.data = value->u.jsonb.container;
-		jv.val.binary.len = value->u.jsonb.len;
-		return JsonbValueToJsonb(&jv);
-	}
-	if (value->kind == VALUE_DICT)
-		put_dict(&state, value, &result);
-	else if (value_is_iterable(value))
-		put_list(&state, value, &result);
-	else
-		expr_fail("%s cannot be stored as JSON", value_kind_name(value));
-	return JsonbValueToJsonb(result);
+	put_container(&put, value);
+	return JsonbValueToJsonb(put.result);
 }

@@ -23,6 +23,9 @@
 /* Digits that a result may have. */
 #define MAX_DIGITS 40000
 
+/* Bytes of two operands from which on each operation looks at the limits. */
+#define LONG_NUMERIC 512
+
 #define TWO_63 9223372036854775808.0
 
 static Numeric
@@ -34,6 +37,9 @@ numeric_of(int64 i)
 static Numeric
 call_numeric(PGFunction function, Numeric a, Numeric b)
 {
+	/* Of thousands of digits one operation takes as long as thousands of steps. */
+	if (VARSIZE(a) + VARSIZE(b) > LONG_NUMERIC)
+		expr_check();
 	return DatumGetNumeric(DirectFunctionCall2(function, NumericGetDatum(a), NumericGetDatum(b)));
 }
 
@@ -392,7 +398,7 @@ number_power(const Value *a, const Value *b)
 		expr_limit("an integer has more than %d digits", MAX_DIGITS);
 	for (exponent = small_int(b); exponent > 0; exponent /= 2)
 	{
-		CHECK_FOR_INTERRUPTS();
+		expr_tick();
 		if (exponent % 2)
 			result = number_multiply(&result, &base);
 		if (exponent > 1)
@@ -459,7 +465,7 @@ number_power_modulo(const Value *a, const Value *b, const Value *m)
 	{
 		Value		odd = number_modulo(&exponent, &two);
 
-		CHECK_FOR_INTERRUPTS();
+		expr_tick();
 		if (!is_zero(&odd))
 		{
 			result = number_multiply(&result, &base);

@@ -49,12 +49,11 @@ repr_list(StringInfo out, const Value *value)
 {
 	ListObject *list = value_list_object(value);
 	bool		tuple = !(value->flags & VALUE_F_MUTABLE);
-	uint32		steps = 0;
 
 	appendStringInfoChar(out, tuple ? '(' : '[');
 	for (int i = 0; i < list->n; i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (i > 0)
 			appendStringInfoString(out, ", ");
 		value_repr(out, &list->items[i]);
@@ -68,12 +67,11 @@ static void
 repr_dict(StringInfo out, const Value *value)
 {
 	DictObject *dict = value_dict_object(value);
-	uint32		steps = 0;
 
 	appendStringInfoChar(out, '{');
 	for (int i = 0; i < dict->n; i++)
 	{
-		expr_tick(&steps);
+		expr_tick();
 		if (i > 0)
 			appendStringInfoString(out, ", ");
 		value_repr(out, &dict->entries[i].key);

@@ -45,7 +45,7 @@ reader_free(void *arg)
 static void
 next_event(Reader *r)
 {
-	CHECK_FOR_INTERRUPTS();
+	expr_tick();
 	if (r->has_event)
 		yaml_event_delete(&r->event);
 	r->has_event = false;
@@ -412,7 +412,7 @@ emit_value(Writer *w, const Value *value)
 
 	expr_check_depth();
 	expr_reserve_large(0);
-	CHECK_FOR_INTERRUPTS();
+	expr_tick();
 	initStringInfo(&text);
 	switch (value->kind)
 	{

@@ -62,6 +62,7 @@ typedef struct Parser
 {
 	Lexer		lexer;
 	Token		token;
+	int			ntokens;
 	ExprError  *error;
 } Parser;
 
@@ -99,6 +100,7 @@ static void
 advance(Parser *p)
 {
 	yaql_next_token(&p->lexer, &p->token);
+	p->ntokens++;
 }
 
 static YaqlNode *
@@ -344,6 +346,11 @@ parse_value(Parser *p, int power)
 	{
 		p->error->limit = true;
 		return fail(p, p->token.position, "the expression is nested too deeply", NULL);
+	}
+	if (p->ntokens > EVAL_MAX_TOKENS)
+	{
+		p->error->limit = true;
+		return fail(p, p->token.position, "the expression is too long", NULL);
 	}
 	CHECK_FOR_INTERRUPTS();
 	left = parse_prefix(p);

@@ -234,6 +234,7 @@ in_chars(const char *s, int n, const Value *chars)
 	{
 		int			m = char_length(p, end);
 
+		expr_tick();
 		if (m == n && memcmp(p, s, n) == 0)
 			return true;
 		p += m;
@@ -249,13 +250,17 @@ trim(const Value *text, const Value *chars, bool left, bool right)
 	const char *last = s;		/* after the last character that stays */
 
 	while (left && s < end && in_chars(s, char_length(s, end), chars))
+	{
+		expr_tick();
 		s += char_length(s, end);
+	}
 	if (!right)
 		return value_string(s, end - s);
 	for (const char *p = last = s; p < end;)
 	{
 		int			n = char_length(p, end);
 
+		expr_tick();
 		if (!in_chars(p, n, chars))
 			last = p + n;
 		p += n;
@@ -515,13 +520,12 @@ static void
 push_characters(Value *list, const char *s, int len)
 {
 	const char *end = s + len;
-	uint32		steps = 0;
 
 	while (s < end)
 	{
 		int			n = char_length(s, end);
 
-		expr_tick(&steps);
+		expr_tick();
 		value_push(list, value_string(s, n));
 		s += n;
 	}
