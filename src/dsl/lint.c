@@ -55,6 +55,7 @@ spec_lint(const char *text, int len, SpecKind kind, const SpecActions *actions)
 	errors = list_copy(document->problems);
 	if (lint.root == NULL)
 		return document;
+	check.severity = SPEC_WARNING;
 	walk_values(&lint, lint.root);
 	if (lint.root->kind == YAML_DICT && document->kind != SPEC_WORKBOOK)
 		lint_section(&lint, lint.root, document->kind, errors);
@@ -71,29 +72,6 @@ spec_lint(const char *text, int len, SpecKind kind, const SpecActions *actions)
 	}
 	spec_sort_problems(document);
 	return document;
-}
-
-void
-lint_say(Lint *lint, SpecSeverity severity, const YamlNode *at, const char *hint, const char *format,...)
-{
-	StringInfoData message;
-
-	initStringInfo(&message);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&message, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&message, needed);
-	}
-	lint->check->severity = severity;
-	check_problem(lint->check, at, hint, "%s", message.data);
-	lint->check->severity = SPEC_ERROR;
 }
 
 const YamlNode *

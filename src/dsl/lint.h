@@ -67,11 +67,12 @@ typedef void (*LintRule) (Lint *lint);
 #define LINT_ACTION(function) extern void function(Lint *lint);
 #include "dsl/lint_list.h"
 
-/* Says something about a node; hint may be NULL. */
-#define lint_warn(lint, at, ...) lint_say(lint, SPEC_WARNING, at, __VA_ARGS__)
-#define lint_info(lint, at, ...) lint_say(lint, SPEC_INFO, at, __VA_ARGS__)
-extern void lint_say(Lint *lint, SpecSeverity severity, const YamlNode *at, const char *hint, const char *format,...)
-			pg_attribute_printf(5, 6);
+/* Say something about a node, with the arguments of check_problem: node, hint or NULL, message. */
+#define lint_warn(lint, ...) ((void) check_problem((lint)->check, __VA_ARGS__))
+#define lint_info(lint, ...) \
+	((lint)->check->severity = SPEC_INFO, \
+	 (void) check_problem((lint)->check, __VA_ARGS__), \
+	 (lint)->check->severity = SPEC_WARNING)
 
 /* A key of a dict and its value, one level down in the path; NULL, and no level, when it is not there. */
 extern const YamlNode *lint_enter(Lint *lint, const YamlNode *dict, const char *key, int *mark);

@@ -32,12 +32,16 @@ lint_evaluated(Lint *lint, SpecKind kind)
 {
 	LintPlace	place = {.checked = true};
 	LintPlace	unchecked = {.variables = true};
+	const YamlNode *output;
 	int			mark;
 
 	if (kind == SPEC_ACTION)
 	{
 		walk_command(lint, lint->definition, "base", place);
 		walk_key(lint, lint->definition, "base-input", place);
+		/* Only a text is checked here. */
+		output = yaml_get(lint->definition, "output", NULL);
+		place.checked = output != NULL && output->kind == YAML_STRING;
 		walk_key(lint, lint->definition, "output", place);
 		return;
 	}
