@@ -12,7 +12,7 @@
 
 /*
  * The report of an execution that the role may see; raises when there is none.
- * In the current memory context.
+ * Lives until db_leave.
  */
 extern Jsonb *report_execution(const pg_uuid_t *id, Oid role);
 

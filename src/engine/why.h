@@ -11,7 +11,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* One reason; texts are in the memory context of the call. */
+/* One reason; it lives until db_leave. */
 typedef struct WaitReason
 {
 	const char *kind;			/* execution, message, timer, action, request, join, lock */
