@@ -41,12 +41,12 @@ static Jsonb *environment(const Jsonb *params, Oid role);
 static Execution *open_execution(const pg_uuid_t *id, Oid role);
 static Task *open_task(const pg_uuid_t *id, Oid role);
 static void close_task(Task *task, const char *message, bool reset);
-static void refuse_task(const Task *task, const char *what) pg_attribute_noreturn();
+static void refuse_task(const Task *task, State wanted, const char *hint) pg_attribute_noreturn();
 static void merge_env(Execution *execution, const Jsonb *env);
 static void close_execution(Execution *execution, const char *message);
 static void write_back(Tree *tree);
 static void check_size(const char *what, const Jsonb *value);
-static void refuse(const Execution *execution, const char *what) pg_attribute_noreturn();
+static void refuse(const Execution *execution, State wanted, const char *hint) pg_attribute_noreturn();
 
 pg_uuid_t
 control_start(const StartRequest *request, Oid role)
@@ -121,7 +121,7 @@ control_pause(const pg_uuid_t *id, Oid role)
 	if (execution->state == STATE_PAUSED)
 		return;
 	if (execution->state != STATE_RUNNING && execution->state != STATE_IDLE)
-		refuse(execution, "paused");
+		refuse(execution, STATE_PAUSED, NULL);
 	execution_pause(execution, NULL);
 	close_execution(execution, MESSAGE_STOPPED);
 }
@@ -132,7 +132,7 @@ control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role)
 	Execution  *execution = open_execution(id, role);
 
 	if (execution->state != STATE_PAUSED)
-		refuse(execution, "resumed");
+		refuse(execution, STATE_RUNNING, "Only a paused execution can be resumed.");
 	merge_env(execution, env);
 	execution_resume(execution);
 	close_execution(execution, MESSAGE_RESUME);
@@ -150,11 +150,7 @@ control_stop(const pg_uuid_t *id, State state, const char *message, Oid role)
 	{
 		if (execution->state == state)
 			return;
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
-				 errmsg("cannot change the state of execution %s from %s to %s",
-						id_cstring(id), state_name(execution->state), state_name(state)),
-				 execution->state == STATE_PAUSED ? errhint("Resume it first, or cancel it.") : 0));
+		refuse(execution, state, execution->state == STATE_PAUSED ? "Resume it first, or cancel it." : NULL);
 	}
 	if (state != STATE_SUCCESS)
 		execution_stop(execution, state, message);
@@ -173,7 +169,7 @@ control_rerun(const pg_uuid_t *task_id, bool reset, const Jsonb *env, Oid role)
 	Task	   *task = open_task(task_id, role);
 
 	if (task->state != STATE_ERROR && task->state != STATE_CANCELLED)
-		refuse_task(task, "run again");
+		refuse_task(task, STATE_RUNNING, "Only a task in ERROR or CANCELLED can be run again.");
 	if (!reset && task_spec(task)->nwith_items == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -189,7 +185,7 @@ control_skip(const pg_uuid_t *task_id, Oid role)
 	Task	   *task = open_task(task_id, role);
 
 	if (task->state != STATE_ERROR)
-		refuse_task(task, "skipped");
+		refuse_task(task, STATE_SKIPPED, "Only a task in ERROR can be skipped.");
 	task_reopen(task);
 	close_task(task, MESSAGE_SKIP, true);
 }
@@ -319,7 +315,11 @@ open_task(const pg_uuid_t *id, Oid role)
 				 errmsg("task %s does not exist", id_cstring(id)),
 				 errhint("The view mistral.tasks lists the tasks you may see.")));
 	if (task->execution->state == STATE_PAUSED)
-		refuse(task->execution, "changed in its tasks; resume it first");
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
+				 errmsg("task %s is %s in an execution that is %s", id_cstring(id), state_name(task->state),
+						state_name(task->execution->state)),
+				 errhint("Resume the execution first.")));
 	return task;
 }
 
@@ -340,11 +340,13 @@ close_task(Task *task, const char *message, bool reset)
 }
 
 static void
-refuse_task(const Task *task, const char *what)
+refuse_task(const Task *task, State wanted, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
-			 errmsg("task %s is %s and cannot be %s", id_cstring(&task->id), state_name(task->state), what)));
+			 errmsg("cannot change the state of task %s from %s to %s",
+					id_cstring(&task->id), state_name(task->state), state_name(wanted)),
+			 errhint("%s", hint)));
 }
 
 /* What a resume or rerun adds to the environment. */
@@ -390,11 +392,13 @@ write_back(Tree *tree)
 }
 
 static void
-refuse(const Execution *execution, const char *what)
+refuse(const Execution *execution, State wanted, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
-			 errmsg("execution %s is %s and cannot be %s", id_cstring(&execution->id), state_name(execution->state), what)));
+			 errmsg("cannot change the state of execution %s from %s to %s",
+					id_cstring(&execution->id), state_name(execution->state), state_name(wanted)),
+			 hint ? errhint("%s", hint) : 0));
 }
 
 /* ---------------------------------------------------------------- starting */
