@@ -184,7 +184,7 @@ CREATE TABLE mistral.dispatch (
     headers jsonb,
     input jsonb COMPRESSION lz4
 );
-COMMENT ON TABLE mistral.dispatch IS 'Actions that wait for a performer (http)';
+COMMENT ON TABLE mistral.dispatch IS 'Actions that wait for a performer (http, sql)';
 
 CREATE TABLE mistral.attempt (
     action_id uuid NOT NULL,
@@ -196,12 +196,14 @@ CREATE TABLE mistral.attempt (
     safe_rerun boolean NOT NULL,
     timeout int,
     started_at timestamptz NOT NULL,
+    place int,
+    tries int NOT NULL DEFAULT 1,
     headers jsonb,
     input jsonb COMPRESSION lz4,
     PRIMARY KEY (action_id, attempt)
 );
 COMMENT ON TABLE mistral.attempt IS
-  'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome';
+  'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome; performer sql: the worker of that place has it, or had, and begun so many tries';
 
 -- The same for pull workers: an offer that is claimed becomes a lease, and again
 -- an offer when the lease runs out.
@@ -241,13 +243,16 @@ CREATE TABLE mistral.registered_action (
     id uuid PRIMARY KEY,
     name text NOT NULL,
     owner oid NOT NULL,
-    target text NOT NULL,
+    target text,
+    function text,
     description text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
-    UNIQUE (name, owner)
+    UNIQUE (name, owner),
+    CHECK ((target IS NULL) <> (function IS NULL))
 );
-COMMENT ON TABLE mistral.registered_action IS 'Actions by name that pull workers of a target perform';
+COMMENT ON TABLE mistral.registered_action IS
+  'Actions by name that pull workers of a target perform, or a function of the database (by its qualified name: an oid would not survive a restore)';
 
 -- Without a primary key a table in a publication FOR ALL TABLES could not be
 -- deleted from.  Logged so only where wal_level is logical.

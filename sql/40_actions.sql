@@ -25,7 +25,7 @@ CREATE FUNCTION mistral.register_action(
     name text, function regprocedure DEFAULT NULL, target text DEFAULT NULL, description text DEFAULT '') RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_register_action';
 COMMENT ON FUNCTION mistral.register_action(text, regprocedure, text, text) IS
-  'Creates or replaces an action that pull workers of the target perform; mistral.delete_action() deletes it';
+  'Creates or replaces an action that a function f(jsonb) of the database performs, as the execution''s owner, or that pull workers of the target perform; mistral.delete_action() deletes it';
 
 CREATE FUNCTION mistral.builtin_actions()
   RETURNS TABLE (name text, input text, description text)

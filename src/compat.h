@@ -100,4 +100,11 @@ typedef bool CompatUpdateIndexes;
 #define HAVE_TRANSACTION_TIMEOUT 1
 #endif
 
+/* 15 renamed what lets the parser find out the types of parameters. */
+#if PG_VERSION_NUM >= 150000
+#define compat_setup_parse_variable_parameters(state, types, n) setup_parse_variable_parameters(state, types, n)
+#else
+#define compat_setup_parse_variable_parameters(state, types, n) parse_variable_parameters(state, types, n)
+#endif
+
 #endif							/* MISTRAL_COMPAT_H */

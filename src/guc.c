@@ -35,6 +35,8 @@ char	   *guc_notify = NULL;
 int			guc_retention = -1;
 char	   *guc_retention_ignored_states = NULL;
 int			guc_retention_max_executions = 0;
+int			guc_sql_timeout = 60000;
+int			guc_sql_workers = 2;
 int			guc_yaql_limit_iterators = -1;
 
 static bool check_networks(char **newval, void **extra, GucSource source);
@@ -117,6 +119,14 @@ guc_init(void)
 							"Finished executions that are kept, the oldest go first; 0 means no limit.",
 							NULL, &guc_retention_max_executions, 0, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.sql_timeout",
+							"Time that an SQL action may take; 0 means no limit.",
+							"A task's timeout makes it shorter.", &guc_sql_timeout, 60000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.sql_workers",
+							"Processes for each database that run SQL actions, started when there are some.",
+							NULL, &guc_sql_workers, 2, 0, MAX_SQL_WORKERS,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.yaql_limit_iterators",
 							"Elements that an iterator may yield in an expression; -1 means no limit but the others.",
 							NULL, &guc_yaql_limit_iterators, -1, -1, INT_MAX,

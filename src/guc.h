@@ -5,6 +5,9 @@
 #ifndef MISTRAL_GUC_H
 #define MISTRAL_GUC_H
 
+/* Upper bound of mistral.sql_workers. */
+#define MAX_SQL_WORKERS 16
+
 extern int	guc_batch_size;		/* executions stepped in one transaction */
 extern int	guc_cache_size;		/* kB of compiled definitions and live executions per process */
 extern char *guc_databases;		/* databases the launcher looks at; empty: all */
@@ -22,6 +25,8 @@ extern char *guc_notify;		/* kinds of notifications sent: executions, tasks, act
 extern int	guc_retention;		/* s that finished executions are kept; -1: for ever */
 extern char *guc_retention_ignored_states;	/* executions in these states are kept for ever */
 extern int	guc_retention_max_executions;	/* finished executions that are kept; 0: no limit */
+extern int	guc_sql_timeout;	/* ms that an SQL action may take; 0: no limit */
+extern int	guc_sql_workers;	/* processes per database that run SQL actions */
 extern int	guc_yaql_limit_iterators;	/* elements an iterator may yield; -1: no limit */
 
 extern void guc_init(void);

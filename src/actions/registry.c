@@ -17,6 +17,7 @@ const ActionType action_types[] = {
 };
 
 const ActionType action_type_registered = {"", ACTION_PULL, NULL, NULL, ""};
+const ActionType action_type_function = {"", ACTION_SQL, NULL, NULL, ""};
 
 const int	action_type_count = lengthof(action_types);
 
@@ -78,6 +79,12 @@ action_next_parameter(const char **params, const char **name, int *len, bool *re
 	*required = equals == NULL;
 	*params = *end ? end + 1 : end;
 	return *len > 0;
+}
+
+const char *
+action_performer(const ActionType *type)
+{
+	return type->mode == ACTION_SQL ? "sql" : "http";
 }
 
 char *

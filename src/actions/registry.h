@@ -19,7 +19,8 @@ typedef enum ActionMode
 	ACTION_WAIT,				/* somebody calls complete_action */
 	ACTION_HTTP,				/* the executor performs it and records the result */
 	ACTION_HTTP_WAIT,			/* the executor sends it; somebody calls complete_action */
-	ACTION_PULL					/* a pull worker claims it and calls complete_action */
+	ACTION_PULL,				/* a pull worker claims it and calls complete_action */
+	ACTION_SQL					/* an SQL worker runs it; its effects and its result are one transaction */
 } ActionMode;
 
 /* What an inline action gives: in the caller's memory context. */
@@ -42,8 +43,9 @@ typedef struct ActionType
 extern const ActionType action_types[];
 extern const int action_type_count;
 
-/* What stands for every registered action: no parameters are known, a target is. */
+/* What stands for every registered action: no parameters are known, but a target, or a function. */
 extern const ActionType action_type_registered;
+extern const ActionType action_type_function;
 
 /* The built-in action of that name, or NULL. */
 extern const ActionType *action_type_find(const char *name);
@@ -59,6 +61,9 @@ extern bool action_next_parameter(const char **params, const char **name, int *l
  * else what is missing or unexpected, in the current memory context.
  */
 extern char *action_check_input(const ActionType *type, const Jsonb *input);
+
+/* Who performs an action that is dispatched: a process of ours that does HTTP, or SQL. */
+extern const char *action_performer(const ActionType *type);
 
 /* Whether the action ends outside the engine's step. */
 #define ACTION_IS_ASYNC(type) ((type)->mode != ACTION_INLINE)

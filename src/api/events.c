@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
@@ -12,7 +11,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -42,7 +40,6 @@ static void check_relation(Oid relation);
 static void create_trigger(const TableWatch *watch);
 static bool is_watched(const TableWatch *watch, Relation rel);
 static Jsonb *row_context(const TriggerData *data);
-static Jsonb *row_to_jsonb(HeapTuple row, TupleDesc desc);
 
 /* create_event_trigger(name, workflow, event, exchange, topic, filter, input, params, namespace, scope) */
 Datum
@@ -255,20 +252,11 @@ row_context(const TriggerData *data)
 	json_add_string(&b, quote_qualified_identifier(get_namespace_name(RelationGetNamespace(data->tg_relation)),
 												   RelationGetRelationName(data->tg_relation)));
 	json_add_key(&b, "new");
-	json_add_jsonb(&b, insert ? row_to_jsonb(data->tg_trigtuple, desc) : update ? row_to_jsonb(data->tg_newtuple, desc) : NULL);
+	json_add_jsonb(&b, insert ? json_from_row(data->tg_trigtuple, desc) : update ? json_from_row(data->tg_newtuple, desc) : NULL);
 	json_add_key(&b, "old");
-	json_add_jsonb(&b, insert ? NULL : row_to_jsonb(data->tg_trigtuple, desc));
+	json_add_jsonb(&b, insert ? NULL : json_from_row(data->tg_trigtuple, desc));
 	json_end_object(&b);
 	return json_finish(&b);
-}
-
-static Jsonb *
-row_to_jsonb(HeapTuple row, TupleDesc desc)
-{
-	Datum		record = heap_copy_tuple_as_datum(row, desc);
-	Datum		json = DirectFunctionCall1(row_to_json, record);
-
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json))));
 }
 
 /* ---------------------------------------------------------------- arguments */

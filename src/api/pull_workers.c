@@ -95,22 +95,14 @@ Datum
 mistral_register_action(PG_FUNCTION_ARGS)
 {
 	char	   *name = arg_text(fcinfo, 0, "name");
+	Oid			function = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1);
 	char	   *target = arg_text_or_null(fcinfo, 2);
 	char	   *description = arg_text_or_null(fcinfo, 3);
 	DbSession	session;
 
-	if (!PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_NOT_BUILT),
-				 errmsg("actions that are SQL functions cannot be run by this version"),
-				 errhint("Register the action with a target, and let a pull worker call the function.")));
-	if (target == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("target must not be null")));
 	PreventCommandIfReadOnly("mistral.register_action()");
 	db_enter(&session);
-	registered_store(name, target, description ? description : "", session.caller);
+	registered_store(name, target, function, description ? description : "", session.caller);
 	db_leave(&session);
 	PG_RETURN_VOID();
 }

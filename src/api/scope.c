@@ -11,7 +11,6 @@
 #include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
 #include "api/args.h"
@@ -39,8 +38,7 @@ may_publish(void)
 	List	   *name = list_make2(makeString(get_namespace_name(db_schema())), makeString("publish_definition"));
 	Oid			function = LookupFuncName(name, 0, NULL, false);
 
-	return DatumGetBool(DirectFunctionCall3(has_function_privilege_id_id, ObjectIdGetDatum(GetUserId()),
-											ObjectIdGetDatum(function), CStringGetTextDatum("EXECUTE")));
+	return db_may_execute(GetUserId(), function);
 }
 
 bool

@@ -37,6 +37,9 @@ SQL_FUNCTION(mistral_adopt);
 SQL_FUNCTION(mistral_run_retention);
 SQL_FUNCTION(mistral_instance_matches);
 
+/* By WorkerKind. */
+static const char *const kind_names[] = {"engine", "executor", "sql worker"};
+
 static bool rules_workers(void);
 static void require_rule(const char *action);
 static DatabaseSlot *require_slot(void);
@@ -251,7 +254,7 @@ put_worker(Tuplestorestate *store, TupleDesc desc, const DatabaseSlot *db, int p
 
 	memset(nulls, false, sizeof(nulls));
 	values[0] = CStringGetTextDatum(name);
-	values[1] = CStringGetTextDatum(place == EXECUTOR_PLACE ? "executor" : "engine");
+	values[1] = CStringGetTextDatum(kind_names[worker_kind(place)]);
 	values[2] = Int32GetDatum(worker->pid);
 	nulls[2] = worker->pid == 0;
 	values[3] = CStringGetTextDatum(state_text(db, worker));
@@ -264,7 +267,7 @@ put_worker(Tuplestorestate *store, TupleDesc desc, const DatabaseSlot *db, int p
 	values[7] = TimestampTzGetDatum(worker->last_error_at);
 	nulls[7] = worker->last_error_at == 0;
 	values[8] = Int32GetDatum(ring_depth(worker));
-	nulls[8] = place == EXECUTOR_PLACE;
+	nulls[8] = worker_kind(place) != WORKER_ENGINE;
 	values[9] = Int64GetDatum((int64) executions);
 	values[10] = Int64GetDatum((int64) messages);
 	tuplestore_putvalues(store, desc, values, nulls);

@@ -4,6 +4,11 @@
  */
 #include "postgres.h"
 
+#include "utils/fmgrprotos.h"
+#include "utils/builtins.h"
+#include "parser/parse_func.h"
+#include "nodes/value.h"
+#include "catalog/pg_type.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -79,6 +84,22 @@ db_schema(void)
 	if (!OidIsValid(extension_schema))
 		load_extension();
 	return extension_schema;
+}
+
+bool
+db_may_execute(Oid role, Oid function)
+{
+	return DatumGetBool(DirectFunctionCall3(has_function_privilege_id_id, ObjectIdGetDatum(role),
+											ObjectIdGetDatum(function), CStringGetTextDatum("EXECUTE")));
+}
+
+bool
+db_may_use_action(Oid role, const char *guard)
+{
+	Oid			types[1] = {JSONBOID};
+	List	   *name = list_make2(makeString(get_namespace_name(db_schema())), makeString(pstrdup(guard)));
+
+	return db_may_execute(role, LookupFuncName(name, 1, types, false));
 }
 
 Oid

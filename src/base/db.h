@@ -33,6 +33,10 @@ extern void db_leave(DbSession *session);
 extern Oid	db_extension_owner(void);
 extern Oid	db_schema(void);
 
+/* Whether a role may execute a function; and the guard function of an action, mistral.<name>(jsonb). */
+extern bool db_may_execute(Oid role, Oid function);
+extern bool db_may_use_action(Oid role, const char *guard);
+
 /* Oid of one of our tables, by name; cached until the extension goes. */
 extern Oid	db_table(const char *name);
 

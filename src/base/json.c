@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "utils/fmgrprotos.h"
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -188,6 +190,14 @@ Jsonb *
 json_from_value(const JsonbValue *value)
 {
 	return JsonbValueToJsonb(unconstify(JsonbValue *, value));
+}
+
+Jsonb *
+json_from_row(HeapTuple row, TupleDesc desc)
+{
+	Datum		json = DirectFunctionCall1(row_to_json, heap_copy_tuple_as_datum(row, desc));
+
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json))));
 }
 
 JsonbValue *

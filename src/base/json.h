@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -39,6 +41,9 @@ extern Jsonb *json_empty(void);
 /* A scalar or container as a jsonb of its own. */
 extern Jsonb *json_from_string(const char *s);
 extern Jsonb *json_from_value(const JsonbValue *value);
+
+/* A row as an object, by the output functions of its types: with the current user's rights. */
+extern Jsonb *json_from_row(HeapTuple row, TupleDesc desc);
 
 /* A member of an object; NULL when it is not an object or has no such key. */
 extern JsonbValue *json_get(const Jsonb *object, const char *key, int len);

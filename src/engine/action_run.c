@@ -304,6 +304,7 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 	}
 	else
 	{
+		row->performer = action_performer(chain->type);
 		row->input = json_copy(chain->input);
 		row->headers = engine_headers(action);
 		row->safe_rerun = spec->safe_rerun;

@@ -41,15 +41,17 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 	for (;;)
 	{
 		const Definition *definition;
+		RegisteredAction registered;
 
 		chain->type = action_type_find(wanted);
 		if (chain->type)
 			break;
 		definition = definition_find(SPEC_ACTION, wanted, execution->namespace_, true,
 									 execution->workbook, execution->owner);
-		if (definition == NULL && (chain->target = registered_find(wanted, execution->owner)) != NULL)
+		if (definition == NULL && registered_find(wanted, execution->owner, &registered))
 		{
-			chain->type = &action_type_registered;
+			chain->type = registered.target ? &action_type_registered : &action_type_function;
+			chain->target = registered.target;
 			break;
 		}
 		if (definition == NULL || list_length(chain->links) >= MAX_LINKS)

@@ -116,7 +116,7 @@ control_run_action(const char *name, const Jsonb *input, const char *namespace_,
 		/* The engine tells whoever listens: sessions do not notify. */
 		(void) message_put(&id, MESSAGE_CONTINUE, NULL, 0, NULL);
 	}
-	else if (chain.type->mode == ACTION_HTTP || chain.type->mode == ACTION_HTTP_WAIT)
+	else if (chain.type->mode != ACTION_INLINE && chain.type->mode != ACTION_WAIT)
 		insert_dispatch(&id, &chain, role);
 	return id;
 }
@@ -217,17 +217,18 @@ insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role)
 {
 	static DbStatement insert = {
 		"INSERT INTO mistral.dispatch (id, root_id, action_id, attempt, performer, owner, action, safe_rerun, created_at, headers, input) "
-		"VALUES ($1, $1, $1, 1, 'http', $2, $3, false, $4, '{}', $5)",
-		5, {UUIDOID, OIDOID, TEXTOID, TIMESTAMPTZOID, JSONBOID}
+		"VALUES ($1, $1, $1, 1, $6, $2, $3, false, $4, '{}', $5)",
+		6, {UUIDOID, OIDOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID}
 	};
-	Datum		values[5];
+	Datum		values[6];
 
 	values[0] = UUIDPGetDatum(id);
 	values[1] = ObjectIdGetDatum(role);
-	values[2] = CStringGetTextDatum(chain->type->name);
+	values[2] = CStringGetTextDatum(chain->base);
 	values[3] = TimestampTzGetDatum(clock_now());
 	values[4] = PointerGetDatum(chain->input);
+	values[5] = CStringGetTextDatum(action_performer(chain->type));
 	db_execute(&insert, values, NULL, false, 0);
 	if (work_dispatched_hook)
-		work_dispatched_hook();
+		work_dispatched_hook(action_performer(chain->type));
 }

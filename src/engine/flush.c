@@ -347,7 +347,8 @@ write_dispatches(List *trees)
 	RowWriter	offers;
 	ListCell   *lc;
 	ListCell   *ld;
-	bool		dispatched = false;
+	bool		http = false;
+	bool		sql = false;
 
 	rows_open(&dispatches, "dispatch");
 	rows_open(&offers, "offer");
@@ -366,7 +367,7 @@ write_dispatches(List *trees)
 				write_offer(&offers, tree, row);
 			else
 			{
-				dispatched = true;
+				*(strcmp(row->performer, "sql") == 0 ? &sql : &http) = true;
 				write_dispatch(&dispatches, tree, row);
 			}
 		}
@@ -374,8 +375,10 @@ write_dispatches(List *trees)
 	}
 	rows_close(&offers);
 	rows_close(&dispatches);
-	if (dispatched && work_dispatched_hook)
-		work_dispatched_hook();
+	if (http && work_dispatched_hook)
+		work_dispatched_hook("http");
+	if (sql && work_dispatched_hook)
+		work_dispatched_hook("sql");
 }
 
 static void
@@ -387,7 +390,7 @@ write_dispatch(RowWriter *writer, Tree *tree, const DispatchRow *row)
 	put(&f, UUIDPGetDatum(&tree->root_id));
 	put(&f, UUIDPGetDatum(&row->action->id));
 	put(&f, Int32GetDatum(row->action->attempt));
-	put_text(&f, "http");
+	put_text(&f, row->performer);
 	put(&f, ObjectIdGetDatum(row->action->task->execution->owner));
 	put_text(&f, row->base);
 	put(&f, BoolGetDatum(row->safe_rerun));

@@ -12,7 +12,6 @@
 #include "errcodes.h"
 
 static bool is_expression_error(int sqlstate);
-static bool says_nothing_about_the_work(int sqlstate);
 
 char *
 guard_expression(void (*fn) (void *arg), void *arg, int *sqlstate)
@@ -45,9 +44,24 @@ guard_expression(void (*fn) (void *arg), void *arg, int *sqlstate)
 char *
 guard_isolated(void (*fn) (void *arg), void *arg)
 {
+	ErrorData  *error = guard_any(fn, arg);
+	char	   *message;
+
+	if (error == NULL)
+		return NULL;
+	if (guard_says_nothing(error->sqlerrcode))
+		ReThrowError(error);
+	message = error->detail ? psprintf("%s: %s", error->message, error->detail) : pstrdup(error->message);
+	FreeErrorData(error);
+	return message;
+}
+
+ErrorData *
+guard_any(void (*fn) (void *arg), void *arg)
+{
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	char	   *volatile message = NULL;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(cxt);
@@ -58,27 +72,16 @@ guard_isolated(void (*fn) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-		bool		rethrow = says_nothing_about_the_work(geterrcode());
-
-		/* The subtransaction ends here in any case: whoever catches the error expects to be in its own. */
+		/* The subtransaction ends here in any case: whoever raises the error again expects to be in its own. */
 		MemoryContextSwitchTo(cxt);
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (rethrow)
-		{
-			MemoryContextSwitchTo(cxt);
-			CurrentResourceOwner = owner;
-			ReThrowError(error);
-		}
-		message = error->detail ? psprintf("%s: %s", error->message, error->detail) : pstrdup(error->message);
-		FreeErrorData(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(cxt);
 	CurrentResourceOwner = owner;
-	return message;
+	return error;
 }
 
 static bool
@@ -93,8 +96,8 @@ is_expression_error(int sqlstate)
 		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 }
 
-static bool
-says_nothing_about_the_work(int sqlstate)
+bool
+guard_says_nothing(int sqlstate)
 {
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{

@@ -23,4 +23,13 @@ extern char *guard_expression(void (*fn) (void *arg), void *arg, int *sqlstate);
  */
 extern char *guard_isolated(void (*fn) (void *arg), void *arg);
 
+/*
+ * Calls fn(arg) in a subtransaction.  Returns NULL when it committed; else its error, whatever it is, in the
+ * caller's memory context: the caller raises those again that are not for it to keep.
+ */
+extern ErrorData *guard_any(void (*fn) (void *arg), void *arg);
+
+/* Whether an error of this code says nothing about the work itself. */
+extern bool guard_says_nothing(int sqlstate);
+
 #endif							/* MISTRAL_GUARD_H */

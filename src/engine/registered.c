@@ -4,38 +4,48 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "base/clock.h"
 #include "base/db.h"
 #include "base/ids.h"
+#include "base/owned.h"
 #include "dsl/spec.h"
 #include "engine/registered.h"
 #include "mistral.h"
 #include "queue/pull.h"
 
-static bool find(const char *name, Oid role, pg_uuid_t *id, char **target);
 static void check_name(const char *name);
+static char *function_text(Oid function, Oid role);
 
 void
-registered_store(const char *name, const char *target, const char *description, Oid role)
+registered_store(const char *name, const char *target, Oid function, const char *description, Oid role)
 {
 	static DbStatement insert = {
-		"INSERT INTO mistral.registered_action (id, name, owner, target, description, created_at, updated_at) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (name, owner) DO UPDATE "
-		"SET target = EXCLUDED.target, description = EXCLUDED.description, updated_at = EXCLUDED.updated_at",
-		6, {UUIDOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+		"INSERT INTO mistral.registered_action (id, name, owner, target, function, description, created_at, updated_at) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (name, owner) DO UPDATE "
+		"SET target = EXCLUDED.target, function = EXCLUDED.function, description = EXCLUDED.description, updated_at = EXCLUDED.updated_at",
+		7, {UUIDOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	};
+	char		nulls[7] = {' ', ' ', ' ', target ? ' ' : 'n', target ? 'n' : ' ', ' ', ' '};
 	pg_uuid_t	id;
-	Datum		values[6];
+	Datum		values[7];
 
 	check_name(name);
-	if (target[0] == '\0' || strlen(target) > MAX_TARGET)
+	if ((target == NULL) == (function == InvalidOid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an action has a function or a target"),
+				 errhint("Give one of them: a function runs in the database, a target's pull workers outside of it.")));
+	if (target && (target[0] == '\0' || strlen(target) > MAX_TARGET))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a target has 1 to %d bytes", MAX_TARGET)));
@@ -43,19 +53,34 @@ registered_store(const char *name, const char *target, const char *description, 
 	values[0] = UUIDPGetDatum(&id);
 	values[1] = CStringGetTextDatum(name);
 	values[2] = ObjectIdGetDatum(role);
-	values[3] = CStringGetTextDatum(target);
-	values[4] = CStringGetTextDatum(description);
-	values[5] = TimestampTzGetDatum(clock_now());
-	db_execute(&insert, values, NULL, false, 0);
+	values[3] = target ? CStringGetTextDatum(target) : (Datum) 0;
+	values[4] = target ? (Datum) 0 : CStringGetTextDatum(function_text(function, role));
+	values[5] = CStringGetTextDatum(description);
+	values[6] = TimestampTzGetDatum(clock_now());
+	db_execute(&insert, values, nulls, false, 0);
 }
 
-char *
-registered_find(const char *name, Oid role)
+bool
+registered_find(const char *name, Oid role, RegisteredAction *action)
 {
-	pg_uuid_t	id;
-	char	   *target;
+	static DbStatement statement = {
+		"SELECT id, owner, NULL, target, pg_catalog.to_regprocedure(function)::pg_catalog.oid FROM mistral.registered_action"
+		" WHERE name OPERATOR(pg_catalog.=) $1",
+		1, {TEXTOID}
+	};
+	Datum		values[1] = {CStringGetTextDatum(name)};
+	int			row = owned_choose(db_execute(&statement, values, NULL, false, 0), role, false, "action", name);
+	Datum		datum;
+	bool		isnull;
 
-	return find(name, role, &id, &target) ? target : NULL;
+	if (row < 0)
+		return false;
+	action->id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
+	datum = db_datum(row, 4, &isnull);
+	action->target = isnull ? NULL : TextDatumGetCString(datum);
+	datum = db_datum(row, 5, &isnull);
+	action->function = isnull ? InvalidOid : DatumGetObjectId(datum);
+	return true;
 }
 
 bool
@@ -64,47 +89,39 @@ registered_delete(const char *name, Oid role)
 	static DbStatement statement = {
 		"DELETE FROM mistral.registered_action WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
 	};
-	pg_uuid_t	id;
-	char	   *target;
+	RegisteredAction action;
 	Datum		values[1];
 
-	if (!find(name, role, &id, &target))
+	if (!registered_find(name, role, &action))
 		return false;
-	values[0] = UUIDPGetDatum(&id);
+	values[0] = UUIDPGetDatum(&action.id);
 	return db_execute(&statement, values, NULL, false, 0) > 0;
 }
 
-static bool
-find(const char *name, Oid role, pg_uuid_t *id, char **target)
+/* Checks a function, and gives the name that finds it again, also after a dump and restore. */
+static char *
+function_text(Oid function, Oid role)
 {
-	static DbStatement statement = {
-		"SELECT id, owner, target FROM mistral.registered_action WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
-	};
-	Datum		values[1] = {CStringGetTextDatum(name)};
-	uint64		n = db_execute(&statement, values, NULL, false, 0);
-	int			others = 0;
-	uint64		i;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
 
-	for (i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Oid			owner = DatumGetObjectId(db_datum(i, 2, &isnull));
-
-		if (!has_privs_of_role(role, owner))
-			continue;
-		*id = *DatumGetUUIDP(db_datum(i, 1, &isnull));
-		*target = TextDatumGetCString(db_datum(i, 3, &isnull));
-		if (owner == role)
-			return true;
-		others++;
-	}
-	if (others > 1)
+	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 errmsg("action name \"%s\" is ambiguous", name),
-				 errdetail("Several roles whose rights you have have registered an action of that name."),
-				 errhint("Use SET ROLE to say whose you mean.")));
-	return others == 1;
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function with OID %u does not exist", function)));
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (form->prokind != PROKIND_FUNCTION || form->proretset || form->pronargs != 1 ||
+		form->proargtypes.values[0] != JSONBOID || (form->prorettype != JSONBOID && form->prorettype != VOIDOID))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("function %s cannot be an action", format_procedure_qualified(function)),
+				 errdetail("An action's function takes one argument of type jsonb and returns jsonb or void.")));
+	ReleaseSysCache(tuple);
+	if (!db_may_execute(role, function))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", format_procedure_qualified(function))));
+	return format_procedure_qualified(function);
 }
 
 static void

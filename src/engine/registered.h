@@ -7,15 +7,27 @@
 
 #include "postgres.h"
 
-/* Creates or replaces the role's action of that name. */
-extern void registered_store(const char *name, const char *target, const char *description, Oid role);
+#include "utils/uuid.h"
+
+/* What performs a registered action: the pull workers of a target, or a function of the database. */
+typedef struct RegisteredAction
+{
+	pg_uuid_t	id;
+	char	   *target;			/* NULL: a function */
+	Oid			function;		/* InvalidOid: a target, or a function that has gone */
+} RegisteredAction;
 
 /*
- * The target of the action that the name means for `role`: its own first, then
- * those of roles whose rights it has; NULL when there is none.  Raises
- * ERRCODE_AMBIGUOUS_FUNCTION when several match equally well.
+ * Creates or replaces the role's action of that name, with a target (NULL: none) or a function (InvalidOid: none): one of
+ * both.  A function takes one jsonb, gives jsonb or nothing, and the role may execute it.
  */
-extern char *registered_find(const char *name, Oid role);
+extern void registered_store(const char *name, const char *target, Oid function, const char *description, Oid role);
+
+/*
+ * The action that the name means for `role`: its own first, then those of roles whose rights it has; false when there is
+ * none.  Raises ERRCODE_AMBIGUOUS_FUNCTION when several match equally well.
+ */
+extern bool registered_find(const char *name, Oid role, RegisteredAction *action);
 
 /* Deletes the one that the name means; false when there is none. */
 extern bool registered_delete(const char *name, Oid role);

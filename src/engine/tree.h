@@ -212,7 +212,8 @@ typedef struct DispatchRow
 	Jsonb	   *headers;
 	Jsonb	   *input;
 	const char *base;			/* the name of the action at the bottom */
-	char	   *target;			/* whose pull workers; NULL: the executor, who needs what is below */
+	char	   *target;			/* whose pull workers; NULL: the performer, who needs what is below */
+	const char *performer;		/* "http" or "sql" */
 	bool		safe_rerun;
 	int			timeout;		/* seconds, 0: none */
 } DispatchRow;

@@ -175,10 +175,10 @@ static void
 add_action(List **reasons, ActionExecution *action)
 {
 	static DbStatement attempt = {
-		"SELECT started_at FROM mistral.attempt WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+		"SELECT started_at, performer OPERATOR(pg_catalog.=) 'sql' FROM mistral.attempt WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
 	};
 	static DbStatement dispatched = {
-		"SELECT created_at FROM mistral.dispatch WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+		"SELECT created_at, performer OPERATOR(pg_catalog.=) 'sql' FROM mistral.dispatch WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(&action->id)};
 	WaitReason *reason;
@@ -195,14 +195,18 @@ add_action(List **reasons, ActionExecution *action)
 	}
 	else if (db_execute(&attempt, values, NULL, false, 1) == 1)
 	{
-		kind = "request";
-		detail = "the request is under way";
+		bool		sql = DatumGetBool(db_datum(0, 2, &isnull));
+
+		kind = sql ? "function" : "request";
+		detail = sql ? "an SQL worker runs it" : "the request is under way";
 		since = DatumGetTimestampTz(db_datum(0, 1, &isnull));
 	}
 	else if (db_execute(&dispatched, values, NULL, false, 1) == 1)
 	{
-		kind = "request";
-		detail = "the executor has not sent it yet";
+		bool		sql = DatumGetBool(db_datum(0, 2, &isnull));
+
+		kind = sql ? "function" : "request";
+		detail = sql ? "no SQL worker has begun with it yet" : "the executor has not sent it yet";
 		since = DatumGetTimestampTz(db_datum(0, 1, &isnull));
 	}
 	else if (add_pulled(reasons, action))

@@ -26,7 +26,7 @@
  */
 typedef void (*message_put_hook_type) (ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *root_id);
 typedef void (*root_locked_hook_type) (const pg_uuid_t *root_id);
-typedef void (*work_dispatched_hook_type) (void);
+typedef void (*work_dispatched_hook_type) (const char *performer);
 
 extern message_put_hook_type message_put_hook;
 extern root_locked_hook_type root_locked_hook;

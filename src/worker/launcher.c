@@ -85,6 +85,7 @@ static void give_up(int code, Datum arg);
 static void scan_databases(void);
 static List *read_databases(void);
 static void manage_database(int index, TimestampTz now);
+static bool is_needed(DatabaseSlot *db, int place, int engines);
 static void manage_place(int index, int place, TimestampTz now);
 static void settle(DatabaseSlot *db, WorkerSlot *worker, Place *info, TimestampTz now);
 static void start_worker(int index, int place, TimestampTz now);
@@ -342,15 +343,33 @@ manage_database(int index, TimestampTz now)
 	{
 		WorkerSlot *worker = &db->workers[place];
 
-		if (place < engines || (place == EXECUTOR_PLACE && db->extension))
+		if (is_needed(db, place, engines))
 			manage_place(index, place, now);
-		else if (place != EXECUTOR_PLACE && worker->proc != NULL)
+		else if (worker->proc != NULL &&
+				 (worker_kind(place) == WORKER_ENGINE || place >= SQL_PLACE + guc_sql_workers))
 		{
 			worker->leave = true;
 			shmem_wake(worker);
 		}
 	}
 	LWLockRelease(registry_lock());
+}
+
+/* Whether a worker is to be in that place now; SQL workers that are there stay until they have nothing to do. */
+static bool
+is_needed(DatabaseSlot *db, int place, int engines)
+{
+	switch (worker_kind(place))
+	{
+		case WORKER_ENGINE:
+			return place < engines;
+		case WORKER_EXECUTOR:
+			return db->extension;
+		case WORKER_SQL:
+			return db->extension &&
+				place - SQL_PLACE < Min((int) pg_atomic_read_u32(&db->sql_demand), guc_sql_workers);
+	}
+	return false;
 }
 
 /* The registry lock is held. */
@@ -438,7 +457,13 @@ start_worker(int index, int place, TimestampTz now)
 	order.bgw_restart_time = BGW_NEVER_RESTART;
 	order.bgw_notify_pid = MyProcPid;
 	strlcpy(order.bgw_library_name, "mistral", sizeof(order.bgw_library_name));
-	if (place == EXECUTOR_PLACE)
+	if (worker_kind(place) == WORKER_SQL)
+	{
+		strlcpy(order.bgw_function_name, "mistral_sql_main", sizeof(order.bgw_function_name));
+		strlcpy(order.bgw_type, "mistral sql worker", BGW_MAXLEN);
+		snprintf(order.bgw_name, BGW_MAXLEN, "mistral sql worker %d in %s", place - SQL_PLACE, known[index].name);
+	}
+	else if (worker_kind(place) == WORKER_EXECUTOR)
 	{
 		strlcpy(order.bgw_function_name, "mistral_executor_main", sizeof(order.bgw_function_name));
 		strlcpy(order.bgw_type, "mistral executor", BGW_MAXLEN);

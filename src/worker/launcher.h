@@ -13,5 +13,6 @@ extern void launcher_register(void);
 extern PGDLLEXPORT void mistral_launcher_main(Datum arg);
 extern PGDLLEXPORT void mistral_engine_main(Datum arg);
 extern PGDLLEXPORT void mistral_executor_main(Datum arg);
+extern PGDLLEXPORT void mistral_sql_main(Datum arg);
 
 #endif							/* MISTRAL_LAUNCHER_H */

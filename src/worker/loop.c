@@ -316,7 +316,7 @@ attach(void)
 		pg_atomic_write_u32(&worker->skipping, 0);
 		pg_atomic_write_u64(&worker->lease_due, 0);
 		worker->ring = -1;
-		if (my_order.place != EXECUTOR_PLACE)
+		if (worker_kind(my_order.place) == WORKER_ENGINE)
 			shmem_take_ring(db, my_order.place);
 		my_database = db;
 		my_worker = worker;
@@ -340,7 +340,7 @@ detach(int code, Datum arg)
 		my_worker->pid = 0;
 		my_worker->state = WORKER_GONE;
 		shmem_wake_launcher();
-		if (my_order.place > 0 && my_order.place != EXECUTOR_PLACE)
+		if (my_order.place > 0 && worker_kind(my_order.place) == WORKER_ENGINE)
 		{
 			/* What lay in this engine's ring is found by the first one. */
 			pg_atomic_write_u32(&my_database->workers[0].look, 1);

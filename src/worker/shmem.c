@@ -116,6 +116,7 @@ initialize_state(SharedState *state)
 		DatabaseSlot *db = &state->databases[i];
 
 		ConditionVariableInit(&db->finished);
+		pg_atomic_init_u32(&db->sql_demand, 1);
 		for (place = 0; place < WORKER_PLACES; place++)
 		{
 			WorkerSlot *worker = &db->workers[place];
@@ -267,6 +268,30 @@ shmem_request_probe(Oid database)
 		}
 	}
 	shmem_wake_launcher();
+	LWLockRelease(registry_lock());
+}
+
+void
+shmem_ask_sql_worker(DatabaseSlot *db, uint32 wanted)
+{
+	int			there = 0;
+
+	wanted = Min(wanted, (uint32) guc_sql_workers);
+	LWLockAcquire(registry_lock(), LW_SHARED);
+	for (int i = 0; i < MAX_SQL_WORKERS; i++)
+	{
+		WorkerSlot *worker = &db->workers[SQL_PLACE + i];
+
+		if (worker->proc == NULL)
+			continue;
+		there++;
+		pg_atomic_write_u32(&worker->look, 1);
+		shmem_wake(worker);
+	}
+	if (pg_atomic_read_u32(&db->sql_demand) < wanted)
+		pg_atomic_write_u32(&db->sql_demand, wanted);
+	if (there < (int) wanted)
+		shmem_wake_launcher();
 	LWLockRelease(registry_lock());
 }
 

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "engine/engine.h"
+#include "guc.h"
 
 #define MAX_DATABASES	64		/* databases with workers in one server */
 #define MAX_ENGINES		16		/* upper bound of mistral.engine_workers */
@@ -36,12 +37,20 @@
 typedef enum WorkerKind
 {
 	WORKER_ENGINE,
-	WORKER_EXECUTOR
+	WORKER_EXECUTOR,
+	WORKER_SQL
 } WorkerKind;
 
-/* An executor has the place after the engines'. */
+/* An executor has the place after the engines', SQL workers have those after it. */
 #define EXECUTOR_PLACE	MAX_ENGINES
-#define WORKER_PLACES	(MAX_ENGINES + 1)
+#define SQL_PLACE		(MAX_ENGINES + 1)
+#define WORKER_PLACES	(SQL_PLACE + MAX_SQL_WORKERS)
+
+static inline WorkerKind
+worker_kind(int place)
+{
+	return place < EXECUTOR_PLACE ? WORKER_ENGINE : place == EXECUTOR_PLACE ? WORKER_EXECUTOR : WORKER_SQL;
+}
 
 typedef enum WorkerState
 {
@@ -93,6 +102,7 @@ typedef struct DatabaseSlot
 	bool		probe;			/* look again: something changed */
 	bool		stopped;		/* mistral.stop_worker() was called */
 	ConditionVariable finished; /* an execution ended */
+	pg_atomic_uint32 sql_demand;	/* so many SQL workers are wanted */
 	WorkerSlot	workers[WORKER_PLACES];
 } DatabaseSlot;
 
@@ -163,6 +173,9 @@ extern void shmem_wake_launcher(void);
 
 /* Tells the launcher (and the workers that are there) that a database changed.  Takes the lock. */
 extern void shmem_request_probe(Oid database);
+
+/* There is work for at least so many SQL workers: wakes those there are, and the launcher where some are missing.  The caller holds no lock. */
+extern void shmem_ask_sql_worker(DatabaseSlot *db, uint32 wanted);
 
 /* Whoever looks after leases is to look at this time at the latest; tells whether that is sooner than before. */
 extern bool shmem_lease_due(WorkerSlot *engine, TimestampTz due);

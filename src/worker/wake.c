@@ -29,6 +29,7 @@ static struct
 	bool		too_many;		/* more messages than are remembered */
 	bool		unlocks;		/* it locked a tree's root row */
 	bool		dispatched;		/* the executor has new work */
+	bool		dispatched_sql; /* SQL workers have */
 	bool		planned;		/* a cron trigger has a new slot */
 	TimestampTz lease_due;		/* the first lease given runs out then; 0: none was given */
 	bool		probe;			/* the extension came, went, or was adopted */
@@ -39,7 +40,7 @@ static struct
 
 static void note_message(ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *root_id);
 static void note_root_lock(const pg_uuid_t *root_id);
-static void note_dispatch(void);
+static void note_dispatch(const char *performer);
 static void note_planned(void);
 static void note_lease(TimestampTz until);
 static void arm(void);
@@ -135,10 +136,13 @@ note_root_lock(const pg_uuid_t *root_id)
 
 /* work_dispatched_hook */
 static void
-note_dispatch(void)
+note_dispatch(const char *performer)
 {
 	arm();
-	pending.dispatched = true;
+	if (strcmp(performer, "sql") == 0)
+		pending.dispatched_sql = true;
+	else
+		pending.dispatched = true;
 }
 
 /* cron_planned_hook */
@@ -240,6 +244,8 @@ tell(bool committed)
 			shmem_wake(&db->workers[0]);
 	}
 	LWLockRelease(registry_lock());
+	if (db != NULL && committed && pending.dispatched_sql)
+		shmem_ask_sql_worker(db, 1);
 	/* A session may have ended an execution itself (stop_workflow). */
 	if (db != NULL && committed && pending.unlocks)
 		ConditionVariableBroadcast(&db->finished);

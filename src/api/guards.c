@@ -1,10 +1,10 @@
 /*
- * actions_http.c
- *		The guards of the actions that reach out by HTTP.
+ * guards.c
+ *		The guards of the actions that reach out.
  *
  * Their privileges are what counts: whoever may EXECUTE one may use the action
- * of its name in workflows.  The executor asks for the execution's owner each
- * time it claims such an action.
+ * of its name in workflows.  Who performs it asks for the execution's owner each
+ * time.
  */
 #include "postgres.h"
 
@@ -14,6 +14,7 @@
 
 SQL_FUNCTION(mistral_std_http);
 SQL_FUNCTION(mistral_std_mistral_http);
+SQL_FUNCTION(mistral_std_sql);
 
 static void refuse_call(const char *action) pg_attribute_noreturn();
 
@@ -29,6 +30,13 @@ Datum
 mistral_std_mistral_http(PG_FUNCTION_ARGS)
 {
 	refuse_call("std.mistral_http");
+}
+
+/* mistral.std_sql(jsonb): always raises. */
+Datum
+mistral_std_sql(PG_FUNCTION_ARGS)
+{
+	refuse_call("std.sql");
 }
 
 static void

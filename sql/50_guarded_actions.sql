@@ -1,4 +1,4 @@
--- Who may use the actions that reach out by HTTP.
+-- Who may use the actions that reach out: by HTTP, by SQL.
 
 CREATE FUNCTION mistral.std_http(input jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -13,3 +13,10 @@ CREATE FUNCTION mistral.std_mistral_http(input jsonb) RETURNS jsonb
 REVOKE ALL ON FUNCTION mistral.std_mistral_http(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION mistral.std_mistral_http(jsonb) IS
   'Guard of the action std.mistral_http: roles with EXECUTE may use it in workflows. Not to be called itself';
+
+CREATE FUNCTION mistral.std_sql(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_std_sql';
+REVOKE ALL ON FUNCTION mistral.std_sql(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.std_sql(jsonb) IS
+  'Guard of the action std.sql: roles with EXECUTE may use it in workflows. Not to be called itself';

@@ -1,0 +1,161 @@
+# SQL actions: whose rights they have, what they may do, and that their effects and results are one transaction, whatever is killed.
+#
+# MISTRAL_KILLS: how many kills (8).
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+use MistralTest;
+
+my $kills = $ENV{MISTRAL_KILLS} // 8;
+my $node = new_server('sql', 'mistral.sql_timeout = 2s', 'mistral.sql_workers = 2', 'restart_after_crash = on', 'log_min_messages = warning');
+$node->start;
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION mistral;
+CREATE ROLE ann;
+CREATE ROLE bob;
+SELECT mistral.grant_access(r, k) FROM unnest('{ann,bob}'::regrole[]) r, unnest('{author,operator,worker}'::text[]) k;
+CREATE TABLE ledger (n int, who text DEFAULT current_user);
+CREATE TABLE secret (n int);
+INSERT INTO secret VALUES (42);
+GRANT INSERT, SELECT ON ledger TO ann;
+CREATE FUNCTION note(a jsonb) RETURNS jsonb LANGUAGE sql AS $$
+  INSERT INTO public.ledger (n) VALUES ((a ->> 'n')::int) RETURNING jsonb_build_object('noted', n, 'by', current_user) $$;
+CREATE FUNCTION fails(a jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO public.ledger (n) VALUES (-1); RAISE 'no %', a ->> 'what' USING ERRCODE = 'XX123', HINT = 'try again'; END $$;
+CREATE FUNCTION nothing(a jsonb) RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION sleeps(a jsonb) RETURNS void LANGUAGE sql AS 'INSERT INTO public.ledger (n) VALUES (-2); SELECT pg_sleep((a ->> ''s'')::float)';
+CREATE FUNCTION temporary(a jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN CREATE TEMP TABLE t (i int); END $$;
+CREATE FUNCTION becomes(a jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE postgres; END $$;
+CREATE FUNCTION steals(a jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb(n) FROM public.secret';
+CREATE FUNCTION dies(a jsonb) RETURNS void LANGUAGE sql SECURITY DEFINER AS 'SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)';
+CREATE FUNCTION large(a jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb(repeat(''x'', 20000000))';
+CREATE FUNCTION wrong(a text) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb';
+SET ROLE ann;
+SELECT mistral.register_action(f, (f || '(jsonb)')::regprocedure)
+  FROM unnest('{note,fails,nothing,sleeps,temporary,becomes,steals,dies,large}'::text[]) f;
+SELECT mistral.load_workflow($$
+version: '2.0'
+call:
+  input: [action, input]
+  tasks:
+    t:
+      action: <% $.action %>
+      input: <% $.input %>
+many:
+  input: [n]
+  tasks:
+    t:
+      with-items: i in <% range($.n) %>
+      action: note n=<% $.i %>
+slow:
+  tasks:
+    t: {action: sleeps, input: {s: 1.5}}
+adhoc:
+  tasks:
+    t: {action: twice, input: {n: 3}, publish: {r: <% task().result %>}}
+$$);
+SELECT mistral.load_action($$
+version: '2.0'
+twice:
+  base: note
+  input: [n]
+  base-input: {n: <% $.n * 2 %>}
+  output: {was: <% $.noted %>}
+$$);
+SQL
+
+# Runs an action as ann: its state, and what came of it.
+sub call
+{
+	my ($action, $input) = @_;
+
+	my $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('call', jsonb_build_object('action', '$action', 'input', \$i\$$input\$i\$::jsonb))");
+	$node->safe_psql('postgres', "SELECT mistral.wait_workflow('$id', '30 s')");
+	return $node->safe_psql('postgres',
+		"SELECT e.state, a.output ->> 'result' FROM mistral.executions e JOIN mistral.tasks t ON t.execution_id = e.id
+		   JOIN mistral.action_executions a ON a.task_id = t.id WHERE e.id = '$id'");
+}
+
+sub answer
+{
+	my ($sql) = @_;
+	my ($out, $err);
+
+	return $node->psql('postgres', $sql, stdout => \$out, stderr => \$err, timeout => 20) == 0 ? $out : '';
+}
+
+is(call('note', '{"n": 1}'), 'SUCCESS|{"by": "ann", "noted": 1}', 'a function, as the execution\'s owner');
+is($node->safe_psql('postgres', 'SELECT n, who FROM ledger'), '1|ann', 'what it did is there');
+is(call('nothing', '{}'), 'SUCCESS|', 'one that gives nothing');
+is(call('fails', '{"what": "way"}'), 'ERROR|{"hint": "try again", "message": "no way", "sqlstate": "XX123"}', 'one that fails');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM ledger WHERE n = -1'), '0', 'what it did is undone');
+like(call('sleeps', '{"s": 30}'), qr/^ERROR\|.*57014/, 'one that takes too long');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM ledger WHERE n = -2'), '0', 'what it did is undone');
+like(call('temporary', '{}'), qr/^ERROR\|.*cannot create temporary table within security-restricted operation/, 'no temporary tables');
+like(call('becomes', '{}'), qr/^ERROR\|.*cannot set parameter .*role.* within security-definer function/, 'no SET ROLE');
+like(call('steals', '{}'), qr/^ERROR\|.*permission denied for table secret/, 'no rights but the owner\'s');
+like(call('large', '{}'), qr/^ERROR\|the result is larger than mistral.max_result_size/, 'no result above the limit');
+like(call('dies', '{}'), qr/^ERROR\|action dies was given up: the process that ran it died 3 times/, 'three tries, and no more');
+is(call('note', '{"n": 2}'), 'SUCCESS|{"by": "ann", "noted": 2}', 'which stops nobody');
+
+my $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('adhoc')");
+$node->safe_psql('postgres', "SELECT mistral.wait_workflow('$id', '30 s')");
+is($node->safe_psql('postgres', "SELECT output FROM mistral.executions WHERE id = '$id'"), '{"r": {"was": 6}}', 'an ad-hoc action above a function');
+
+my (undef, undef, $err) = $node->psql('postgres', "SELECT mistral.register_action('w', 'wrong(text)')");
+like($err, qr/function public.wrong\(pg_catalog.text\) cannot be an action/, 'what an action\'s function looks like');
+(undef, undef, $err) = $node->psql('postgres', "SELECT mistral.register_action('w')");
+like($err, qr/an action has a function or a target/, 'one of both');
+
+# ---- std.sql
+
+like(call('std.sql', '{"query": "SELECT 1"}'), qr/^ERROR\|role "ann" may not use std.sql: GRANT EXECUTE ON FUNCTION mistral.std_sql\(jsonb\) TO ann allows it/, 'std.sql is guarded');
+$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION mistral.std_sql(jsonb) TO ann');
+is( call('std.sql', '{"query": "SELECT $1 + 1 AS a, $2 AS b, $3 AS c, cardinality($4::int[]) AS d", "params": [1, "x\'y", null, [1, 2, 3]]}'),
+	'SUCCESS|{"rows": [{"a": 2, "b": "x\'y", "c": null, "d": 3}], "row_count": 1}', 'parameters are bound');
+is(call('std.sql', '{"query": "INSERT INTO public.ledger (n) SELECT generate_series(100, 104)"}'), 'SUCCESS|{"rows": [], "row_count": 5}', 'a statement without rows');
+like(call('std.sql', '{"query": "SELECT 1; SELECT 2"}'), qr/^ERROR\|.*std.sql takes one statement/, 'one statement');
+like(call('std.sql', '{"query": "COMMIT"}'), qr/^ERROR/, 'no end of the transaction');
+like(call('std.sql', '{"query": "SELECT $1::int", "params": ["1; DROP TABLE ledger"]}'), qr/^ERROR\|.*22P02/, 'a parameter is no text of the statement');
+like(call('std.sql', '{"query": "SELECT * FROM public.secret"}'), qr/^ERROR\|.*permission denied/, 'the owner\'s rights');
+like(call('std.sql', '{"query": "SELECT $1", "params": []}'), qr/^ERROR\|.*has 1 parameters/, 'as many parameters as there are');
+
+# ---- an action that somebody ends while it runs
+
+$id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('slow')");
+ok(wait_for(sub { answer("SELECT kind FROM mistral.why('$id')") eq 'function' }, 10), 'why says that a worker runs it');
+ok(wait_for(sub { answer("SELECT count(*) FROM mistral.attempt WHERE performer = 'sql'") eq '1' }, 10), 'it runs');
+$node->safe_psql('postgres', "SELECT mistral.complete_action(id, '7') FROM mistral.action_executions WHERE execution_id = '$id'");
+ok(wait_for(sub { answer("SELECT state FROM mistral.executions WHERE id = '$id'") eq 'SUCCESS' }, 10), 'somebody completes it');
+ok(wait_for(sub { answer("SELECT count(*) FROM mistral.attempt WHERE performer = 'sql'") eq '0' }, 20), 'its worker is done');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM ledger WHERE n = -2'), '0', 'and what it did does not stay');
+
+# ---- exactly once, whatever is killed
+
+$node->safe_psql('postgres', 'TRUNCATE ledger');
+$id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('many', '{\"n\": 3000}')");
+for my $kill (1 .. $kills)
+{
+	usleep(20_000 + rand(150_000));
+	my $pid = answer("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral sql worker' ORDER BY random() LIMIT 1");
+
+	next if $pid !~ /^\d+$/;
+	kill($kill % 2 ? 'KILL' : 'TERM', $pid);
+	wait_for(sub { answer('SELECT 1') eq '1' }, 30);
+}
+ok(wait_for(sub { answer("SELECT state FROM mistral.executions WHERE id = '$id'") eq 'SUCCESS' }, 120), 'all of them end')
+  or diag(answer("SELECT state, state_info FROM mistral.executions WHERE id = '$id'"));
+is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT n) FROM ledger'), '3000|3000', 'each has happened once');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mistral.check()'), '0', 'nothing is out of place');
+ok(wait_for(sub { answer("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mistral sql worker'") eq '0' }, 40),
+	'workers leave when there is nothing to do');
+is(call('note', '{"n": 9999}'), 'SUCCESS|{"by": "ann", "noted": 9999}', 'and come back');
+
+$node->stop;
+done_testing();
