@@ -11,8 +11,6 @@
 
 /* A definition that does not follow the language (line, column and path in the detail). */
 #define ERRCODE_MISTRAL_INVALID_DEFINITION	MAKE_SQLSTATE('M','S','0','0','1')
-/* Something that this version does not run yet. */
-#define ERRCODE_MISTRAL_NOT_BUILT			MAKE_SQLSTATE('M','S','0','0','2')
 /* A workflow, action, workbook or environment that does not exist, or not for this role. */
 #define ERRCODE_MISTRAL_UNDEFINED			MAKE_SQLSTATE('M','S','0','0','3')
 /* Missing or unexpected input of a workflow or an action. */

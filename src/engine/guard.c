@@ -90,7 +90,6 @@ is_expression_error(int sqlstate)
 	return sqlstate == ERRCODE_MISTRAL_EXPRESSION ||
 		sqlstate == ERRCODE_MISTRAL_EXPRESSION_SYNTAX ||
 		sqlstate == ERRCODE_MISTRAL_EXPRESSION_LIMIT ||
-		sqlstate == ERRCODE_MISTRAL_NOT_BUILT ||
 	/* What PostgreSQL's own numbers and texts refuse, and limits of size and depth. */
 		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION ||
 		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_PROGRAM_LIMIT_EXCEEDED;

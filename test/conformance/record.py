@@ -67,7 +67,7 @@ def write(f, cases):
         parts.append('"definitions": [%s]' % ", ".join(
             '{"kind": %s, "yaml": %s}' % (json.dumps(d["kind"]), lines(run.text(d).rstrip("\n").split("\n"), 3))
             for d in c["definitions"]))
-        for k in ("environments", "start", "not_built"):
+        for k in ("environments", "start"):
             if k in c:
                 parts.append('"%s": %s' % (k, json.dumps(c[k], ensure_ascii=False)))
         if c.get("steps"):

@@ -236,8 +236,8 @@ SELECT is((SELECT target || description FROM mistral.actions WHERE name = 'bill'
 SELECT throws_ok($$SELECT mistral.register_action('std.bill', target => 'x')$$, '22023', NULL, 'std. is reserved');
 SELECT throws_ok($$SELECT mistral.register_action('a b', target => 'x')$$, '22023', NULL, 'no spaces');
 SELECT throws_ok($$SELECT mistral.register_action('b', target => '')$$, '22023', NULL, 'no empty target');
-SELECT throws_ok($$SELECT mistral.register_action('b')$$, '22004', NULL, 'a target is needed');
-SELECT throws_ok($$SELECT mistral.register_action('b', 'pg_catalog.now()')$$, 'MS002', NULL, 'functions are not called yet');
+SELECT throws_ok($$SELECT mistral.register_action('b', 'pg_catalog.now()')$$, '42809', 'function pg_catalog.now() cannot be an action');
+SELECT throws_ok($$SELECT mistral.register_action('b')$$, '22023', 'an action has a function or a target');
 SELECT lives_ok($$SELECT mistral.delete_action('bill')$$, 'and it can be deleted');
 SELECT matches(pg_temp.state(pg_temp.start('tasks: {t: {action: bill}}')), '^ERROR .*does not exist', 'then it is unknown');
 SELECT throws_ok($$SELECT mistral.delete_action('bill')$$, 'MS003', NULL, 'once');
