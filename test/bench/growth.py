@@ -10,6 +10,7 @@ from meter import memory, server_cpu
 from rows import DATABASE, Group, NotRun, Outcome, Row, worker_pids
 
 DATA = '{"n": 7}'
+WAITING = 1000000           # executions that wait
 LARGE = 10000               # tasks in a workflow, definitions in a database
 QUIET_SECONDS = 120         # autovacuum may take so long to have done with what a row has made
 
@@ -45,7 +46,6 @@ def quiet(d):
 
 def waiting(bench):
     """A million executions whose one action somebody has to complete, started and left alone."""
-    wanted = 1000000
     seconds = bench.seconds / 2
     with bench.database(definitions.chain("seq10", 10), definitions.waiting("wait")) as d:
         def load():
@@ -56,7 +56,7 @@ def waiting(bench):
         begun = time.monotonic()
         with Db(d.name) as s:
             made = 0
-            while made < wanted:
+            while made < WAITING:
                 drivers.start(s, "wait", "{}", 10000)
                 made += 10000
                 # The engine keeps up, or memory for hints runs over.
@@ -84,9 +84,9 @@ def waiting(bench):
     except NotRun as e:
         out.append(Outcome("not run: %s" % e, None))
     for o in out[1:]:
-        if made < wanted:
+        if made < WAITING:
             o.met = False
-    if made < wanted:
+    if made < WAITING:
         out[0].met = False
     return out
 
