@@ -286,7 +286,8 @@ datetime_format(const Value *dt, const char *format, int len)
 				appendStringInfoString(&out, "UTC");
 		}
 		else if (strcmp(one, "%s") == 0)
-			appendStringInfo(&out, INT64_FORMAT, floor_div(datetime_utc(dt), 1000000));
+			/* The clock that is shown counts as the machine's, which is on Greenwich time. */
+			appendStringInfo(&out, INT64_FORMAT, floor_div(dt->u.datetime.local, 1000000));
 		else if (strftime(buf, sizeof(buf), one, &tm) > 0)
 			appendStringInfoString(&out, buf);
 	}

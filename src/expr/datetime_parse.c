@@ -1,6 +1,6 @@
 /*
  * datetime_parse.c
- *		Times from text: by a format (strptime), or in the common forms.
+ *		Times from text in the common forms.
  */
 #include "postgres.h"
 
@@ -25,10 +25,7 @@ typedef struct Parsed
 				minute,
 				second,
 				microsecond,
-				weekday,
-				yearday,
-				week;
-	bool		week_from_sunday;
+				weekday;		/* Monday is 0, -1 none */
 	bool		pm,
 				am;
 	bool		has_zone;
@@ -50,9 +47,9 @@ take_digits(const char **s, const char *end, int most)
 	return n ? value : -1;
 }
 
-/* The place of the word among the names, by its first three letters or in full; -1 if none. */
+/* The place of the word among the names, in full or by its first three letters; -1 if none. */
 static int
-take_name(const char **s, const char *end, const char *const *names, int n, bool full)
+take_name(const char **s, const char *end, const char *const *names, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
@@ -64,7 +61,7 @@ take_name(const char **s, const char *end, const char *const *names, int n, bool
 			return i;
 		}
 	}
-	for (int i = 0; !full && i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		if (end - *s >= 3 && pg_strncasecmp(*s, names[i], 3) == 0)
 		{
@@ -120,173 +117,6 @@ take_zone(const char **s, const char *end, Parsed *p)
 	return true;
 }
 
-static bool match_format(const char **s, const char *end, const char *f, const char *f_end, Parsed *p);
-
-static bool
-number_field(const char **s, const char *end, int most, int low, int high, int *field)
-{
-	*field = take_digits(s, end, most);
-	return *field >= low && *field <= high;
-}
-
-/* am or pm */
-static bool
-take_half(const char **s, const char *end, Parsed *p)
-{
-	if (end - *s < 2 || ((*s)[1] | 0x20) != 'm')
-		return false;
-	p->am = ((*s)[0] | 0x20) == 'a';
-	p->pm = ((*s)[0] | 0x20) == 'p';
-	*s += 2;
-	return p->am || p->pm;
-}
-
-static bool
-match_directive(const char **s, const char *end, char d, Parsed *p)
-{
-	static const char *const compound[][2] = {
-		{"c", "%a %b %d %H:%M:%S %Y"}, {"x", "%m/%d/%y"}, {"X", "%H:%M:%S"}
-	};
-	int			n;
-
-	switch (d)
-	{
-		case 'Y':
-			return end - *s >= 4 && (n = take_digits(s, end, 4)) >= 1 && (p->year = n);
-		case 'y':
-			n = take_digits(s, end, 2);
-			p->year = n + (n < 69 ? 2000 : 1900);
-			return n >= 0;
-		case 'm':
-			return number_field(s, end, 2, 1, 12, &p->month);
-		case 'd':
-			if (*s < end && **s == ' ')
-				(*s)++;
-			return number_field(s, end, 2, 1, 31, &p->day);
-		case 'H':
-			return number_field(s, end, 2, 0, 23, &p->hour);
-		case 'I':
-			return number_field(s, end, 2, 1, 12, &p->hour);
-		case 'M':
-			return number_field(s, end, 2, 0, 59, &p->minute);
-		case 'S':
-			return number_field(s, end, 2, 0, 61, &p->second);
-		case 'f':
-			{
-				const char *limit = Min(end, *s + 6);
-
-				p->microsecond = take_fraction(s, limit);
-				return p->microsecond >= 0;
-			}
-		case 'j':
-			return number_field(s, end, 3, 1, 366, &p->yearday);
-		case 'w':
-			n = take_digits(s, end, 1);
-			p->weekday = (n + 6) % 7;
-			return n >= 0 && n <= 6;
-		case 'u':
-			n = take_digits(s, end, 1);
-			p->weekday = n - 1;
-			return n >= 1 && n <= 7;
-		case 'U':
-		case 'W':
-			p->week_from_sunday = d == 'U';
-			return number_field(s, end, 2, 0, 53, &p->week);
-		case 'a':
-		case 'A':
-			return (p->weekday = take_name(s, end, day_names, 7, d == 'A')) >= 0;
-		case 'b':
-		case 'B':
-			return (p->month = take_name(s, end, month_names, 12, d == 'B') + 1) >= 1;
-		case 'p':
-			return take_half(s, end, p);
-		case 'z':
-			if (*s < end && **s == 'Z')
-			{
-				(*s)++;
-				return p->has_zone = true;
-			}
-			return *s < end && (**s == '+' || **s == '-') && take_zone(s, end, p);
-		case 'Z':
-			if (end - *s < 3 || (pg_strncasecmp(*s, "utc", 3) != 0 && pg_strncasecmp(*s, "gmt", 3) != 0))
-				return false;
-			*s += 3;
-			return true;
-		case '%':
-			return *s < end && *(*s)++ == '%';
-		default:
-			for (int i = 0; i < lengthof(compound); i++)
-				if (*compound[i][0] == d)
-					return match_format(s, end, compound[i][1], compound[i][1] + strlen(compound[i][1]), p);
-			expr_fail("\"%%%c\" is not a directive of a time's format", d);
-	}
-}
-
-static bool
-match_format(const char **s, const char *end, const char *f, const char *f_end, Parsed *p)
-{
-	while (f < f_end)
-	{
-		if (isspace((unsigned char) *f))
-		{
-			const char *start = *s;
-
-			while (f < f_end && isspace((unsigned char) *f))
-				f++;
-			while (*s < end && isspace((unsigned char) **s))
-				(*s)++;
-			if (*s == start)
-				return false;
-		}
-		else if (*f == '%' && f + 1 < f_end)
-		{
-			if (!match_directive(s, end, f[1], p))
-				return false;
-			f += 2;
-		}
-		else
-		{
-			if (*s >= end || pg_tolower((unsigned char) **s) != pg_tolower((unsigned char) *f))
-				return false;
-			(*s)++;
-			f++;
-		}
-	}
-	return true;
-}
-
-/* Days since 1970 for a day of the year, or a weekday of a week of the year. */
-static void
-apply_calendar(Parsed *p)
-{
-	int64		days;
-	Value		dt = {.kind = VALUE_DATETIME};
-	DateParts	parts;
-
-	if (p->yearday < 0 && (p->week < 0 || p->weekday < 0))
-		return;
-	if (p->yearday >= 0)
-		days = days_from_civil(p->year, 1, 1) + p->yearday - 1;
-	else
-	{
-		int64		first = days_from_civil(p->year, 1, 1);
-		int			first_weekday = ((first + 3) % 7 + 7) % 7;	/* Monday is 0 */
-		int			weekday = p->weekday;
-
-		if (p->week_from_sunday)
-		{
-			first_weekday = (first_weekday + 1) % 7;
-			weekday = (weekday + 1) % 7;
-		}
-		days = first + (7 - first_weekday) % 7 + (p->week - 1) * 7 + weekday;
-	}
-	dt.u.datetime.local = days * INT64CONST(86400000000);
-	datetime_parts(&dt, &parts);
-	p->year = parts.year;
-	p->month = parts.month;
-	p->day = parts.day;
-}
-
 static void
 apply_half(Parsed *p)
 {
@@ -294,19 +124,6 @@ apply_half(Parsed *p)
 		p->hour = 0;
 	else if (p->pm && p->hour < 12)
 		p->hour += 12;
-}
-
-Value
-datetime_parse(const char *s, int len, const char *format, int format_len)
-{
-	Parsed		p = {.year = 1900,.month = 1,.day = 1,.weekday = -1,.yearday = -1,.week = -1};
-	const char *end = s + len;
-
-	if (!match_format(&s, end, format, format + format_len, &p) || s != end)
-		expr_fail("a text does not have the format of its time");
-	apply_half(&p);
-	apply_calendar(&p);
-	return datetime_build(p.year, p.month, p.day, p.hour, p.minute, p.second, p.microsecond, p.zone);
 }
 
 /* The free form: numbers and names in the orders people use. */
@@ -404,15 +221,35 @@ static bool
 read_unit(Free *f, int value, const char **s, const char *end)
 {
 	const char *w = *s;
+	int			microsecond = f->p.microsecond;
 
+	/* 28.5s */
+	if (end - w > 2 && *w == '.' && isdigit((unsigned char) w[1]))
+	{
+		const char *fraction = w + 1;
+		int			part = take_fraction(&fraction, end);
+
+		if (fraction == end || (*fraction | 0x20) != 's')
+			return false;
+		microsecond = part;
+		w = fraction;
+	}
 	while (w < end && *w == ' ')
 		w++;
 	if (end - w >= 2 && (w[1] | 0x20) == 'm' && ((w[0] | 0x20) == 'a' || (w[0] | 0x20) == 'p') &&
 		(end - w == 2 || !isalpha((unsigned char) w[2])))
 	{
-		f->p.hour = value;
-		f->p.am = (w[0] | 0x20) == 'a';
-		f->p.pm = !f->p.am;
+		/* Unless all of a date stands before it, it is not asked whether a clock of twelve hours shows it. */
+		if (f->n == 3)
+		{
+			f->p.hour = value;
+			f->p.am = (w[0] | 0x20) == 'a';
+			f->p.pm = !f->p.am;
+		}
+		else if ((w[0] | 0x20) == 'a')
+			f->p.hour = value == 12 ? 0 : value;
+		else
+			f->p.hour = value < 12 ? value + 12 : value;
 		*s = w + 2;
 		return f->has_time = true;
 	}
@@ -421,6 +258,7 @@ read_unit(Free *f, int value, const char **s, const char *end)
 		int		   *field = (*w | 0x20) == 'h' ? &f->p.hour : (*w | 0x20) == 'm' ? &f->p.minute : &f->p.second;
 
 		*field = value;
+		f->p.microsecond = microsecond;
 		*s = w + 1;
 		return f->has_time = true;
 	}
@@ -439,14 +277,14 @@ read_word(Free *f, const char **s, const char *end)
 	while (word + len < end && isalpha((unsigned char) word[len]))
 		len++;
 	*s = word + len;
-	which = take_name(&p, word + len, month_names, 12, false);
+	which = take_name(&p, word + len, month_names, 12);
 	if (which >= 0 && (p == word + len || (len == 4 && pg_strncasecmp(word, "sept", 4) == 0)))
 	{
 		add_part(f, which + 1, 2, true);
 		return;
 	}
 	p = word;
-	which = take_name(&p, word + len, day_names, 7, false);
+	which = take_name(&p, word + len, day_names, 7);
 	if (which >= 0 && (p == word + len || len == 4 || len == 5))
 	{
 		f->p.weekday = which;
@@ -556,7 +394,12 @@ read_free(Free *f, const char *s, const char *end)
 			if (n <= 2 && s < end && *s == ':')
 				read_clock(f, take_digits(&again, s, 2), &s, end);
 			else if (!(n <= 2 && read_unit(f, take_digits(&again, s, 2), &s, end)))
+			{
 				read_number(f, digits, n, &s, end);
+				/* What follows a number of the date is no offset. */
+				if (n <= 4 && end - s > 1 && *s == '-' && isdigit((unsigned char) s[1]) && f->n > 0 && f->n < 3)
+					s++;
+			}
 		}
 		else if (isalpha((unsigned char) *s))
 			read_word(f, &s, end);
@@ -566,7 +409,7 @@ read_free(Free *f, const char *s, const char *end)
 			if (!take_zone(&s, end, &f->p))
 				unknown_form();
 		}
-		else if (strchr(" ,-/.;\t()'", *s) != NULL)
+		else if (strchr(" ,-/.;\t'", *s) != NULL || (strchr("()", *s) != NULL && f->p.has_zone))
 			s++;
 		else
 			unknown_form();

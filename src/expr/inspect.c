@@ -36,12 +36,16 @@ static const char *const yaql_names[] = {
 static const char *const jinja_names[] = {
 #define JINJA(name, implementation, signature) name,
 #include "expr/jinja_global_list.h"
-#include "expr/jinja_mistral_list.h"
+#define MISTRAL(name, function, asks_engine, yaql, jinja) JINJA(name, jinja_mistral, jinja)
+#include "expr/mistral_func_list.h"
+#undef MISTRAL
 };
 
 static const char *const jinja_filters[] = {
 #include "expr/jinja_filter_list.h"
-#include "expr/jinja_mistral_list.h"
+#define MISTRAL(name, function, asks_engine, yaql, jinja) JINJA(name, jinja_mistral, jinja)
+#include "expr/mistral_func_list.h"
+#undef MISTRAL
 };
 
 static const char *const jinja_tests[] = {

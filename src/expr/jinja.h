@@ -194,7 +194,7 @@ typedef Value (*JinjaImplementation) (JinjaCall *call);
 
 /*
  * signature: parameters by name, "name=" optional, "/name" by position only,
- * "*" takes more arguments, "**" more keywords.
+ * "!name" by name only, "*" takes more arguments, "**" more keywords.
  */
 struct JinjaFunction
 {
@@ -346,7 +346,9 @@ extern bool jinja_global(Jinja *j, const char *name, Value *value);
 #define GIVEN(i) (!(call->args[i].kind == VALUE_UNDEFINED && (call->args[i].flags & VALUE_F_ABSENT)))
 extern int64 jinja_int(const Value *value, const char *what);
 extern Value jinja_text_of(const Value *value, const char *what);
+extern const char *jinja_shown_name(const Jinja *j, const char *name);
 extern bool jinja_flag_arg(JinjaCall *call, int i, bool otherwise);
+extern bool jinja_descending_arg(JinjaCall *call, int i);	/* as sort() has it: a boolean or an integer */
 extern int64 jinja_int_arg(JinjaCall *call, int i, int64 otherwise);
 
 /* jinja_value.c: Python's protocols */
@@ -386,6 +388,11 @@ extern bool jinja_is_dict_method(const char *name);
 
 /* jinja_format.c */
 extern Value jinja_percent(const Value *format, const Value *args);
+extern void jinja_format_value(StringInfo out, const Value *value, const char *s, int len);
+extern Value jinja_repr_of(const Value *value, bool ascii);
+extern void jinja_put(StringInfo out, const char *s, int len);	/* appends within the limits */
+
+/* jinja_format_text.c */
 extern Value jinja_format(JinjaCall *call, const Value *format);
 
 /* jinja_text.c: pieces of strings */
@@ -415,7 +422,9 @@ extern void jinja_json(StringInfo out, const Value *value, int indent);
 #include "expr/jinja_filter_list.h"
 #include "expr/jinja_test_list.h"
 #include "expr/jinja_global_list.h"
-#include "expr/jinja_mistral_list.h"
+#define MISTRAL(name, function, asks_engine, yaql, jinja) JINJA(name, jinja_mistral, jinja)
+#include "expr/mistral_func_list.h"
+#undef MISTRAL
 #undef JINJA
 #define JINJA_METHOD(types, name, implementation, signature) extern Value implementation(JinjaCall *call);
 #include "expr/jinja_method_list.h"

@@ -20,7 +20,9 @@ static const JinjaFunction globals[] = {
 };
 
 static const JinjaFunction mistral_functions[] = {
-#include "expr/jinja_mistral_list.h"
+#define MISTRAL(name, function, asks_engine, yaql, jinja) JINJA(name, jinja_mistral, jinja)
+#include "expr/mistral_func_list.h"
+#undef MISTRAL
 };
 #undef JINJA
 
@@ -196,6 +198,7 @@ typedef struct Parameter
 	int			len;
 	bool		optional;
 	bool		by_position;
+	bool		by_name;
 } Parameter;
 
 #define MAX_PARAMETERS 12
@@ -220,7 +223,8 @@ read_signature(const char *signature, Parameter *parameters, bool *rest, bool *k
 			Parameter  *p = &parameters[n++];
 
 			p->by_position = *signature == '/';
-			p->name = signature + (p->by_position ? 1 : 0);
+			p->by_name = *signature == '!';
+			p->name = signature + (p->by_position || p->by_name ? 1 : 0);
 			p->len = signature + len - p->name;
 			p->optional = p->name[p->len - 1] == '=';
 			if (p->optional)
@@ -242,6 +246,18 @@ parameter_named(const Parameter *parameters, int n, const char *name)
 	return -1;
 }
 
+/* The name of an argument for a message: what came with ** is data, and not shown. */
+const char *
+jinja_shown_name(const Jinja *j, const char *name)
+{
+	int			len = strlen(name);
+
+	for (int i = 0; i + len <= j->ev.len; i++)
+		if (memcmp(j->ev.text + i, name, len) == 0)
+			return psprintf("\"%s\"", name);
+	return "of a name that is given with **";
+}
+
 /* Puts every argument in its parameter's place, and raises what does not fit. */
 void
 jinja_bind(JinjaCall *call)
@@ -258,20 +274,24 @@ jinja_bind(JinjaCall *call)
 	if (call->nrest && !rest)
 		expr_fail("%s takes no more than %d arguments", call->name, n);
 	for (int i = 0; i < n; i++)
+	{
+		if (i < call->nargs && parameters[i].by_name)
+			expr_fail("%s takes its argument \"%.*s\" by name", call->name, parameters[i].len, parameters[i].name);
 		args[i] = i < call->nargs ? call->args[i] : jinja_absent();
+	}
 	for (int i = 0; i < call->nkeywords; i++)
 	{
 		int			at = parameter_named(parameters, n, call->names[i]);
 
 		if (at < 0 && !keywords)
-			expr_fail("%s takes no argument \"%s\"", call->name, call->names[i]);
+			expr_fail("%s takes no argument %s", call->name, jinja_shown_name(call->j, call->names[i]));
 		if (at < 0)
 		{
 			call->names[left] = call->names[i];
 			call->values[left++] = call->values[i];
 		}
 		else if (at < call->nargs)
-			expr_fail("%s got the argument \"%s\" twice", call->name, call->names[i]);
+			expr_fail("%s got the argument %s twice", call->name, jinja_shown_name(call->j, call->names[i]));
 		else
 			args[at] = call->values[i];
 	}
@@ -394,6 +414,14 @@ bool
 jinja_flag_arg(JinjaCall *call, int i, bool otherwise)
 {
 	return GIVEN(i) ? jinja_truth(ARG(i)) : otherwise;
+}
+
+bool
+jinja_descending_arg(JinjaCall *call, int i)
+{
+	if (GIVEN(i) && !value_is_integer(ARG(i)))
+		expr_fail("the order of %s must be true or false, not %s", call->name, jinja_kind_name(ARG(i)));
+	return jinja_flag_arg(call, i, false);
 }
 
 int64

@@ -268,7 +268,7 @@ bind_extras(JinjaMacro *macro, JinjaCall *call, JinjaScope *scope)
 		jinja_set(scope, "kwargs", dict);
 	}
 	else if (call->nkeywords)
-		expr_fail("the macro \"%s\" takes no argument \"%s\"", macro->node->name, call->names[0]);
+		expr_fail("the macro \"%s\" takes no argument %s", macro->node->name, jinja_shown_name(call->j, call->names[0]));
 	if (s->uses_varargs)
 		jinja_set(scope, "varargs", value_list_of(call->args + Min(s->n, call->nargs), Max(call->nargs - s->n, 0)));
 	else if (call->nargs > s->n)
@@ -377,6 +377,8 @@ jinja_execute(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 			break;
 		case JINJA_FILTER_BLOCK:
 			value = apply_filters(j, node->right, jinja_capture(j, node->body, jinja_scope(scope)), scope);
+			if (value.kind != VALUE_STRING)
+				expr_fail("a filter of a block must give a string, not %s", jinja_kind_name(&value));
 			jinja_output(j, &value);
 			break;
 		case JINJA_WITH:

@@ -108,8 +108,11 @@ jinja_int_filter(JinjaCall *call)
 		jinja_use(value);
 	if (value->kind == VALUE_STRING)
 	{
-		int64		base = jinja_int_arg(call, 2, 10);
+		int64		base;
 
+		if (GIVEN(2) && !value_is_integer(ARG(2)))
+			return otherwise;
+		base = jinja_int_arg(call, 2, 10);
 		if (base == 10 ? number_parse_int(value->u.string.data, value->u.string.len, &result) :
 			parse_in_base(value, base, &result))
 			return result;

@@ -174,7 +174,7 @@ jinja_sort_filter(JinjaCall *call)
 	Value	   *keys = keys_of(object, is_given(call, 3) ? ARG(3) : NULL, jinja_flag_arg(call, 2, false), true);
 
 	/* Python compares lists of keys, and a comparison of undefined ones fails even alone. */
-	jinja_sort(object->items, keys, object->n, jinja_flag_arg(call, 1, false));
+	jinja_sort(object->items, keys, object->n, jinja_descending_arg(call, 1));
 	return list;
 }
 
@@ -273,7 +273,7 @@ jinja_dictsort(JinjaCall *call)
 		keys[i] = folded(pair[by_value ? 1 : 0], case_sensitive);
 		value_push(&list, value_list_of(pair, 2));
 	}
-	jinja_sort(((ListObject *) list.u.object)->items, keys, dict->n, jinja_flag_arg(call, 3, false));
+	jinja_sort(((ListObject *) list.u.object)->items, keys, dict->n, jinja_descending_arg(call, 3));
 	return jinja_mutable(list);
 }
 

@@ -74,7 +74,7 @@ long_chunk(Wrapper *w, Value *current, int64 room)
 {
 	ListObject *chunks = w->chunks.u.object;
 	Value	   *chunk = &chunks->items[chunks->n - 1];
-	int64		take = Max(room, 1);
+	int64		take = w->width < 1 ? 1 : room;
 
 	if (!w->break_long)
 	{
@@ -152,7 +152,7 @@ jinja_wordwrap(JinjaCall *call)
 	w.break_hyphens = jinja_flag_arg(call, 4, true);
 	pattern = w.break_hyphens ? BREAKS_WITH_HYPHENS : BREAKS;
 	w.breaks = regex_compile(pattern, strlen(pattern), 0);
-	if (w.width <= 0)
+	if (w.width <= 0 && list->n > 0)
 		expr_fail("the width of wordwrap must be positive");
 	for (int i = 0; i < list->n; i++)
 	{

@@ -1,6 +1,6 @@
 /*
  * jinja_format.c
- *		Python's two ways to put values into a text: "..." % x and "...".format(x).
+ *		Python's format() of a value, and "..." % x.
  */
 #include "postgres.h"
 
@@ -19,14 +19,15 @@ typedef struct Spec
 	char		align;			/* < > ^ =, 0: as the type has it */
 	char		sign;			/* + - or blank */
 	bool		alternate;
+	bool		no_minus_zero;	/* what rounds to zero has no sign */
 	char		grouping;		/* , _ or 0 */
 	int			width;
 	int			precision;		/* -1: none */
 	char		type;			/* 0: none */
 } Spec;
 
-static void
-put(StringInfo out, const char *s, int len)
+void
+jinja_put(StringInfo out, const char *s, int len)
 {
 	expr_reserve((Size) out->len + len);
 	if (out->len > EVAL_MAX_LENGTH - len)
@@ -43,19 +44,19 @@ put_padded(StringInfo out, const Spec *spec, const char *prefix, const char *bod
 	int64		before = align == '<' ? 0 : align == '^' ? missing / 2 : missing;
 
 	if (align == '=')
-		put(out, prefix, strlen(prefix));
+		jinja_put(out, prefix, strlen(prefix));
 	for (int64 i = 0; i < before; i++)
 	{
 		expr_tick();
-		put(out, spec->fill, spec->fill_len);
+		jinja_put(out, spec->fill, spec->fill_len);
 	}
 	if (align != '=')
-		put(out, prefix, strlen(prefix));
-	put(out, body, len);
+		jinja_put(out, prefix, strlen(prefix));
+	jinja_put(out, body, len);
 	for (int64 i = Max(before, 0); i < missing; i++)
 	{
 		expr_tick();
-		put(out, spec->fill, spec->fill_len);
+		jinja_put(out, spec->fill, spec->fill_len);
 	}
 }
 
@@ -95,21 +96,31 @@ digits_of(const Value *value, int base)
 	return text.data;
 }
 
-/* Separators between the digits before the point. */
+/*
+ * Separators between the digits before the point; zeros that fill the width,
+ * of which `taken` characters stand before the digits, are digits like others.
+ */
 static char *
-group_digits(const char *digits, const Spec *spec, int size)
+group_digits(const char *digits, const Spec *spec, int size, int taken)
 {
-	int			whole = strspn(digits, "0123456789abcdefABCDEF");
+	int			whole = spec->type == 'x' || spec->type == 'X' ? strspn(digits, "0123456789abcdefABCDEF") :
+		strspn(digits, "0123456789");
+	int			n = Max(whole, 1);
 	StringInfoData out;
 
-	if (spec->type != 'x' && spec->type != 'X')
-		whole = strspn(digits, "0123456789");
-	initStringInfo(&out);
-	for (int i = 0; i < whole; i++)
+	if (spec->align == '=' && spec->fill_len == 1 && *spec->fill == '0')
 	{
-		if (i > 0 && (whole - i) % size == 0)
+		int			wanted = spec->width - taken - (int) strlen(digits + whole);
+
+		while (n + (n - 1) / size < wanted)
+			n++;
+	}
+	initStringInfo(&out);
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0 && (n - i) % size == 0)
 			appendStringInfoChar(&out, spec->grouping);
-		appendStringInfoChar(&out, digits[i]);
+		appendStringInfoChar(&out, i < n - whole ? '0' : digits[i - (n - whole)]);
 	}
 	appendStringInfoString(&out, digits + whole);
 	return out.data;
@@ -151,10 +162,19 @@ put_int(StringInfo out, const Value *value, const Spec *spec, bool digits_precis
 	if (spec->type == 'X')
 		for (char *p = digits; *p; p++)
 			*p = pg_ascii_toupper((unsigned char) *p);
-	if (spec->grouping)
-		digits = group_digits(digits, spec, base == 10 ? 3 : 4);
 	prefix = psprintf("%s%s", sign_of(is_negative(value), spec), prefix);
+	if (spec->grouping)
+		digits = group_digits(digits, spec, base == 10 ? 3 : 4, strlen(prefix));
 	put_padded(out, spec, prefix, digits, strlen(digits), '>');
+}
+
+/* The number with a point, before the exponent or at its end. */
+static char *
+with_point(const char *body)
+{
+	int			mantissa = strcspn(body, "e");
+
+	return strchr(body, '.') ? pstrdup(body) : psprintf("%.*s.%s", mantissa, body, body + mantissa);
 }
 
 /* A double in general form: as many digits as needed, or as the precision says. */
@@ -162,13 +182,22 @@ static char *
 general(double d, int precision, bool alternate, bool keep_point)
 {
 	char	   *buf;
+	int			exponent;
+	int			mantissa;
+	int			kept;
 
 	if (precision < 0)
 		return float_repr(d);
-	buf = psprintf(alternate ? "%#.*g" : "%.*g", Max(precision, 1), d);
-	if (keep_point && strpbrk(buf, ".en") == NULL)
-		buf = psprintf("%s.0", buf);
-	return buf;
+	precision = Max(precision, 1);
+	buf = psprintf("%.*e", precision - 1, d);
+	exponent = atoi(strchr(buf, 'e') + 1);
+	/* Without a type there is always a digit behind the point, or an exponent. */
+	if (exponent >= -4 && exponent < precision - (keep_point ? 1 : 0))
+		return alternate ? psprintf("%.*f", precision - 1 - exponent, d) : psprintf("%.*g", precision, d);
+	mantissa = kept = strcspn(buf, "e");
+	while (!alternate && kept > 1 && memchr(buf, '.', kept) != NULL && strchr("0.", buf[kept - 1]) != NULL)
+		kept--;
+	return psprintf("%.*s%s", kept, buf, buf + mantissa);
 }
 
 static void
@@ -177,6 +206,8 @@ put_float(StringInfo out, const Value *value, const Spec *spec)
 	double		d = fabs(value_to_double(value));
 	int			precision = spec->precision < 0 ? 6 : spec->precision;
 	char		lower = pg_ascii_tolower((unsigned char) spec->type);
+	bool		negative = is_negative(value);
+	const char *sign;
 	char	   *body;
 
 	if (precision > MAX_WIDTH / 10)
@@ -184,21 +215,30 @@ put_float(StringInfo out, const Value *value, const Spec *spec)
 	if (isnan(d) || isinf(d))
 		body = pstrdup(isnan(d) ? "nan" : "inf");
 	else if (lower == 'f')
-		body = psprintf(spec->alternate ? "%#.*f" : "%.*f", precision, d);
+		body = psprintf("%.*f", precision, d);
 	else if (lower == 'e')
-		body = psprintf(spec->alternate ? "%#.*e" : "%.*e", precision, d);
+		body = psprintf("%.*e", precision, d);
 	else if (lower == 'g' || lower == 'n')
 		body = general(d, precision, spec->alternate, false);
 	else if (lower == '%')
-		body = psprintf("%.*f%%", precision, d * 100);
+		body = psprintf("%.*f", precision, d * 100);
 	else
 		body = general(d, spec->precision, spec->alternate, true);
+	if (spec->alternate && !isnan(d) && !isinf(d))
+		body = with_point(body);
+	else if (spec->type == 0 && strpbrk(body, ".en") == NULL)
+		body = psprintf("%s.0", body);
+	if (spec->no_minus_zero && body[strcspn(body, "123456789in")] == '\0')
+		negative = false;
+	if (lower == '%')
+		body = psprintf("%s%%", body);
 	if (isupper((unsigned char) spec->type))
 		for (char *p = body; *p; p++)
 			*p = pg_ascii_toupper((unsigned char) *p);
-	if (spec->grouping)
-		body = group_digits(body, spec, 3);
-	put_padded(out, spec, sign_of(is_negative(value), spec), body, strlen(body), '>');
+	sign = sign_of(negative, spec);
+	if (spec->grouping && isdigit((unsigned char) *body))
+		body = group_digits(body, spec, 3, strlen(sign));
+	put_padded(out, spec, sign, body, strlen(body), '>');
 }
 
 static void
@@ -247,19 +287,21 @@ read_spec(const char *s, int len, Spec *spec)
 		spec->align = s[at++];
 	if (at < len && s[at] != '\0' && strchr("+- ", s[at]))
 		spec->sign = s[at++];
+	if (at < len && s[at] == 'z')
+	{
+		spec->no_minus_zero = true;
+		at++;
+	}
 	if (at < len && s[at] == '#')
 	{
 		spec->alternate = true;
 		at++;
 	}
-	if (at < len && s[at] == '0')
+	if (at < len && s[at] == '0' && spec->fill != s)
 	{
+		spec->fill = "0";
 		if (spec->align == 0)
-		{
-			spec->fill = "0";
-			spec->fill_len = 1;
 			spec->align = '=';
-		}
 		at++;
 	}
 	spec->width = read_number(s, len, &at, 0);
@@ -278,22 +320,31 @@ read_spec(const char *s, int len, Spec *spec)
 		expr_fail("a format has more than it should");
 }
 
-/* Python's format(value, spec). */
+/* Separators stand between digits that are in groups. */
 static void
-format_value(StringInfo out, const Value *value, const char *s, int len)
+check_grouping(const Spec *spec)
+{
+	if (spec->grouping && spec->type && strchr(spec->grouping == '_' ? "deEfFgG%boxX" : "deEfFgG%", spec->type) == NULL)
+		expr_fail("a format has \"%c\" with \"%c\"", spec->grouping, spec->type);
+}
+
+/* Python's format(value, spec). */
+void
+jinja_format_value(StringInfo out, const Value *value, const char *s, int len)
 {
 	Spec		spec;
 
 	read_spec(s, len, &spec);
+	check_grouping(&spec);
 	if (len == 0)
 	{
 		Value		text = jinja_str(value);
 
-		put(out, text.u.string.data, text.u.string.len);
+		jinja_put(out, text.u.string.data, text.u.string.len);
 	}
 	else if (value->kind == VALUE_STRING)
 	{
-		if ((spec.type && spec.type != 's') || spec.sign || spec.alternate || spec.grouping ||
+		if ((spec.type && spec.type != 's') || spec.sign || spec.alternate || spec.no_minus_zero || spec.grouping ||
 			(spec.align == '=' && spec.fill[0] != '0'))
 			expr_fail("a format does not fit a string");
 		if (spec.align == '=')
@@ -308,6 +359,8 @@ format_value(StringInfo out, const Value *value, const char *s, int len)
 				expr_fail("a format does not fit a float");
 			put_float(out, value, &spec);
 		}
+		else if (spec.no_minus_zero)
+			expr_fail("a format does not fit an integer");
 		else if (spec.type == 'c')
 		{
 			StringInfoData text;
@@ -328,8 +381,8 @@ format_value(StringInfo out, const Value *value, const char *s, int len)
 }
 
 /* repr(), with every character beyond ASCII escaped when asked for. */
-static Value
-repr_of(const Value *value, bool ascii)
+Value
+jinja_repr_of(const Value *value, bool ascii)
 {
 	StringInfoData out;
 	StringInfoData plain;
@@ -486,11 +539,15 @@ percent_one(Percent *p, StringInfo out)
 	if (p->at < p->len && p->s[p->at] == '%')
 	{
 		p->at++;
-		put(out, "%", 1);
+		jinja_put(out, "%", 1);
 		return;
 	}
 	if (named)
+	{
+		/* The dict is taken then, as a whole it shows no more. */
 		value = named_argument(p);
+		p->used = 1;
+	}
 	percent_flags(p, &spec);
 	spec.width = percent_size(p, true, &spec);
 	if (p->at < p->len && p->s[p->at] == '.')
@@ -509,7 +566,7 @@ percent_one(Percent *p, StringInfo out)
 		value = next_argument(p);
 	if (spec.type == 's' || spec.type == 'r' || spec.type == 'a')
 	{
-		Value		text = spec.type == 's' ? jinja_soft_str(&value) : repr_of(&value, spec.type == 'a');
+		Value		text = spec.type == 's' ? jinja_soft_str(&value) : jinja_repr_of(&value, spec.type == 'a');
 
 		if (p->markup)
 			text = jinja_escape(&text);
@@ -552,7 +609,7 @@ jinja_percent(const Value *format, const Value *args)
 		expr_tick();
 		while (p.at < p.len && p.s[p.at] != '%')
 			p.at++;
-		put(&out, p.s + from, p.at - from);
+		jinja_put(&out, p.s + from, p.at - from);
 		if (p.at < p.len)
 		{
 			p.at++;
@@ -564,184 +621,4 @@ jinja_percent(const Value *format, const Value *args)
 															args->kind != VALUE_UNDEFINED && !jinja_object(args, JINJA_OBJECT_RANGE))))
 		expr_fail("there are more values than the format shows");
 	return jinja_as(format, value_text(&out));
-}
-
-/* The state of a .format() at work. */
-typedef struct Fields
-{
-	JinjaCall  *call;
-	int			next;			/* of automatic numbers, -1 when numbers are given */
-	int			depth;
-	bool		markup;
-} Fields;
-
-static bool
-all_digits(const char *s, int len)
-{
-	for (int i = 0; i < len; i++)
-		if (!isdigit((unsigned char) s[i]))
-			return false;
-	return len > 0 && len < 9;
-}
-
-static Value
-first_of_field(Fields *f, const char *s, int len)
-{
-	int			n;
-
-	if (len == 0 || all_digits(s, len))
-	{
-		if (len == 0 ? f->next < 0 : f->next > 0)
-			expr_fail("a format mixes numbered and unnumbered places");
-		if (len)
-			f->next = -1;
-		n = len ? atoi(pnstrdup(s, len)) : f->next++;
-		if (n >= f->call->nrest)
-			expr_fail("there are too few values for the format");
-		return f->call->rest[n];
-	}
-	for (int i = 0; i < f->call->nkeywords; i++)
-		if (strncmp(f->call->names[i], s, len) == 0 && f->call->names[i][len] == '\0')
-			return f->call->values[i];
-	expr_fail("a name in a format has no value");
-}
-
-/* name.attribute[item]..., by the rules of the sandbox. */
-static Value
-field_value(Fields *f, const char *s, int len)
-{
-	int			at = 0;
-	Value		value;
-
-	while (at < len && s[at] != '.' && s[at] != '[')
-		at++;
-	value = first_of_field(f, s, at);
-	while (at < len)
-	{
-		int			from = ++at;
-
-		if (s[from - 1] == '.')
-		{
-			while (at < len && s[at] != '.' && s[at] != '[')
-				at++;
-			value = jinja_getattr(&value, pnstrdup(s + from, at - from), at - from);
-		}
-		else if (s[from - 1] == '[')
-		{
-			Value		key;
-
-			while (at < len && s[at] != ']')
-				at++;
-			if (at >= len || at == from)
-				expr_fail("an index in a format is malformed");
-			key = all_digits(s + from, at - from) ? value_int(atoi(pnstrdup(s + from, at - from))) :
-				value_string(s + from, at - from);
-			value = jinja_getitem(&value, &key);
-			at++;
-		}
-		else
-			expr_fail("a name in a format is malformed");
-	}
-	return value;
-}
-
-static void format_text(Fields *f, StringInfo out, const char *s, int len);
-
-static void
-format_field(Fields *f, StringInfo out, const char *s, int len)
-{
-	int			at = 0;
-	int			name;
-	char		conversion = 0;
-	Value		value;
-	StringInfoData spec;
-	StringInfoData shown;
-
-	while (at < len && s[at] != '!' && s[at] != ':')
-	{
-		if (s[at] == '[')
-			while (at < len && s[at] != ']')
-				at++;
-		if (at < len)
-			at++;
-	}
-	name = at;
-	if (at < len && s[at] == '!')
-	{
-		if (at + 1 >= len || strchr("rsa", s[at + 1]) == NULL || (at + 2 < len && s[at + 2] != ':'))
-			expr_fail("a conversion in a format is malformed");
-		conversion = s[at + 1];
-		at += 2;
-	}
-	value = field_value(f, s, name);
-	if (conversion == 's')
-		value = jinja_str(&value);
-	else if (conversion)
-		value = repr_of(&value, conversion == 'a');
-	initStringInfo(&spec);
-	if (at < len)
-		format_text(f, &spec, s + at + 1, len - at - 1);
-	initStringInfo(&shown);
-	if (f->markup && jinja_is_markup(&value) && spec.len == 0)
-		put(&shown, value.u.string.data, value.u.string.len);
-	else
-	{
-		format_value(&shown, &value, spec.data, spec.len);
-		if (f->markup)
-		{
-			Value		text = value_text(&shown);
-
-			text = jinja_escape(&text);
-			put(out, text.u.string.data, text.u.string.len);
-			return;
-		}
-	}
-	put(out, shown.data, shown.len);
-}
-
-/* Text with places in braces; in a place's format too, one level deep. */
-static void
-format_text(Fields *f, StringInfo out, const char *s, int len)
-{
-	if (++f->depth > 2)
-		expr_fail("a format is nested too deeply");
-	for (int at = 0; at < len;)
-	{
-		int			from = at;
-		int			depth = 1;
-
-		eval_tick(&f->call->j->ev);
-		while (at < len && s[at] != '{' && s[at] != '}')
-			at++;
-		put(out, s + from, at - from);
-		if (at >= len)
-			break;
-		if (at + 1 < len && s[at + 1] == s[at] && f->depth == 1)
-		{
-			put(out, s + at, 1);
-			at += 2;
-			continue;
-		}
-		if (s[at] == '}')
-			expr_fail("a format has a brace that closes nothing");
-		from = ++at;
-		for (; at < len && depth > 0; at++)
-			depth += s[at] == '{' ? 1 : s[at] == '}' ? -1 : 0;
-		if (depth > 0)
-			expr_fail("a format has a brace that is not closed");
-		format_field(f, out, s + from, at - 1 - from);
-	}
-	f->depth--;
-}
-
-/* Python's str.format(); the arguments are those of the call. */
-Value
-jinja_format(JinjaCall *call, const Value *format)
-{
-	Fields		f = {.call = call,.markup = jinja_is_markup(format)};
-	StringInfoData out;
-
-	initStringInfo(&out);
-	format_text(&f, &out, format->u.string.data, format->u.string.len);
-	return value_text(&out);
 }

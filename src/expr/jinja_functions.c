@@ -1,16 +1,15 @@
 /*
  * jinja_functions.c
- *		Jinja2's global functions, and Mistral's.
+ *		Jinja2's global functions, and calls of Mistral's.
  */
 #include "postgres.h"
 
 #include "common/int.h"
 #include "fmgr.h"
 #include "utils/fmgrprotos.h"
-#include "utils/uuid.h"
 
-#include "base/ids.h"
 #include "expr/jinja.h"
+#include "expr/mistral_functions.h"
 
 Value
 jinja_g_range(JinjaCall *call)
@@ -150,193 +149,44 @@ is_context(const Jinja *j, const Value *value)
 	return value->u.object == j->context.u.object;
 }
 
-/* The functions that ask the engine know one context only. */
-static const ExprEnv *
-host_of(JinjaCall *call, bool available)
-{
-	if (!is_context(call->j, ARG(0)))
-		expr_fail("%s() needs the context, not %s", call->name, jinja_kind_name(ARG(0)));
-	if (!available)
-		expr_fail("%s() is not available here", call->name);
-	return call->j->ev.env;
-}
-
-/* Whether the engine offers a function. */
-#define OFFERS(call, callback) \
-	((call)->j->ev.env->host != NULL && (call)->j->ev.env->host->callback != NULL)
-
-/* What the host answers is made in the caller's memory: it may outlive the evaluation. */
-#define ASK_HOST(call, callback, ...) \
-	do { \
-		const ExprEnv *env_ = host_of(call, OFFERS(call, callback)); \
-		MemoryContext old_ = MemoryContextSwitchTo((call)->j->ev.outer); \
-		Value		answer_ = env_->host->callback(__VA_ARGS__); \
-		MemoryContextSwitchTo(old_); \
-		return value_raw(answer_); \
-	} while (0)
-
-/* A string argument, NULL where there is none. */
-static char *
-text_arg(JinjaCall *call, int i)
-{
-	if (!GIVEN(i) || ARG(i)->kind == VALUE_NULL)
-		return NULL;
-	if (ARG(i)->kind != VALUE_STRING)
-		expr_fail("%s() takes strings, not %s", call->name, jinja_kind_name(ARG(i)));
-	return pnstrdup(ARG(i)->u.string.data, ARG(i)->u.string.len);
-}
-
-/* Of any other dict it is the key "__env". */
-Value
-jinja_f_env(JinjaCall *call)
+/* Of a dict that is not the context, env() is the key "__env". */
+static Value
+env_of(const Value *dict)
 {
 	Value		value;
 
-	if (is_context(call->j, ARG(0)))
-	{
-		if (OFFERS(call, env))
-			ASK_HOST(call, env, env_->host_arg);
-		value = expr_variable(call->j->ev.env, EXPR_ENV);
-		if (value.kind != VALUE_NULL)
-			return value;
-	}
-	if (ARG(0)->kind != VALUE_DICT)
-		expr_fail("env() needs the context, not %s", jinja_kind_name(ARG(0)));
-	if (!value_dict_get(ARG(0), "__env", strlen("__env"), &value))
+	if (dict->kind != VALUE_DICT)
+		expr_fail("env() needs the context, not %s", jinja_kind_name(dict));
+	if (!value_dict_get(dict, "__env", strlen("__env"), &value))
 		expr_fail("there is no environment");
 	return value;
 }
 
+/* Mistral's own functions, which both languages have. */
 Value
-jinja_f_execution(JinjaCall *call)
+jinja_mistral(JinjaCall *call)
 {
-	if (call->j->ev.env->host == NULL)
+	const MistralFunction *function = mistral_function(call->name);
+	MistralCall inner = {.ev = &call->j->ev,.name = call->name,.context = *ARG(0)};
+	bool		context = is_context(call->j, ARG(0));
+	Value		result;
+
+	for (int i = 1; i < call->nargs; i++)
 	{
-		Value		execution = expr_variable(call->j->ev.env, EXPR_EXECUTION);
-
-		if (execution.kind == VALUE_DICT)
-			return execution;
+		inner.args[i - 1] = value_null();
+		if (!GIVEN(i))
+			continue;
+		jinja_use(ARG(i));
+		inner.args[i - 1] = *ARG(i);
 	}
-	ASK_HOST(call, execution, env_->host_arg);
-}
-
-Value
-jinja_f_executions(JinjaCall *call)
-{
-	char	   *id = text_arg(call, 1);
-	char	   *root = text_arg(call, 2);
-	char	   *state = text_arg(call, 3);
-	char	   *from = text_arg(call, 4);
-	char	   *to = text_arg(call, 5);
-
-	ASK_HOST(call, executions, env_->host_arg, id, root, state, from, to);
-}
-
-Value
-jinja_f_global(JinjaCall *call)
-{
-	char	   *name = text_arg(call, 1);
-
-	if (name == NULL)
-		expr_fail("global() takes the name of a variable");
-	ASK_HOST(call, global, env_->host_arg, name);
-}
-
-Value
-jinja_f_task(JinjaCall *call)
-{
-	char	   *name = text_arg(call, 1);
-
-	if (name && *name == '\0')
-		name = NULL;
-	ASK_HOST(call, task, env_->host_arg, name);
-}
-
-Value
-jinja_f_tasks(JinjaCall *call)
-{
-	char	   *execution = text_arg(call, 1);
-	char	   *state = text_arg(call, 3);
-	bool		recursive = jinja_flag_arg(call, 2, false);
-	bool		flat = jinja_flag_arg(call, 4, false);
-
-	ASK_HOST(call, tasks, env_->host_arg, execution, recursive, state, flat);
-}
-
-Value
-jinja_f_json_dump(JinjaCall *call)
-{
-	StringInfoData out;
-
-	jinja_use(ARG(1));
-	initStringInfo(&out);
-	json_dump(&out, ARG(1), 4);
-	return value_text(&out);
-}
-
-static Value
-need_text(JinjaCall *call)
-{
-	if (ARG(1)->kind != VALUE_STRING)
-		expr_fail("%s() takes a string, not %s", call->name, jinja_kind_name(ARG(1)));
-	return *ARG(1);
-}
-
-Value
-jinja_f_json_parse(JinjaCall *call)
-{
-	Value		text = need_text(call);
-
-	return json_parse(text.u.string.data, text.u.string.len);
-}
-
-/* The deprecated form: escaped line ends become line ends, and the context is the default. */
-Value
-jinja_f_json_pp(JinjaCall *call)
-{
-	Value		data = GIVEN(1) && jinja_truth(ARG(1)) ? *ARG(1) : *ARG(0);
-	Value		text;
-	Value		escaped = value_cstring("\\n");
-	Value		end = value_cstring("\n");
-	Value		blank_end = value_cstring(" \n");
-	StringInfoData out;
-
-	jinja_use(&data);
-	initStringInfo(&out);
-	json_dump(&out, &data, 4);
-	text = value_text(&out);
-	text = jinja_replace(&text, &escaped, &end, -1);
-	return jinja_replace(&text, &blank_end, &end, -1);
-}
-
-/* A random identifier (version 4). */
-Value
-jinja_f_uuid(JinjaCall *call)
-{
-	pg_uuid_t	id;
-
-	if (!pg_strong_random(id.data, UUID_LEN))
-		expr_fail("there are no random numbers");
-	id.data[6] = (id.data[6] & 0x0f) | 0x40;
-	id.data[8] = (id.data[8] & 0x3f) | 0x80;
-	return value_cstring(id_cstring(&id));
-}
-
-Value
-jinja_f_yaml_dump(JinjaCall *call)
-{
-	StringInfoData out;
-
-	jinja_use(ARG(1));
-	initStringInfo(&out);
-	yaml_dump(&out, ARG(1));
-	return value_text(&out);
-}
-
-Value
-jinja_f_yaml_parse(JinjaCall *call)
-{
-	Value		text = need_text(call);
-
-	return yaml_parse(text.u.string.data, text.u.string.len);
+	if (function->asks_engine && !context)
+	{
+		if (function->function == mistral_env)
+			return env_of(ARG(0));
+		expr_fail("%s() needs the context, not %s", call->name, jinja_kind_name(ARG(0)));
+	}
+	result = function->function(&inner);
+	if (function->function == mistral_env && result.kind == VALUE_NULL)
+		return env_of(ARG(0));
+	return result;
 }

@@ -61,7 +61,7 @@ JINJA_METHOD(JINJA_TYPE_LIST, "insert", jinja_m_insert, "/index,/object")
 JINJA_METHOD(JINJA_TYPE_LIST, "pop", jinja_m_pop_list, "/index=")
 JINJA_METHOD(JINJA_TYPE_LIST, "remove", jinja_m_remove, "/value")
 JINJA_METHOD(JINJA_TYPE_LIST, "reverse", jinja_m_reverse, "")
-JINJA_METHOD(JINJA_TYPE_LIST, "sort", jinja_m_sort, "key=,reverse=")
+JINJA_METHOD(JINJA_TYPE_LIST, "sort", jinja_m_sort, "!key=,!reverse=")
 
 JINJA_METHOD(JINJA_TYPE_DICT, "clear", jinja_m_clear_dict, "")
 JINJA_METHOD(JINJA_TYPE_DICT, "copy", jinja_m_copy_dict, "")

@@ -178,7 +178,7 @@ jinja_m_sort(JinjaCall *call)
 		if (list->n != n)
 			expr_fail("the list changes while it is sorted");
 	}
-	jinja_sort(list->items, keys, n, jinja_flag_arg(call, 1, false));
+	jinja_sort(list->items, keys, n, jinja_descending_arg(call, 1));
 	return value_null();
 }
 

@@ -251,13 +251,40 @@ jinja_m_removesuffix(JinjaCall *call)
 Value
 jinja_m_encode(JinjaCall *call)
 {
+	for (int i = 0; i < 2; i++)
+		if (GIVEN(i))
+			(void) jinja_text_of(ARG(i), "an argument of encode()");
 	return jinja_str(&call->self);
 }
 
+/* Each character by its number: another number, a text, null for nothing; what is not in the table stays. */
 Value
 jinja_m_translate(JinjaCall *call)
 {
-	expr_fail("translate() is not available here");
+	const char *s = call->self.u.string.data;
+	const char *end = s + call->self.u.string.len;
+	StringInfoData out;
+
+	if (ARG(0)->kind != VALUE_DICT && ARG(0)->kind != VALUE_LIST && ARG(0)->kind != VALUE_STRING)
+		expr_fail("translate() takes a dict, a list or a string, not %s", jinja_kind_name(ARG(0)));
+	initStringInfo(&out);
+	for (; s < end; s += char_length(s, end))
+	{
+		Value		key = value_int(char_code(s));
+		Value		to = jinja_getitem(ARG(0), &key);
+
+		CHECK_FOR_INTERRUPTS();
+		expr_reserve(out.len);
+		if (to.kind == VALUE_UNDEFINED)
+			appendBinaryStringInfo(&out, s, char_length(s, end));
+		else if (to.kind == VALUE_STRING)
+			appendBinaryStringInfo(&out, to.u.string.data, to.u.string.len);
+		else if (to.kind != VALUE_NULL)
+			append_code_point(&out, (uint32) jinja_int(&to, "the number of a character"));
+		if (out.len > EVAL_MAX_LENGTH)
+			expr_limit("a text grows too long");
+	}
+	return value_text(&out);
 }
 
 Value

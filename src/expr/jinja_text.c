@@ -386,7 +386,8 @@ jinja_capitalize(const Value *text)
 
 	initStringInfo(&out);
 	appendBinaryStringInfo(&out, head.u.string.data, head.u.string.len);
-	n = text_offset(lower.u.string.data, lower.u.string.len, 1);
+	/* The first letter may be more than one in lower case. */
+	n = text_lower(s, n).u.string.len;
 	appendBinaryStringInfo(&out, lower.u.string.data + n, lower.u.string.len - n);
 	return jinja_as(text, value_text(&out));
 }

@@ -26,6 +26,9 @@
 #define HEAP_LIMIT_KB 32768
 #define MAX_PATTERN_LENGTH 65536
 
+/* Parentheses in one another. */
+#define MAX_OPEN 200
+
 typedef struct Translation
 {
 	StringInfoData out;
@@ -34,7 +37,10 @@ typedef struct Translation
 	const char *start;
 	int			flags;
 	bool		ascii;			/* (?a) */
-	bool		verbose;		/* (?x) */
+	bool		verbose;		/* comments are left out from here on */
+	int			groups;			/* begun so far */
+	int			nopen;			/* parentheses open, each with its group's number or 0 */
+	int			open[MAX_OPEN];
 } Translation;
 
 static void *
@@ -72,6 +78,41 @@ hex_digits(const char *s, const char *end, int n)
 	return code;
 }
 
+/* A number after a backslash, the first digit taken: a character in octal, or a group that has ended. */
+static void
+translate_number(Translation *t, char first, bool in_class)
+{
+	const char *d = t->at;
+	int			left = t->end - d;
+	bool		octal = first < '8' && left >= 2 && d[0] >= '0' && d[0] < '8' && d[1] >= '0' && d[1] < '8';
+	int			group = first - '0';
+
+	if (in_class || first == '0' || octal)
+	{
+		int			code = group;
+
+		if (first > '7')
+			bad_pattern("an escape that Python does not have");
+		for (int i = 0; i < 2 && t->at < t->end && *t->at >= '0' && *t->at < '8'; i++)
+			code = code * 8 + (*t->at++ - '0');
+		if (code > 0377)
+			bad_pattern("an octal escape beyond \\377");
+		appendStringInfo(&t->out, "\\x{%x}", code);
+		return;
+	}
+	if (left > 0 && isdigit((unsigned char) *d))
+	{
+		group = group * 10 + (*d - '0');
+		t->at++;
+	}
+	if (group > t->groups)
+		bad_pattern("a reference to a group that is not there yet");
+	for (int i = 0; i < t->nopen; i++)
+		if (t->open[i] == group)
+			bad_pattern("a reference to a group that is not closed yet");
+	appendStringInfo(&t->out, "\\g{%d}", group);
+}
+
 /* After a backslash, in or out of a class. */
 static void
 translate_escape(Translation *t, bool in_class)
@@ -95,6 +136,8 @@ translate_escape(Translation *t, bool in_class)
 		appendStringInfoString(&t->out, "\\z");
 	else if (c == 'v')
 		appendStringInfoString(&t->out, "\\x0b");
+	else if (isdigit((unsigned char) c))
+		translate_number(t, c, in_class);
 	else if (isalpha((unsigned char) c) && strchr(in_class ? "dDsSwWabfnrt" : "AbBdDsSwWafnrt", c) == NULL)
 		bad_pattern("an escape that Python does not have");
 	else
@@ -131,6 +174,21 @@ translate_class(Translation *t)
 	bad_pattern("a set of characters that does not end");
 }
 
+static void
+open_group(Translation *t, bool captures)
+{
+	if (t->nopen == MAX_OPEN)
+		bad_pattern("too many parentheses in one another");
+	t->open[t->nopen++] = captures ? ++t->groups : 0;
+}
+
+static int
+flag_of(char letter)
+{
+	return letter == 'i' ? REGEX_IGNORE_CASE : letter == 'm' ? REGEX_MULTI_LINE : letter == 's' ? REGEX_DOT_ALL :
+		letter == 'x' ? REGEX_VERBOSE : 0;
+}
+
 /* Flags after "(?": global ones must begin the pattern. */
 static void
 translate_flags(Translation *t)
@@ -140,7 +198,7 @@ translate_flags(Translation *t)
 
 	while (p < t->end && (isalpha((unsigned char) *p) || *p == '-'))
 		p++;
-	if (p == t->end || (*p != ')' && *p != ':'))
+	if (p == t->end || (*p != ')' && *p != ':') || p == t->at)
 		bad_pattern("an unknown extension after (?");
 	whole = *p == ')';
 	if (whole && t->at - 2 != t->start)
@@ -149,10 +207,13 @@ translate_flags(Translation *t)
 	{
 		if (strchr("aimsux-", *f) == NULL || (whole && *f == '-'))
 			bad_pattern("an unknown flag");
+		if (*f == 'a' && whole && (t->flags & REGEX_UNICODE))
+			bad_pattern("the flags for ASCII and Unicode exclude each other");
 		if (*f == 'a' && whole)
 			t->ascii = true;
-		if (*f == 'x')
-			t->verbose = true;
+		if (whole)
+			t->flags |= flag_of(*f);
+		t->verbose = t->verbose || *f == 'x';
 	}
 	appendStringInfoString(&t->out, "(?");
 	for (const char *f = t->at; f < p; f++)
@@ -162,6 +223,22 @@ translate_flags(Translation *t)
 	t->at = p + 1;
 	if (whole)
 		t->start = t->at;
+	else
+		open_group(t, false);
+}
+
+/* (?(1)yes|no) and (?(name)yes|no): the condition, which is no group. */
+static void
+translate_condition(Translation *t)
+{
+	const char *close = memchr(t->at, ')', t->end - t->at);
+
+	if (close == NULL)
+		bad_pattern("a group that does not end");
+	appendStringInfoString(&t->out, "(?");
+	appendBinaryStringInfo(&t->out, t->at, close + 1 - t->at);
+	t->at = close + 1;
+	open_group(t, false);
 }
 
 /* After an opening parenthesis that stands for itself. */
@@ -173,6 +250,7 @@ translate_group(Translation *t)
 	if (t->at == t->end || *t->at != '?')
 	{
 		appendStringInfoChar(&t->out, '(');
+		open_group(t, true);
 		return;
 	}
 	t->at++;
@@ -183,16 +261,33 @@ translate_group(Translation *t)
 		if (t->end - t->at < 2 || (t->at[1] != '<' && t->at[1] != '='))
 			bad_pattern("an unknown extension after (?P");
 		appendStringInfoString(&t->out, "(?P");
-		t->at++;
+		open_group(t, *++t->at == '<');
 	}
 	else if (*t->at == '<')
 	{
 		if (t->end - t->at < 2 || (t->at[1] != '=' && t->at[1] != '!'))
 			bad_pattern("an unknown extension after (?<");
 		appendStringInfoString(&t->out, "(?");
+		open_group(t, false);
 	}
-	else if (strchr(":=!>(#", *t->at) != NULL)
+	else if (*t->at == '(')
+		translate_condition(t);
+	else if (*t->at == '#')
+	{
+		bool		first = t->at - 2 == t->start;
+
+		t->at = memchr(t->at, ')', t->end - t->at);
+		if (t->at == NULL)
+			bad_pattern("a comment that does not end");
+		t->at++;
+		if (first)
+			t->start = t->at;
+	}
+	else if (strchr(":=!>", *t->at) != NULL)
+	{
 		appendStringInfoString(&t->out, "(?");
+		open_group(t, false);
+	}
 	else
 		translate_flags(t);
 }
@@ -226,6 +321,11 @@ translate(Translation *t)
 			translate_class(t);
 		else if (c == '(')
 			translate_group(t);
+		else if (c == ')' && t->nopen > 0)
+		{
+			t->nopen--;
+			appendStringInfoChar(&t->out, c);
+		}
 		else if (c == '{')
 			translate_brace(t);
 		else if (c == '#' && t->verbose)
@@ -271,7 +371,8 @@ regex_compile(const char *pattern, int len, int flags)
 	translate(&t);
 	re->pattern = pnstrdup(pattern, len);
 	re->len = len;
-	re->flags = flags;
+	re->given = flags;
+	re->flags = t.flags;
 	gc = pcre2_general_context_create(regex_malloc, regex_free, CurrentMemoryContext);
 	cc = gc ? pcre2_compile_context_create(gc) : NULL;
 	if (cc == NULL)
@@ -426,6 +527,19 @@ regex_expand(Regex *re, StringInfo out, const char *template, int template_len, 
 }
 
 void
+regex_check_template(Regex *re, const char *template, int template_len)
+{
+	StringInfoData out;
+	RegexMatch	nothing;
+
+	initStringInfo(&out);
+	nothing.n = re->groups + 1;
+	nothing.offsets = palloc(nothing.n * 2 * sizeof(int));
+	memset(nothing.offsets, -1, nothing.n * 2 * sizeof(int));
+	regex_expand(re, &out, template, template_len, "", &nothing);
+}
+
+void
 regex_escape(StringInfo out, const char *s, int len)
 {
 	for (int i = 0; i < len; i++)
@@ -443,6 +557,7 @@ regex_copy_pattern(const Regex *re)
 
 	copy->pattern = pnstrdup(re->pattern, re->len);
 	copy->len = re->len;
+	copy->given = re->given;
 	copy->flags = re->flags;
 	return copy;
 }

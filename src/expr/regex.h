@@ -12,6 +12,8 @@
 #define REGEX_IGNORE_CASE 1
 #define REGEX_MULTI_LINE 2
 #define REGEX_DOT_ALL 4
+#define REGEX_VERBOSE 8			/* from the pattern only */
+#define REGEX_UNICODE 16		/* as regex() has it: (?a) is an error */
 
 typedef struct Regex
 {
@@ -19,7 +21,8 @@ typedef struct Regex
 	void	   *match_data;
 	char	   *pattern;
 	int			len;
-	int			flags;
+	int			given;			/* flags beside the pattern */
+	int			flags;			/* with those at the pattern's start */
 	int			groups;
 	bool		named;			/* has named groups */
 } Regex;
@@ -47,6 +50,9 @@ extern bool regex_matches(Regex *re, const char *s, int len);
 /* Python's replacement template for a match. */
 extern void regex_expand(Regex *re, StringInfo out, const char *template, int template_len,
 						 const char *s, const RegexMatch *match);
+
+/* Raises what is wrong with a template, before anything matches. */
+extern void regex_check_template(Regex *re, const char *template, int template_len);
 
 extern void regex_escape(StringInfo out, const char *s, int len);
 /* A copy that can be shown and compared, not matched. */

@@ -113,12 +113,17 @@ text_printable(const char *s, int len)
 	return true;
 }
 
-/* Capitals that are longer than the letter. */
+/* Capitals that PCRE2 does not give: longer than the letter, or of a letter with more than two forms. */
 static const struct
 {
 	uint32		code;
 	uint32		upper[3];
-}			long_upper[] = {
+}			own_upper[] = {
+	{0xb5, {0x39c}}, {0x131, {'I'}}, {0x17f, {'S'}}, {0x1c5, {0x1c4}}, {0x1c8, {0x1c7}}, {0x1cb, {0x1ca}},
+	{0x1f2, {0x1f1}}, {0x345, {0x399}}, {0x3b9, {0x399}}, {0x3bc, {0x39c}}, {0x3c2, {0x3a3}}, {0x3d0, {0x392}},
+	{0x3d1, {0x398}}, {0x3d5, {0x3a6}}, {0x3d6, {0x3a0}}, {0x3f0, {0x39a}}, {0x3f1, {0x3a1}}, {0x3f5, {0x395}},
+	{0x1c80, {0x412}}, {0x1c81, {0x414}}, {0x1c82, {0x41e}}, {0x1c83, {0x421}}, {0x1c84, {0x422}}, {0x1c85, {0x422}},
+	{0x1c86, {0x42a}}, {0x1c87, {0x462}}, {0x1c88, {0xa64a}}, {0xa64b, {0xa64a}}, {0x1e9b, {0x1e60}}, {0x1fbe, {0x399}},
 	{0xdf, {'S', 'S'}}, {0x149, {0x2bc, 'N'}}, {0x1f0, {'J', 0x30c}}, {0x390, {0x399, 0x308, 0x301}},
 	{0x3b0, {0x3a5, 0x308, 0x301}}, {0x587, {0x535, 0x552}}, {0x1e96, {'H', 0x331}}, {0x1e97, {'T', 0x308}},
 	{0x1e98, {'W', 0x30a}}, {0x1e99, {'Y', 0x30a}}, {0x1e9a, {'A', 0x2be}}, {0x1f50, {0x3a5, 0x313}},
@@ -136,12 +141,24 @@ static const struct
 	{0xfb17, {0x544, 0x53d}}
 };
 
-/* Appends the long capital of a letter, or returns false. */
-static bool
-append_long_upper(StringInfo out, uint32 code)
+/* The distance to the capital of Roman numerals and letters in circles, which count as no letters; 0 for others. */
+static int
+symbol_distance(uint32 small)
 {
-	if (code < 0xdf)
+	return small >= 0x2170 && small <= 0x217f ? 0x10 : small >= 0x24d0 && small <= 0x24e9 ? 0x1a : 0;
+}
+
+/* Appends the capital of a letter where PCRE2 has it not, or returns false. */
+static bool
+append_own_upper(StringInfo out, uint32 code)
+{
+	if (code < 0xb5)
 		return false;
+	if (symbol_distance(code) != 0)
+	{
+		append_code_point(out, code - symbol_distance(code));
+		return true;
+	}
 	if (code >= 0x1f80 && code <= 0x1faf)
 	{
 		/* Greek with iota subscript: the capital of its row, and an iota. */
@@ -151,12 +168,12 @@ append_long_upper(StringInfo out, uint32 code)
 		append_code_point(out, 0x399);
 		return true;
 	}
-	for (int i = 0; i < lengthof(long_upper); i++)
+	for (int i = 0; i < lengthof(own_upper); i++)
 	{
-		if (long_upper[i].code == code)
+		if (own_upper[i].code == code)
 		{
-			for (int j = 0; j < 3 && long_upper[i].upper[j]; j++)
-				append_code_point(out, long_upper[i].upper[j]);
+			for (int j = 0; j < 3 && own_upper[i].upper[j]; j++)
+				append_code_point(out, own_upper[i].upper[j]);
 			return true;
 		}
 	}
@@ -204,8 +221,8 @@ text_upper(const char *s, int len)
 		{
 			int			before = out.len;
 
-			/* Try the long capital last in the buffer, and put what precedes it first. */
-			if (append_long_upper(&out, char_code(s)))
+			/* Try a capital of our own last in the buffer, and put what precedes it first. */
+			if (append_own_upper(&out, char_code(s)))
 			{
 				char	   *capital = pnstrdup(out.data + before, out.len - before);
 
@@ -246,13 +263,15 @@ text_lower(const char *s, int len)
 		int			n = char_length(s, end);
 		uint32		code = char_code(s);
 
+		int			distance = symbol_distance(code + 0x10) == 0x10 ? 0x10 : symbol_distance(code + 0x1a) == 0x1a ? 0x1a : 0;
+
 		expr_tick();
-		if (code == 0x130 || (code == 0x3a3 && is_final_sigma(text, s, end)))
+		if (distance != 0 || code == 0x130 || (code == 0x3a3 && is_final_sigma(text, s, end)))
 		{
 			regex_case(&out, plain, s - plain, false);
 			if (code == 0x130)
 				append_code_point(&out, 'i');
-			append_code_point(&out, code == 0x130 ? 0x307 : 0x3c2);
+			append_code_point(&out, distance ? code + distance : code == 0x130 ? 0x307 : 0x3c2);
 			plain = s + n;
 		}
 		s += n;

@@ -21,6 +21,13 @@ typedef struct DictIterator
 	int			at;
 } DictIterator;
 
+typedef struct OrderedIterator
+{
+	Iterator	base;
+	OrderedObject *ordered;
+	Iterator   *items;			/* NULL: not sorted yet */
+} OrderedIterator;
+
 /* What a memorized iterator and its walks share. */
 typedef struct Memory
 {
@@ -161,6 +168,27 @@ iterate_list(ListObject *list)
 	return &it->base;
 }
 
+/* Sorted when the first is asked for, once for all walks. */
+static bool
+ordered_next(Iterator *base, Value *item)
+{
+	OrderedIterator *it = (OrderedIterator *) base;
+	OrderedObject *ordered = it->ordered;
+
+	if (it->items == NULL)
+	{
+		if (ordered->sorted == NULL)
+		{
+			Value		sorted = ordered->sort(ordered);
+
+			ordered->sorted = palloc(sizeof(Value));
+			*ordered->sorted = sorted;
+		}
+		it->items = iterate_list(ordered->sorted->u.object);
+	}
+	return iterator_next(it->items, item);
+}
+
 static Iterator *
 iterate_dict(DictObject *dict, uint32 flags)
 {
@@ -187,16 +215,10 @@ value_iterate(const Value *iterable)
 			return iterate_dict(value_dict_object(iterable), VALUE_F_KEYS);
 		case VALUE_ORDERED:
 			{
-				OrderedObject *ordered = iterable->u.object;
+				OrderedIterator *it = new_iterator(sizeof(OrderedIterator), ordered_next);
 
-				if (ordered->sorted == NULL)
-				{
-					Value		sorted = ordered->sort(ordered);
-
-					ordered->sorted = palloc(sizeof(Value));
-					*ordered->sorted = sorted;
-				}
-				return iterate_list(ordered->sorted->u.object);
+				it->ordered = iterable->u.object;
+				return &it->base;
 			}
 		case VALUE_ITERATOR:
 			if (iterable->flags & VALUE_F_MEMO)

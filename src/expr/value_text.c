@@ -129,15 +129,27 @@ repr_view(StringInfo out, const Value *value)
 static void
 repr_regex(StringInfo out, const Value *value)
 {
+	static const struct
+	{
+		int			flag;
+		const char *name;
+	}			names[] = {
+		{REGEX_IGNORE_CASE, "IGNORECASE"}, {REGEX_MULTI_LINE, "MULTILINE"}, {REGEX_DOT_ALL, "DOTALL"},
+		{REGEX_VERBOSE, "VERBOSE"}
+	};
 	Regex	   *re = value->u.object;
+	const char *before = ", ";
 
 	appendStringInfoString(out, "re.compile(");
 	repr_string(out, re->pattern, re->len);
-	if (re->flags)
-		appendStringInfo(out, ", %s%s%s",
-						 re->flags & REGEX_IGNORE_CASE ? "re.IGNORECASE" : "",
-						 re->flags & REGEX_MULTI_LINE ? (re->flags & REGEX_IGNORE_CASE ? "|re.MULTILINE" : "re.MULTILINE") : "",
-						 re->flags & REGEX_DOT_ALL ? (re->flags & ~REGEX_DOT_ALL ? "|re.DOTALL" : "re.DOTALL") : "");
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (re->flags & names[i].flag)
+		{
+			appendStringInfo(out, "%sre.%s", before, names[i].name);
+			before = "|";
+		}
+	}
 	appendStringInfoChar(out, ')');
 }
 

@@ -277,7 +277,7 @@ accepts(const YaqlParameter *parameter, const Argument *arg, bool evaluated)
 	return true;
 }
 
-static const Argument *
+static Argument *
 find_keyword(const Arguments *args, const char *name)
 {
 	for (int i = 0; i < args->nkeywords; i++)
@@ -335,7 +335,10 @@ argument_kinds(const Arguments *args)
 
 		if (i > 0)
 			appendStringInfoString(&out, ", ");
-		if (i >= args->npositional)
+		/* The names that call() is given may be data. */
+		if (i >= args->npositional && arg->node == NULL)
+			appendStringInfoString(&out, "a name => ");
+		else if (i >= args->npositional)
 			appendStringInfo(&out, "%.*s => ", arg->name.u.string.len, arg->name.u.string.data);
 		appendStringInfoString(&out, known ? value_kind_name(&arg->value) : "an expression");
 	}
@@ -394,10 +397,15 @@ no_match(const YaqlGroup *group, const Arguments *args, bool method)
 }
 
 static void
-no_such(const Value *name, bool method)
+no_such(const YaqlNode *node, const Value *name, bool method)
 {
 	const char *what;
-	char	   *shown = display_name(name->u.string.data, name->u.string.len, &what, method);
+	char	   *shown;
+
+	/* What call() is told may be data. */
+	if (node == NULL)
+		expr_fail("there is no %s of the name that call() is given", method ? "method" : "function");
+	shown = display_name(name->u.string.data, name->u.string.len, &what, method);
 
 	expr_fail("there is no %s \"%s\"", what, shown);
 }
@@ -573,9 +581,10 @@ add_argument(Arguments *all, const Argument *arg, bool pairs)
 
 		if (name->type != NODE_KEYWORD)
 			expr_fail("the name of a named argument must be a bare word");
-		if (find_keyword(all, name->value.u.string.data) != NULL)
-			expr_fail("an argument is named twice");
-		keyword = &all->keywords[all->nkeywords++];
+		/* Named twice, the last one counts; the first is not even evaluated. */
+		keyword = find_keyword(all, name->value.u.string.data);
+		if (keyword == NULL)
+			keyword = &all->keywords[all->nkeywords++];
 		keyword->name = name->value;
 		keyword->node = arg->node->args[1];
 		keyword->value = is_constant(keyword) ? keyword->node->value : (Value) {.kind = VALUE_UNDEFINED};
@@ -613,7 +622,7 @@ yaql_call_function(Eval *ev, Frame *frame, const YaqlNode *node, const YaqlGroup
 	if (ev->defines && !method)
 		defined = find_defined(frame, name);
 	if (defined == NULL && (group == NULL || !(group->flags & (method ? YAQL_METHOD : YAQL_FUNCTION))))
-		no_such(name, method);
+		no_such(node, name, method);
 	if (nargs + 1 <= MANY_ARGUMENTS)
 		all.positional = few;
 	else

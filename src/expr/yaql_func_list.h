@@ -22,19 +22,10 @@ YAQL("call", YAQL_FUNCTION | YAQL_KEEPS, yaql_call, "name:string, args:sequence,
 YAQL("assert", YAQL_METHOD, yaql_assert, "obj:any?, condition:lambda, message:string='Assertion failed'")
 YAQL("#operator_->", YAQL_FUNCTION | YAQL_KEEPS, yaql_send, "left:context, right:lambda")
 
-/* Mistral */
-YAQL("task", YAQL_FUNCTION, yaql_task, "taskName:any?=null")
-YAQL("execution", YAQL_FUNCTION, yaql_execution, "")
-YAQL("env", YAQL_FUNCTION, yaql_env, "")
-YAQL("tasks", YAQL_FUNCTION, yaql_tasks, "workflowExecutionId:any?=null, recursive:any?=false, state:any?=null, flat:any?=false")
-YAQL("executions", YAQL_FUNCTION, yaql_executions, "id:any?=null, rootExecutionId:any?=null, state:any?=null, fromTime:any?=null, toTime:any?=null")
-YAQL("global", YAQL_FUNCTION, yaql_global, "varName:any?")
-YAQL("json_parse", YAQL_FUNCTION, yaql_json_parse, "data:any?")
-YAQL("json_dump", YAQL_FUNCTION, yaql_json_dump, "data:any?")
-YAQL("json_pp", YAQL_FUNCTION, yaql_json_pp, "data:any?=null")
-YAQL("yaml_parse", YAQL_FUNCTION, yaql_yaml_parse, "data:any?")
-YAQL("yaml_dump", YAQL_FUNCTION, yaql_yaml_dump, "data:any?")
-YAQL("uuid", YAQL_FUNCTION, yaql_uuid, "")
+/* Mistral's own */
+#define MISTRAL(name, function, asks_engine, yaql, jinja) YAQL(name, YAQL_FUNCTION, yaql_mistral, yaql)
+#include "expr/mistral_func_list.h"
+#undef MISTRAL
 
 /* comparison; null is less than everything */
 YAQL("*equal", YAQL_FUNCTION, yaql_equal, "left:any?, right:any?")

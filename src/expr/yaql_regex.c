@@ -21,7 +21,7 @@ pattern(Eval *ev, const Value *v)
 
 	if (v->kind == VALUE_REGEX)
 		return v->u.object;
-	if (last == NULL || last->flags != 0 || last->len != v->u.string.len ||
+	if (last == NULL || last->given != 0 || last->len != v->u.string.len ||
 		memcmp(last->pattern, v->u.string.data, last->len) != 0)
 		last = ev->regex = regex_compile(v->u.string.data, v->u.string.len, 0);
 	return last;
@@ -30,7 +30,7 @@ pattern(Eval *ev, const Value *v)
 Value
 yaql_regex(YaqlCall *call)
 {
-	int			flags = 0;
+	int			flags = REGEX_UNICODE;
 
 	if (value_truth(ARG(1)))
 		flags |= REGEX_IGNORE_CASE;
@@ -215,6 +215,8 @@ substitute(YaqlCall *call, bool by)
 	RegexMatch	match;
 
 	regex_and_text(call, &re, &text);
+	if (!by)
+		regex_check_template(re, ARG(2)->u.string.data, ARG(2)->u.string.len);
 	initStringInfo(&out);
 	for (int64 n = 0; (most == 0 || n < most) && next_match(re, text, &at, &empty, &match); n++)
 	{

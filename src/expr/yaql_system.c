@@ -1,13 +1,10 @@
 /*
  * yaql_system.c
- *		Contexts and calls by name; Mistral's own functions.
+ *		Contexts, calls by name, calls of Mistral's own functions.
  */
 #include "postgres.h"
 
-#include "fmgr.h"
-#include "utils/uuid.h"
-
-#include "base/ids.h"
+#include "expr/mistral_functions.h"
 #include "expr/yaql_lib.h"
 
 static Value
@@ -119,176 +116,14 @@ yaql_send(YaqlCall *call)
 	return yaql_call_lambda_in(call->ev, ARG(1), ARG(0)->u.object);
 }
 
-/* A string argument, NULL for null. */
-static char *
-text_arg(YaqlCall *call, int i)
-{
-	if (!HAS(i))
-		return NULL;
-	if (ARG(i)->kind != VALUE_STRING)
-		expr_fail("%s() takes strings, not %s", call->function->name, value_kind_name(ARG(i)));
-	return pnstrdup(ARG(i)->u.string.data, ARG(i)->u.string.len);
-}
-
-static void unavailable(YaqlCall *call) pg_attribute_noreturn();
-
-static void
-unavailable(YaqlCall *call)
-{
-	expr_fail("%s() is not available here", call->function->name);
-}
-
-/* What the host answers is made in the caller's memory: it may outlive the evaluation. */
-#define ASK_HOST(call, callback, ...) \
-	do { \
-		const ExprEnv *env_ = (call)->ev->env; \
-		MemoryContext old_; \
-		Value		answer_; \
-		if (env_->host == NULL || env_->host->callback == NULL) \
-			unavailable(call); \
-		old_ = MemoryContextSwitchTo((call)->ev->outer); \
-		answer_ = env_->host->callback(__VA_ARGS__); \
-		MemoryContextSwitchTo(old_); \
-		return value_raw(answer_); \
-	} while (0)
-
+/* Mistral's own functions, which both languages have. */
 Value
-yaql_task(YaqlCall *call)
+yaql_mistral(YaqlCall *call)
 {
-	char	   *name = text_arg(call, 0);
+	const MistralFunction *function = mistral_function(call->function->name);
+	MistralCall inner = {.ev = call->ev,.name = function->name,.context = call->ev->env->root};
 
-	if (name && *name == '\0')
-		name = NULL;
-	ASK_HOST(call, task, env_->host_arg, name);
-}
-
-Value
-yaql_tasks(YaqlCall *call)
-{
-	char	   *execution = text_arg(call, 0);
-	char	   *state = text_arg(call, 2);
-
-	ASK_HOST(call, tasks, env_->host_arg, execution, value_truth(ARG(1)), state, value_truth(ARG(3)));
-}
-
-Value
-yaql_execution(YaqlCall *call)
-{
-	if (call->ev->env->host == NULL)
-	{
-		Value		execution = expr_variable(call->ev->env, EXPR_EXECUTION);
-
-		if (execution.kind == VALUE_DICT)
-			return execution;
-	}
-	ASK_HOST(call, execution, env_->host_arg);
-}
-
-Value
-yaql_executions(YaqlCall *call)
-{
-	char	   *id = text_arg(call, 0);
-	char	   *root = text_arg(call, 1);
-	char	   *state = text_arg(call, 2);
-	char	   *from = text_arg(call, 3);
-	char	   *to = text_arg(call, 4);
-
-	ASK_HOST(call, executions, env_->host_arg, id, root, state, from, to);
-}
-
-Value
-yaql_env(YaqlCall *call)
-{
-	const ExprEnv *env = call->ev->env;
-
-	if (env->host == NULL || env->host->env == NULL)
-		return expr_variable(env, EXPR_ENV);
-	ASK_HOST(call, env, env_->host_arg);
-}
-
-Value
-yaql_global(YaqlCall *call)
-{
-	char	   *name = text_arg(call, 0);
-
-	if (name == NULL)
-		expr_fail("global() takes the name of a variable");
-	ASK_HOST(call, global, env_->host_arg, name);
-}
-
-static void
-need_string(YaqlCall *call)
-{
-	if (ARG(0)->kind != VALUE_STRING)
-		expr_fail("%s() takes a string, not %s", call->function->name, value_kind_name(ARG(0)));
-}
-
-Value
-yaql_json_parse(YaqlCall *call)
-{
-	need_string(call);
-	return json_parse(ARG(0)->u.string.data, ARG(0)->u.string.len);
-}
-
-Value
-yaql_json_dump(YaqlCall *call)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	json_dump(&out, ARG(0), 4);
-	return value_text(&out);
-}
-
-/* The deprecated form: escaped line ends become line ends, and the whole context is the default. */
-Value
-yaql_json_pp(YaqlCall *call)
-{
-	StringInfoData out;
-	StringInfoData text;
-
-	initStringInfo(&out);
-	initStringInfo(&text);
-	json_dump(&out, value_truth(ARG(0)) ? ARG(0) : &call->ev->env->root, 4);
-	for (int i = 0; i < out.len; i++)
-	{
-		bool		line = out.data[i] == '\\' && i + 1 < out.len && out.data[i + 1] == 'n';
-
-		if (line)
-			i++;
-		if ((line || out.data[i] == '\n') && text.len > 0 && text.data[text.len - 1] == ' ')
-			text.len--;
-		appendStringInfoChar(&text, line ? '\n' : out.data[i]);
-	}
-	return value_text(&text);
-}
-
-Value
-yaql_yaml_parse(YaqlCall *call)
-{
-	need_string(call);
-	return yaml_parse(ARG(0)->u.string.data, ARG(0)->u.string.len);
-}
-
-Value
-yaql_yaml_dump(YaqlCall *call)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	yaml_dump(&out, ARG(0));
-	return value_text(&out);
-}
-
-/* A random identifier (version 4). */
-Value
-yaql_uuid(YaqlCall *call)
-{
-	pg_uuid_t	id;
-
-	if (!pg_strong_random(id.data, UUID_LEN))
-		expr_fail("there are no random numbers");
-	id.data[6] = (id.data[6] & 0x0f) | 0x40;
-	id.data[8] = (id.data[8] & 0x3f) | 0x80;
-	return value_cstring(id_cstring(&id));
+	for (int i = 0; i < call->nargs; i++)
+		inner.args[i] = *ARG(i);
+	return function->function(&inner);
 }

@@ -54,6 +54,18 @@ EXCEPTION WHEN OTHERS THEN
     RETURN concat_ws(' | ', SQLERRM, detail);
 END
 $$;
+CREATE FUNCTION pg_temp.message_of_data(expression text, context jsonb) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    PERFORM mistral.evaluate_data(jsonb_build_object('a', jsonb_build_array(expression)), context);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN concat_ws(' | ', SQLERRM, detail);
+END
+$$;
 SELECT is(pg_temp.message('<% $.a.b %>', '{"a": {}}'),
           'cannot evaluate expression "$.a.b": there is no key "b" | At character 5 of the expression.', 'a missing key');
 SELECT is(pg_temp.message('<% len(1.5) %>', '{}'),
@@ -64,7 +76,17 @@ SELECT is(pg_temp.message('<% (1 + %>', '{}'),
           'a syntax error');
 SELECT unalike(pg_temp.message(e, '{"secret": "hunter2", "n": {"hunter2": 1}}'), '%hunter2%', 'no data in the message of ' || e)
   FROM unnest(ARRAY['<% $.secret + 1 %>', '<% int($.secret) %>', '<% $.n[$.secret + x] %>', '<% $.secret.x %>', '<% regex($.secret + "(") %>',
-                    '<% json_parse($.secret) %>', '<% yaml_parse("{" + $.secret) %>', '<% datetime($.secret) %>', '<% [$.secret].single().y %>']) AS e;
+                    '<% json_parse($.secret) %>', '<% yaml_parse("{" + $.secret) %>', '<% datetime($.secret) %>', '<% [$.secret].single().y %>',
+                    '<% call($.secret, [], {}) %>', '<% call($.secret, [], {}, 1) %>', '<% call(len, [], {$.secret => 1}) %>', '<% dict([[$.secret]]) %>',
+                    '<% $.n.items().select($[0].x).toList() %>', '<% datetime($.secret, "%Y" + $.secret) %>', '<% datetime(2020, 1, 1).format(1 + $.secret) %>',
+                    '<% x.replace(regex(x), "\\" + $.secret) %>', '<% float($.secret) %>', '<% let(a => 1) -> unpack([$.secret]) %>', '<% $.secret.assert(false) %>',
+                    '{{ _.secret + 1 }}', '{{ _[_.secret] + 1 }}', '{{ _.n[_.secret].x }}', '{{ _.secret.x.y }}', '{{ _.secret() }}', '{{ _.secret | int + _.n }}',
+                    '{{ _.secret.index("z") }}', '{{ [1].index(_.secret) }}', '{{ {}.pop(_.secret) }}', '{{ _.secret.format(1)["a"] }}', '{{ ("%q" ~ _.secret) % 1 }}',
+                    '{{ ("{" ~ _.secret ~ "}").format(1) }}', '{{ json_parse(_.secret) }}', '{{ [1] | map(_.secret) | list }}', '{{ [1] | select(_.secret) | list }}',
+                    '{{ [1] | map(attribute=_.secret) | sum }}', '{{ (1 | attr(_.secret)).y }}', '{{ _.n | dictsort(by=_.secret) }}', '{{ 1 | round(0, _.secret) }}',
+                    '{% macro m() %}{% endmacro %}{{ m(**_.n) }}', '{{ dict(**{_.secret: 1}).z }}', '{{ "" | wordwrap(**_.n) }}']) AS e;
+SELECT unalike(pg_temp.message_of_data(e, '{"secret": "hunter2"}'), '%hunter2%', 'no data in the message of data: ' || e)
+  FROM unnest(ARRAY['<% $.secret + 1 %>', '<% call($.secret, [], {}) %>', '{{ _.secret + 1 }}', 'x {{ _[_.secret] }}', 'x <% int($.secret) %>']) AS e;
 
 -- Languages and data.
 SELECT is(pg_temp.outcome('$.a + 1', '{"a": 1}', 'yaql'), '2', 'a bare expression');
