@@ -91,6 +91,20 @@ evaluate_guard(const EvalPlace *place, const ExprTemplate *guard, bool *result, 
 }
 
 bool
+evaluate_truth(const EvalPlace *place, const ExprData *data, bool *result, char **error)
+{
+	Evaluation	e;
+
+	evaluation_begin(&e, place);
+	e.data = data;
+	e.want_truth = true;
+	if (!evaluation_run(&e, error))
+		return false;
+	*result = e.truth;
+	return true;
+}
+
+bool
 evaluate_output(const EvalPlace *place, const ExprData *data, const Jsonb *root, Jsonb **result, char **error)
 {
 	Evaluation	e;

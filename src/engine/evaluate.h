@@ -27,6 +27,7 @@ typedef struct EvalPlace
 extern bool evaluate_data(const EvalPlace *place, const ExprData *data, Jsonb **result, char **error);
 extern bool evaluate_template(const EvalPlace *place, const ExprTemplate *tmpl, Jsonb **result, char **error);
 extern bool evaluate_guard(const EvalPlace *place, const ExprTemplate *guard, bool *result, char **error);
+extern bool evaluate_truth(const EvalPlace *place, const ExprData *data, bool *result, char **error);
 
 /* An ad-hoc action's output: `$` is the result itself. */
 extern bool evaluate_output(const EvalPlace *place, const ExprData *data, const Jsonb *root, Jsonb **result, char **error);

@@ -159,9 +159,15 @@ wait_after(Task *task, char **error)
 static bool
 fail_on(Task *task, char **error)
 {
-	bool		fail = false;
+	const ExprData *value = task_spec(task)->policies.fail_on.value;
+	EvalPlace	place;
+	bool		fail;
 
-	if (!get_boolean(task, "fail-on", task_spec(task)->policies.fail_on.value, &fail, error))
+	if (value == NULL)
+		return true;
+	/* Of all policies the only one whose type nobody looks at. */
+	task_place(&place, task);
+	if (!evaluate_truth(&place, value, &fail, error))
 		return false;
 	if (fail && task->state == STATE_SUCCESS)
 		task_set_state(task, STATE_ERROR, "Failed by 'fail-on' policy");

@@ -37,6 +37,7 @@ static void apply_task_timer(Tree *tree, const TreeEvent *event);
 static void apply_action_timer(Tree *tree, const TreeEvent *event);
 static void apply_workflow_timer(Tree *tree, const TreeEvent *event);
 static void do_work(Work *work);
+static void requeue_sub_done(Execution *sub);
 static void cancel_timers(Tree *tree, const pg_uuid_t *target, const char *except, List **stored);
 
 void
@@ -141,7 +142,7 @@ tree_requeue(Tree *tree)
 			tree_queue(tree, WORK_SUB_START, execution);
 		if (execution->parent_task && state_is_final(execution->state) &&
 			!state_is_final(execution->parent_task->state))
-			tree_queue(tree, WORK_SUB_DONE, execution);
+			requeue_sub_done(execution);
 		for (i = 0; i < execution->ntasks; i++)
 		{
 			Task	   *task = execution->tasks[i];
@@ -163,6 +164,31 @@ tree_requeue(Tree *tree)
 	}
 }
 
+/* Of a task of items, loading has counted what has ended: it is looked at once, not told again. */
+static void
+requeue_sub_done(Execution *sub)
+{
+	Task	   *task = sub->parent_task;
+	ListCell   *lc;
+
+	if (task->execution->workflow == NULL || task->spec < 0 || task_spec(task)->nwith_items == 0)
+	{
+		tree_queue(sub->tree, WORK_SUB_DONE, sub);
+		return;
+	}
+	foreach(lc, task->subs)
+	{
+		Execution  *first = lfirst(lc);
+
+		if (first->ordinal >= task->subs_from && state_is_final(first->state))
+		{
+			if (first == sub)
+				tree_queue(sub->tree, WORK_ITEMS, task);
+			return;
+		}
+	}
+}
+
 static void
 do_work(Work *work)
 {
@@ -177,6 +203,9 @@ do_work(Work *work)
 			break;
 		case WORK_SUB_DONE:
 			subworkflow_done(work->object);
+			break;
+		case WORK_ITEMS:
+			with_items_loaded(work->object);
 			break;
 	}
 }

@@ -230,7 +230,8 @@ typedef enum WorkKind
 {
 	WORK_ACTION,				/* an inline action is to run */
 	WORK_SUB_START,				/* a sub-execution is to start */
-	WORK_SUB_DONE				/* a sub-execution has ended: tell its task */
+	WORK_SUB_DONE,				/* a sub-execution has ended: tell its task */
+	WORK_ITEMS					/* a task of items has been loaded: look at what of it has ended */
 } WorkKind;
 
 /* One piece of work, first in, first out. */

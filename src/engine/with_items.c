@@ -22,6 +22,7 @@ static void add_key(void *arg, const char *key, int len, const JsonbValue *value
 static Jsonb *item_variables(Task *task, int item);
 static bool *items_taken(Task *task);
 static State final_state(Task *task);
+static void look(Task *task, bool cancelled);
 
 /* Starts as many items as may run; the task ends at once when there are none. */
 bool
@@ -68,14 +69,39 @@ with_items_schedule(Task *task, char **error, bool *forced)
 void
 with_items_ended(Task *task, State state)
 {
+	task->nended++;
+	task_touch(task);
+	look(task, state == STATE_CANCELLED);
+}
+
+/* Loading has counted what has ended, told or not: whatever follows from it, follows now. */
+void
+with_items_loaded(Task *task)
+{
+	bool		cancelled = false;
+	ListCell   *lc;
+
+	foreach(lc, task->subs)
+	{
+		Execution  *sub = lfirst(lc);
+
+		if (sub->ordinal >= task->subs_from && sub->state == STATE_CANCELLED &&
+			sub == execution_of_item(task, execution_item(sub)))
+			cancelled = true;
+	}
+	look(task, cancelled);
+}
+
+/* Ends the task, or starts more items. */
+static void
+look(Task *task, bool cancelled)
+{
 	char	   *error;
 	bool		forced;
 
-	task->nended++;
-	task_touch(task);
 	if (state_is_final(task->state))
 		return;
-	if (state == STATE_CANCELLED)
+	if (cancelled)
 		task_complete(task, STATE_CANCELLED, "One or more actions was cancelled.");
 	else if (task->nended >= task->nitems)
 	{

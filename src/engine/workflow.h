@@ -146,6 +146,7 @@ extern void subworkflow_done(Execution *sub);
 
 extern bool with_items_schedule(Task *task, char **error, bool *forced);
 extern void with_items_ended(Task *task, State state);
+extern void with_items_loaded(Task *task);	/* some of its sub-executions had ended when it was loaded */
 extern void with_items_reset(Task *task);
 extern void with_items_reset_failed(Task *task);
 extern void with_items_recount(Task *task);

@@ -434,6 +434,17 @@ SELECT mistral.complete_action(pg_temp.action_of_item(:'e', 2)), pg_temp.run();
 SELECT is(output, '{"all": [{"r": 1}, {"r": 2}, {"r": 3}]}', 'items: what is run again is where it was') FROM mistral.executions WHERE id = :'e';
 SELECT is(t.result, '[{"r": 1}, {"r": 2}, {"r": 3}]', 'items: and in the view') FROM mistral.tasks t WHERE execution_id = :'e';
 
+-- What has ended is counted once, also on a tree that was loaded again in between.
+SELECT pg_temp.start('items') AS e \gset
+SELECT mistral.complete_action(pg_temp.action_of_item(:'e', 1)), pg_temp.run();
+SELECT mistral.pause_workflow(:'e'), pg_temp.run();
+SELECT mistral.resume_workflow(:'e'), pg_temp.run();
+SELECT mistral.pause_workflow(:'e'), mistral.resume_workflow(:'e'), pg_temp.run();
+SELECT is((SELECT array_agg(t.state ORDER BY t.state) FROM mistral.tasks t WHERE root_execution_id = :'e'), '{RUNNING,RUNNING,RUNNING,SUCCESS}', 'items: one of three has ended');
+SELECT mistral.complete_action(pg_temp.action_of_item(:'e', 3)), pg_temp.run();
+SELECT mistral.complete_action(pg_temp.action_of_item(:'e', 2)), pg_temp.run();
+SELECT is(output, '{"all": [{"r": 1}, {"r": 2}, {"r": 3}]}', 'items: and then the others') FROM mistral.executions WHERE id = :'e';
+
 SELECT pg_temp.load('echoes', $$
 tasks:
   a: {with-items: 'i in [1, null, "x"]', action: std.echo output=<% $.i %>}
