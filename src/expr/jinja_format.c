@@ -359,7 +359,7 @@ jinja_format_value(StringInfo out, const Value *value, const char *s, int len)
 				expr_fail("a format does not fit a float");
 			put_float(out, value, &spec);
 		}
-		else if (spec.no_minus_zero)
+		else if (spec.no_minus_zero || (spec.type == 'c' && (spec.sign || spec.precision >= 0)))
 			expr_fail("a format does not fit an integer");
 		else if (spec.type == 'c')
 		{

@@ -341,7 +341,8 @@ translate(Translation *t)
 static uint32
 compile_options(const Translation *t)
 {
-	uint32		options = 0;
+	/* With several lines, one begins after a last line end, too. */
+	uint32		options = PCRE2_ALT_CIRCUMFLEX;
 
 	if (GetDatabaseEncoding() == PG_UTF8)
 		options |= PCRE2_UTF | PCRE2_NO_UTF_CHECK | (t->ascii ? 0 : PCRE2_UCP);
