@@ -369,7 +369,7 @@ jinja_format_value(StringInfo out, const Value *value, const char *s, int len)
 			initStringInfo(&text);
 			append_code_point(&text, (uint32) jinja_int(value, "the number of a character"));
 			letter = value_text(&text);
-			put_text(out, &letter, &spec, '<');
+			put_text(out, &letter, &spec, '>');
 		}
 		else if (spec.precision >= 0 || (spec.type && strchr("bdnoxX", spec.type) == NULL))
 			expr_fail("a format does not fit an integer");
