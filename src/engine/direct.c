@@ -161,7 +161,8 @@ run_commands(Execution *execution, List *commands)
 
 /*
  * The order of carrying out: tasks before the first command that changes the
- * execution's state (joins last among them), then that command; what stands
+ * execution's state (joins last among them, and before those the tasks that may
+ * pause it, so that nothing beside such a task is held up), then that command; what stands
  * behind it is dropped, except that a pause keeps it for the resume.  A fail or
  * succeed in the first place stands alone.
  */
@@ -169,6 +170,7 @@ static List *
 rearrange(Execution *execution, List *commands)
 {
 	List	   *plain = NIL;
+	List	   *pausing = NIL;
 	List	   *joins = NIL;
 	List	   *tail = NIL;
 	Command    *state_command = NULL;
@@ -177,21 +179,24 @@ rearrange(Execution *execution, List *commands)
 	foreach(lc, commands)
 	{
 		Command    *command = lfirst(lc);
+		const TaskSpec *spec = command->kind == COMMAND_TASK ? &execution->workflow->tasks[command->spec] : NULL;
 
 		if (command->kind == COMMAND_NOOP)
 			continue;
 		if (state_command)
 			tail = lappend(tail, command);
-		else if (command->kind != COMMAND_TASK)
+		else if (spec == NULL)
 			state_command = command;
-		else if (execution->workflow->tasks[command->spec].join != JOIN_NONE)
+		else if (spec->join != JOIN_NONE)
 			joins = lappend(joins, command);
+		else if (spec->policies.pause_before.value != NULL)
+			pausing = lappend(pausing, command);
 		else
 			plain = lappend(plain, command);
 	}
 	if (joins != NIL)
 		list_sort(joins, compare_joins);
-	plain = list_concat(plain, joins);
+	plain = list_concat(list_concat(plain, pausing), joins);
 	if (state_command)
 	{
 		plain = lappend(plain, state_command);

@@ -1,6 +1,6 @@
 """Makes random workflows, one for each seed, whose outcome is not a matter of chance.
 
-make(seed) gives a case as run.py takes it.  Left out is what is a race in the original: commands, forced errors and
+make(name) gives a case as run.py takes it.  Left out is what is a race in the original: commands, forced errors and
 reads of globals beside a branch that still runs, variables that several branches publish and a join has to choose
 from, branches that come late to a join.
 """
@@ -58,7 +58,7 @@ class Workflow:
         self.m, self.rng, self.name, self.depth = maker, maker.rng, name, depth
         self.tasks, self.count, self.nvars = {}, 0, 0
         self.inputs, self.vars, self.defaults = [], {}, {}
-        self.asyncs = []                                # names of tasks that somebody has to complete
+        self.loose = False                              # something may still run beside what comes last
 
     # ---- values
 
@@ -135,6 +135,7 @@ class Workflow:
     def result(self, t, scope, kind):
         """Publishes in some clause, and remembers what the task gave."""
         rng = self.rng
+        before = scope.branch()                         # what one publishes is not seen by the next
         if kind:
             scope.results[t.name] = kind
         for _ in range(rng.choice((0, 1, 1, 2))):
@@ -142,14 +143,15 @@ class Workflow:
             if kind and rng.random() < .5:
                 value, k = rng.choice(("<% task().result %>", "{{ task().result }}", "<%% task(%s).result %%>" % t.name)), kind
             else:
-                value, k = self.value(scope)
+                value, k = self.value(before)
             name = rng.choice(redefine) if redefine else self.var_name()
-            self.put(t, scope, name, value, k)
+            self.put(t, scope, before, name, value, k)
         if rng.random() < .1:
-            self.globals(t, scope)
+            self.globals(t, scope, before)
 
-    def put(self, t, scope, name, value, kind):
+    def put(self, t, scope, before, name, value, kind):
         where = self.rng.choice(("publish", "publish", "publish", "on-success", "on-complete"))
+        other = self.value(before, kind)[0] if kind != "other" else 0
         # A global part without a branch part hides the plain clause.
         if where == "publish":
             t.keys.setdefault("publish", {})[name] = value
@@ -158,14 +160,13 @@ class Workflow:
         scope.vars[name] = kind
         scope.own.add(name)
         if kind != "other" and self.rng.random() < .15:     # several clauses, one name
-            other, _ = self.value(scope, kind)
             t.publish[self.rng.choice(("on-success", "on-complete"))].setdefault("branch", {})[name] = other
 
-    def globals(self, t, scope):
+    def globals(self, t, scope, before):
         # Types that a second publish replaces: objects are merged, which the original loses.
         where = self.rng.choice(("on-success", "on-complete"))
         name = "g" + self.var_name()
-        value, kind = self.value(scope, self.rng.choice(("int", "str", "list")))
+        value, kind = self.value(before, self.rng.choice(("int", "str", "list")))
         branch = {n for n in t.keys.get("publish", {})}
         t.publish[where].setdefault("global", {})[name] = value
         if where == "on-success" and branch and not t.publish[where].get("branch"):
@@ -230,6 +231,8 @@ class Workflow:
         keys = {"with-items": over, "action": "std.echo", "input": {"output": rng.choice(("<% $.i %>", "{{ _.i }}", "item <% $.i %>", {"k": "<% $.i %>"}))}}
         if isinstance(over, list):
             keys["input"] = {"output": "<% [$.i, $.j] %>"}
+        if over == "i in <% [] %>":                     # task() is cached for longer than the task that asks
+            return self.add(**keys), None
         if rng.random() < .4:
             keys["concurrency"] = rng.choice((1, 2, 3, "<% $.one + 1 %>", 0))
         return self.add(**keys), "other"
@@ -365,6 +368,7 @@ class Workflow:
                 self.link(t, f.name)
                 self.link(f, join.name, "on-success")
                 self.link(f, "noop", "on-error")
+        self.loose = self.loose or arriving < n
         join.keys["join"] = rng.choice(("all", n)) if arriving == n else "one" if arriving == 1 and rng.random() < .7 else arriving
         if rng.random() < .1:
             join.keys["retry"] = self.retry(scope)
@@ -387,18 +391,25 @@ class Workflow:
         inner = scope.branch(fresh=True)
         for _ in range(rng.randint(0, 2)):
             body = self.s_simple(body, inner, alone)
+            self.prompt(body[0][0])
         t, clause = body[0]
         k = rng.randint(1, 2)
         self.link(t, head.name, clause, "<%% $.%s < %d %%>" % (c, k))
         after = self.simple(scope)
+        self.prompt(after)
         self.link(t, after.name, clause, "<%% $.%s >= %d %%>" % (c, k))
         scope.vars[c] = "int"
         return [(after, "on-success")]
 
+    def prompt(self, t):
+        """In the original, what is delayed behind a task that runs several times goes on with the context of any."""
+        for k in ("wait-before", "wait-after", "retry"):
+            t.keys.pop(k, None)
+
     def s_end(self, tails, scope):
         """A command, an error that nothing handles, or an error of the definition: only where nothing else runs."""
         rng = self.rng
-        r = rng.random()
+        r = rng.random() if not self.loose else .3
         if r < .25:
             message = rng.choice((None, "over and <% $.one %>", "{{ _.one }} is enough", "it's all"))
             command = rng.choice(("fail", "succeed", "fail"))
@@ -446,7 +457,7 @@ class Workflow:
 
     # ---- the whole
 
-    def build_direct(self):
+    def build_direct(self, bad=False):
         rng = self.rng
         scope = Scope()
         if rng.random() < .3:
@@ -456,7 +467,11 @@ class Workflow:
         shapes = [self.s_simple, self.s_simple, self.s_handled, self.s_choice, self.s_fork, self.s_loop]
         for _ in range(rng.choice((1, 1, 2)) if self.depth == 2 else 1):
             tails = rng.choice(shapes)(tails, scope, True)
-        if rng.random() < .45:
+        if bad and not self.loose:
+            last = self.add(action="std.noop")
+            self.enter(tails, last.name)
+            self.link(last, 'fail msg="a bad sub-workflow"', "on-complete")
+        elif rng.random() < .45:
             self.s_end(tails, scope)
         return self.document(scope)
 
@@ -498,7 +513,7 @@ class Workflow:
                 out["o_" + name] = rng.choice(("<%% $.get(%s) %%>" % name, "{{ _.get('%s') }}" % name, ["<%% $.get(%s) %%>" % name]))
             for name in scope.globals:
                 out["g_" + name] = rng.choice(("<%% $.get(%s) %%>" % name, "<%% global(%s) %%>" % name, "{{ global('%s') }}" % name))
-            if rng.random() < .05:
+            if rng.random() < .05 and not self.loose:
                 out["bad"] = "<% $.nothing %>"
             doc["output"] = out
         if rng.random() < .3:
@@ -542,11 +557,8 @@ class Maker:
             self.prefix[name] = "abc"[i]
             bad = rng.random() < .3
             w = Workflow(self, name, i)
-            workflows[name] = w.build_direct()
-            if bad:
-                last = list(workflows[name]["tasks"])[-1]
-                workflows[name]["tasks"][last]["on-complete"] = ["fail msg=\"a bad sub-workflow\""]
-            elif "output" not in workflows[name] and rng.random() < .7:
+            workflows[name] = w.build_direct(bad)
+            if not bad and "output" not in workflows[name] and rng.random() < .7:
                 workflows[name]["output"] = {"r": "<% $.x %>"}
             self.subs.append((name, "other"))
             if bad:
@@ -605,5 +617,92 @@ def dump(definitions):
     return "\n".join(lines) + "\n"
 
 
-def make(seed):
-    return Maker(seed).make()
+class Control:
+    """A small workflow of tasks that somebody has to complete, and what is done to it, with a rest after each step."""
+
+    def __init__(self, seed):
+        self.rng, self.seed, self.tasks, self.names, self.subs = random.Random(seed), seed, {}, [], {}
+
+    def unit(self, follow, alone=True):
+        """One task that leads to `follow`; what may be completed goes to names.  What starts beside a pause is a matter of order."""
+        rng, name = self.rng, "t%d" % (len(self.tasks) + 1)
+        kind = rng.choice(("async", "async", "handled", "retry", "items", "window", "sub", "plain", "pause" if alone else "plain"))
+        t = self.tasks[name] = {"action": "std.async_noop"}
+        if follow:
+            t[rng.choice(("on-success", "on-success", "on-complete"))] = follow
+        self.names.append(name)
+        if kind == "handled":
+            handler = "h" + name
+            t["on-error"] = [handler]
+            self.tasks[handler] = {"publish": {"v" + handler: 1}}
+        elif kind == "retry":
+            t["retry"] = {"count": rng.randint(1, 2), "delay": 0}
+        elif kind in ("items", "window"):
+            t["with-items"] = "i in [1, 2, 3]"
+            if kind == "window":
+                t["concurrency"] = rng.randint(1, 2)
+        elif kind == "sub":
+            sub = "s" + name
+            self.subs[sub] = {"output": {"r": "<% $.get(x) %>"}, "tasks": {"a" + name: {"action": "std.async_noop", "publish": {"x": 1}, "on-success": ["b" + name]},
+                                                                     "b" + name: rng.choice(({"action": "std.noop"}, {"action": "std.async_noop"}))}}
+            del t["action"]
+            t["workflow"] = sub
+            self.names.remove(name)
+            self.names += ["a" + name, "b" + name]
+        elif kind in ("plain", "pause"):
+            t["action"] = "std.noop"
+            self.names.remove(name)
+            if kind == "pause":
+                t["pause-before"] = True
+        if rng.random() < .5 and "with-items" not in t and kind not in ("sub", "plain", "pause"):
+            t["publish"] = {"v" + name: "<% task().result %>"}
+        return name
+
+    def make(self):
+        rng = self.rng
+        last = self.unit(None)
+        for _ in range(rng.randint(0, 2)):
+            if rng.random() < .4 and self.tasks[last].get("join") is None and "with-items" not in self.tasks[last]:
+                self.tasks[last]["join"] = "all"
+                last = self.fork(last)
+            else:
+                last = self.unit([last])
+        steps = []
+        for _ in range(rng.randint(3, 8)):
+            steps.append(self.step())
+            steps.append({"rest": True})
+        definitions = [{"kind": "workflow", "yaml": dump({n: x})} for n, x in list(self.subs.items()) + [("main", {"tasks": self.tasks})]]
+        return {"name": "control %d" % self.seed, "definitions": definitions, "start": {"workflow": "main"}, "steps": [{"rest": True}] + steps}
+
+    def fork(self, join):
+        a, b = self.unit([join], False), self.unit([join], False)
+        if self.rng.random() < .5:
+            name = "t%d" % (len(self.tasks) + 1)
+            self.tasks[name] = {"on-success": [a, b]}
+            return name
+        return a
+
+    def step(self):
+        rng = self.rng
+        r, names = rng.random(), self.names or ["t1"]
+        # A delay that other steps could meet would be a race: results come at rest.
+        if r < .45:
+            return {"complete": rng.choice(names), "result": rng.choice((1, "x", {"k": [1]}, None))}
+        if r < .65:
+            return {"fail": rng.choice(names), "error": rng.choice((1, "x", {"k": 1}))}
+        if r < .69:
+            return {"cancel": rng.choice(names)}
+        if r < .8:
+            return rng.choice(({"pause": True}, {"resume": True}))
+        if r < .85:
+            return {"stop": rng.choice(("CANCELLED", "CANCELLED", "ERROR", "SUCCESS"))}
+        if r < .9:
+            return {"resume": True}
+        name = rng.choice(sorted(self.tasks))
+        return {"rerun": name, "reset": "with-items" not in self.tasks[name] or rng.random() < .5}
+
+
+def make(name):
+    """The case of a name: "random 7", "control 7"."""
+    kind, seed = name.split()
+    return {"random": Maker, "control": Control}[kind](int(seed)).make()

@@ -111,6 +111,18 @@ vars: {n: 5}
 tasks:
   a: {wait-before: <% $.n * 2 %>}
 $$, '{0 a:DELAYED,10 a:SUCCESS}', 'SUCCESS', NULL),
+('pause-before: what stands beside it starts', $$
+tasks:
+  s: {on-success: [p, b]}
+  p: {pause-before: true}
+  b: {on-success: c}
+  c: {action: std.noop}
+$$, '{0 s:SUCCESS b:SUCCESS p:IDLE,0 !SELECT mistral.resume_workflow($1),0 s:SUCCESS b:SUCCESS p:SUCCESS c:SUCCESS}', 'SUCCESS', NULL),
+('pause-before: also beside it at the start', $$
+tasks:
+  p: {pause-before: true}
+  b: {action: std.noop}
+$$, '{0 b:SUCCESS p:IDLE}', 'PAUSED', NULL),
 ('std.sleep', $$
 tasks:
   a: {action: std.sleep seconds=2, on-success: b}
