@@ -122,13 +122,17 @@ cache_init(void)
 	RegisterXactCallback(cache_transaction_ended, NULL);
 }
 
-/* Drops the least recently used entries that this transaction has not seen. */
+/*
+ * Drops the least recently used entries that this transaction has not seen.
+ * The last one used stays, however large: it would be compiled again for each
+ * slice of what runs.
+ */
 static void
 cache_trim(void)
 {
 	Size		limit = (Size) guc_cache_size * 1024 / CACHE_SHARE;
 
-	while (cache_bytes > limit && !dlist_is_empty(&cache_order))
+	while (cache_bytes > limit && dlist_has_next(&cache_order, dlist_head_node(&cache_order)))
 	{
 		CacheEntry *entry = dlist_container(CacheEntry, node, dlist_tail_node(&cache_order));
 
