@@ -200,12 +200,15 @@ count_bytes(Tree *tree)
 	cache_bytes += tree->cached_bytes;
 }
 
-/* Drops the trees that were used longest ago, until the rest fits. */
+/*
+ * Drops the trees that were used longest ago, until the rest fits.  The last one
+ * used stays, however large: it would be loaded again for each of its slices.
+ */
 static void
 shrink(void)
 {
 	Size		limit = (Size) guc_cache_size * 1024;
 
-	while (cache_bytes > limit && !dlist_is_empty(&lru))
+	while (cache_bytes > limit && dlist_has_next(&lru, dlist_head_node(&lru)))
 		cache_drop(dlist_container(Tree, lru, dlist_tail_node(&lru)));
 }
