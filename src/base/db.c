@@ -38,6 +38,10 @@ static Oid	extension_owner = InvalidOid;
 static Oid	extension_schema = InvalidOid;
 static bool callback_registered = false;
 
+/* Rows that db_each has in memory at a time. */
+#define ROWS_AT_ONCE 1000
+
+static void prepare(DbStatement *statement);
 static void pin_setting(const char *name, const char *value);
 static void load_extension(void);
 
@@ -127,20 +131,56 @@ db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_o
 {
 	int			rc;
 
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare_cursor(statement->text, statement->nparams, statement->types,
-											  CURSOR_OPT_GENERIC_PLAN);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", statement->text, SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		statement->plan = plan;
-	}
+	prepare(statement);
 	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, limit);
 	if (rc < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->text, SPI_result_code_string(rc));
 	return SPI_processed;
+}
+
+void
+db_each(DbStatement *statement, Datum *values, const char *nulls, DbRow row, void *arg)
+{
+	Portal		portal;
+
+	prepare(statement);
+	portal = SPI_cursor_open(NULL, statement->plan, values, nulls, false);
+	for (;;)
+	{
+		SPITupleTable *rows;
+		uint64		n;
+		uint64		i;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, ROWS_AT_ONCE);
+		rows = SPI_tuptable;
+		n = SPI_processed;
+		for (i = 0; i < n; i++)
+		{
+			/* What the one before has executed has put its own result there. */
+			SPI_tuptable = rows;
+			SPI_processed = n;
+			row(arg, i);
+		}
+		SPI_freetuptable(rows);
+		if (n < ROWS_AT_ONCE)
+			break;
+	}
+	SPI_cursor_close(portal);
+}
+
+static void
+prepare(DbStatement *statement)
+{
+	SPIPlanPtr	plan;
+
+	if (statement->plan != NULL)
+		return;
+	plan = SPI_prepare_cursor(statement->text, statement->nparams, statement->types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", statement->text, SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	statement->plan = plan;
 }
 
 uint64

@@ -72,6 +72,13 @@ typedef struct DbStatement
 extern uint64 db_execute(DbStatement *statement, Datum *values, const char *nulls, bool read_only, long limit);
 
 /*
+ * Reads many rows, a part of them at a time: `row` is called for each, and
+ * reads its columns with db_datum before it executes anything else.
+ */
+typedef void (*DbRow) (void *arg, uint64 row);
+extern void db_each(DbStatement *statement, Datum *values, const char *nulls, DbRow row, void *arg);
+
+/*
  * Reads with the newest snapshot, also in a REPEATABLE READ transaction: sees
  * what others have committed since it began.
  */

@@ -13,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "port.h"
+#include "utils/array.h"
 
 #include "base/ids.h"
 
@@ -116,4 +118,16 @@ id_parse(const char *text, pg_uuid_t *id)
 		nibbles++;
 	}
 	return nibbles == 2 * UUID_LEN;
+}
+
+Datum
+id_array(List *ids)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(list_length(ids), 1));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, ids)
+		elements[n++] = UUIDPGetDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }

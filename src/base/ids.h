@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/uuid.h"
 
 #define UUID_TEXT_LEN 36
@@ -26,5 +27,8 @@ id_equal(const pg_uuid_t *a, const pg_uuid_t *b)
 {
 	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
+
+/* The uuid[] of a List of pg_uuid_t *. */
+extern Datum id_array(List *ids);
 
 #endif							/* MISTRAL_IDS_H */

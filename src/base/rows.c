@@ -8,6 +8,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -122,6 +123,26 @@ rows_update(RowWriter *writer, ItemPointer place)
 		list_free(compat_insert_index_tuples(writer->rri, writer->update_slot, writer->estate));
 	*place = writer->update_slot->tts_tid;
 	ResetPerTupleExprContext(writer->estate);
+}
+
+struct varlena *
+rows_out_of_line(RowWriter *writer, ItemPointer place, int attnum)
+{
+	TupleTableSlot *slot;
+	struct varlena *pointer = NULL;
+	Datum		value;
+	bool		isnull;
+
+	if (writer->rel == NULL)
+		open_table(writer);
+	slot = table_slot_create(writer->rel, NULL);
+	if (!table_tuple_fetch_row_version(writer->rel, place, SnapshotAny, slot))
+		elog(ERROR, "a row just written is not there");
+	value = slot_getattr(slot, attnum, &isnull);
+	if (!isnull && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
+		pointer = (struct varlena *) DatumGetPointer(datumCopy(value, false, -1));
+	ExecDropSingleTupleTableSlot(slot);
+	return pointer;
 }
 
 void

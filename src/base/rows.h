@@ -48,6 +48,13 @@ extern void rows_flush(RowWriter *writer);
 extern TupleTableSlot *rows_update_slot(RowWriter *writer);
 extern void rows_update(RowWriter *writer, ItemPointer place);
 
+/*
+ * Where a written row keeps a column's value out of line, if it does: its
+ * pointer, in the current memory context, else NULL.  An update with the pointer
+ * leaves the value where it is.
+ */
+extern struct varlena *rows_out_of_line(RowWriter *writer, ItemPointer place, int attnum);
+
 /* Flushes and closes; locks stay until the transaction ends. */
 extern void rows_close(RowWriter *writer);
 

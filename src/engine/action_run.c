@@ -35,8 +35,6 @@ static bool too_large(const Jsonb *value);
 bool
 action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced)
 {
-	Execution  *execution = task->execution;
-	Tree	   *tree = execution->tree;
 	ActionExecution *action;
 	AdhocChain	chain;
 	EvalPlace	place;
@@ -57,12 +55,11 @@ action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *fo
 		!policies_timeout(task, &timeout, error))
 		return false;
 
-	action = task_add_action(task);
+	action = task_add_action(task, item);
 	action->type = chain.type;
-	action->item = item;
-	action->name = MemoryContextStrdup(tree->cxt, chain.name);
-	json_ref_set(&action->input, tree_keep(tree, chain.given));
-	json_ref_set(&action->runtime, tree_keep(tree, adhoc_runtime(&chain)));
+	action->name = MemoryContextStrdup(action->cxt, chain.name);
+	json_ref_set(&action->input, json_keep(action->cxt, chain.given));
+	json_ref_set(&action->runtime, json_keep(action->cxt, adhoc_runtime(&chain)));
 	action->separate = ACTION_IS_ASYNC(chain.type) || item >= 0 || !JSON_REF_IS_NULL(&action->runtime);
 	task_touch(task);
 	enqueue(action, &chain, timeout);
@@ -103,14 +100,15 @@ void
 action_run(ActionExecution *action)
 {
 	Tree	   *tree = action->task->execution->tree;
-	Jsonb	   *runtime = json_ref_get(tree, &action->runtime);
+	Jsonb	   *runtime = json_ref_get(action->cxt, &action->runtime);
 	Jsonb	   *input = json_get_jsonb(runtime, "input");
 	ActionOutcome outcome = {0};
 	Jsonb	   *result;
 
+	action->queued = false;
 	if (state_is_final(action->state) || action->type == NULL || action->type->run == NULL)
 		return;
-	action->type->run(input ? input : json_ref_get(tree, &action->input), &outcome);
+	action->type->run(input ? input : json_ref_get(action->cxt, &action->input), &outcome);
 	if (outcome.delay_ms > 0 && !json_get_bool(runtime, "delayed", false))
 	{
 		JsonBuilder b = {0};
@@ -122,12 +120,12 @@ action_run(ActionExecution *action)
 		json_add_string(&b, action->type->name);
 		json_end_object(&b);
 		action->separate = true;
-		json_ref_set(&action->runtime, tree_keep(tree, json_merge(runtime, json_finish(&b))));
+		json_ref_set(&action->runtime, json_keep(action->cxt, json_merge(runtime, json_finish(&b))));
 		row_touch(&action->change);
 		tree_add_timer(tree, TIMER_ACTION, &action->id, outcome.delay_ms);
 		return;
 	}
-	result = outcome.result ? tree_keep(tree, outcome.result) : NULL;
+	result = outcome.result ? json_keep(action->cxt, outcome.result) : NULL;
 	action_finish(action, outcome.failed ? STATE_ERROR : STATE_SUCCESS, result);
 }
 
@@ -150,7 +148,7 @@ action_finish(ActionExecution *action, State state, Jsonb *result)
 	task_place(&place, task);
 	keep_sent(action, state, result);
 	if (state == STATE_SUCCESS)
-		(void) adhoc_apply_outputs(&place, json_ref_get(tree, &action->runtime), &result, &error);
+		(void) adhoc_apply_outputs(&place, json_ref_get(action->cxt, &action->runtime), &result, &error);
 	if (error == NULL && too_large(result))
 		error = psprintf("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size);
 	if (error)
@@ -158,7 +156,7 @@ action_finish(ActionExecution *action, State state, Jsonb *result)
 		state = STATE_ERROR;
 		result = json_from_string(error);
 	}
-	json_ref_set(&action->result, result ? tree_keep(tree, result) : NULL);
+	json_ref_set(&action->result, result ? json_keep(action->cxt, result) : NULL);
 	action_set_state(action, state);
 	action->accepted = true;
 	tree_cancel_timers(tree, &action->id);
@@ -183,11 +181,10 @@ action_finish(ActionExecution *action, State state, Jsonb *result)
 static void
 keep_sent(ActionExecution *action, State state, const Jsonb *result)
 {
-	Tree	   *tree = action->task->execution->tree;
-	Jsonb	   *runtime = json_ref_get(tree, &action->runtime);
+	Jsonb	   *runtime = json_ref_get(action->cxt, &action->runtime);
 
 	if (action->type && ACTION_IS_ASYNC(action->type) && json_get(runtime, "adhoc", strlen("adhoc")))
-		json_ref_set(&action->runtime, tree_keep(tree, json_merge(runtime, json_pair("sent", message_action_result(state_name(state), result)))));
+		json_ref_set(&action->runtime, json_keep(action->cxt, json_merge(runtime, json_pair("sent", message_action_result(state_name(state), result)))));
 }
 
 static bool
@@ -261,7 +258,7 @@ add_defaults(Task *task, Jsonb **input)
 {
 	Execution  *execution = task->execution;
 	char	   *written = json_get_string(task_spec(task)->spec, "action");	/* perhaps with parameters */
-	Jsonb	   *env = json_get_jsonb(json_ref_get(execution->tree, &execution->params), "env");
+	Jsonb	   *env = json_get_jsonb(json_ref_get(execution->cxt, &execution->params), "env");
 	Jsonb	   *actions = json_is_object(env) ? json_get_jsonb(env, "__actions") : NULL;
 	Jsonb	   *defaults;
 
@@ -283,6 +280,7 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 
 	if (chain->type->mode == ACTION_INLINE)
 	{
+		action->queued = true;
 		tree_queue(tree, WORK_ACTION, action);
 		return;
 	}
@@ -292,7 +290,7 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 		notify_action(action);
 	if (chain->target == NULL && chain->type->mode == ACTION_WAIT)
 		return;
-	old = MemoryContextSwitchTo(tree->cxt);
+	old = MemoryContextSwitchTo(tree->step_cxt);
 	row = palloc0(sizeof(DispatchRow));
 	row->action = action;
 	row->base = pstrdup(chain->base);
@@ -318,7 +316,7 @@ void
 task_collect_pulled(Task *task, List **ids)
 {
 	Tree	   *tree = task->execution->tree;
-	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	MemoryContext old = MemoryContextSwitchTo(tree->step_cxt);
 	ListCell   *lc;
 
 	foreach(lc, task->actions)
@@ -326,7 +324,7 @@ task_collect_pulled(Task *task, List **ids)
 		ActionExecution *action = lfirst(lc);
 		pg_uuid_t  *id;
 
-		if (state_is_final(action->state) || json_get(json_ref_get(tree, &action->runtime), "target", strlen("target")) == NULL)
+		if (state_is_final(action->state) || json_get(json_ref_get(action->cxt, &action->runtime), "target", strlen("target")) == NULL)
 			continue;
 		id = palloc(sizeof(pg_uuid_t));
 		*id = action->id;

@@ -38,7 +38,7 @@ const Scope *
 scope_outbound(Task *task)
 {
 	Tree	   *tree = task->execution->tree;
-	Jsonb	   *published = json_ref_get(tree, &task->published);
+	Jsonb	   *published = json_ref_get(task->cxt, &task->published);
 	const Scope *before = task->scope;
 	ScopeFill	fill;
 	int			i;
@@ -160,7 +160,7 @@ scope_value(Execution *execution, const ScopeEntry *entry, const Jsonb *merged)
 	{
 		Task	   *task = execution->tasks[entry->ordinal];
 
-		object = json_ref_get(execution->tree, entry->merged ? &task->merged : &task->published);
+		object = json_ref_get(task->cxt, entry->merged ? &task->merged : &task->published);
 	}
 	return json_get(object, entry->key, entry->len);
 }

@@ -353,7 +353,7 @@ refuse_task(const Task *task, State wanted, const char *hint)
 static void
 merge_env(Execution *execution, const Jsonb *env)
 {
-	Jsonb	   *params = json_ref_get(execution->tree, &execution->params);
+	Jsonb	   *params = json_ref_get(execution->cxt, &execution->params);
 
 	if (env == NULL)
 		return;
@@ -363,7 +363,7 @@ merge_env(Execution *execution, const Jsonb *env)
 				 errmsg("env must be an object")));
 	params = json_merge(params, json_pair("env", json_merge_deep(json_get_jsonb(params, "env"), env)));
 	check_size("params", params);
-	json_ref_set(&execution->params, tree_keep(execution->tree, params));
+	json_ref_set(&execution->params, json_keep(execution->cxt, params));
 	row_touch(&execution->change);
 }
 

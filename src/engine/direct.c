@@ -93,7 +93,7 @@ add_clause(EvalPlace *place, const SpecOnClause *clause, const char *event,
 			continue;
 		if (t->params && !evaluate_data(place, t->params, &params, error))
 			return false;
-		old = MemoryContextSwitchTo(tree->cxt);
+		old = MemoryContextSwitchTo(tree->step_cxt);
 		command = palloc0(sizeof(Command));
 		command->kind = t->command;
 		command->spec = t->task;
@@ -125,9 +125,13 @@ run_commands(Execution *execution, List *commands)
 
 		if (execution->state == STATE_PAUSED)
 		{
-			MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);
+			MemoryContext old = MemoryContextSwitchTo(execution->cxt);
+			Command    *kept = palloc(sizeof(Command));
 
-			execution->backlog = lappend(execution->backlog, command);
+			*kept = *command;
+			if (command->message)
+				kept->message = pstrdup(command->message);
+			execution->backlog = lappend(execution->backlog, kept);
 			row_touch(&execution->change);
 			MemoryContextSwitchTo(old);
 			continue;

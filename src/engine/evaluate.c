@@ -16,6 +16,7 @@
 #include "engine/evaluate.h"
 #include "engine/guard.h"
 #include "engine/host.h"
+#include "engine/items.h"
 #include "engine/states.h"
 
 #define MAX_SOURCES 6
@@ -35,7 +36,6 @@ typedef struct Evaluation
 	Jsonb	   *result;
 } Evaluation;
 
-static void sort_by_item(Jsonb **results, int *items, int n);
 static void evaluation_begin(Evaluation *e, const EvalPlace *place);
 static bool evaluation_run(Evaluation *e, char **error);
 static void run_guarded(void *arg);
@@ -125,26 +125,24 @@ evaluate_output(const EvalPlace *place, const ExprData *data, const Jsonb *root,
 Jsonb *
 task_result(Task *task)
 {
-	Tree	   *tree = task->execution->tree;
-	bool		list = task->spec >= 0 && task->execution->workflow && task_spec(task)->nwith_items > 0;
-	Jsonb	  **results;
-	int		   *items;
-	int			n = 0;
 	JsonBuilder b = {0};
 	ListCell   *lc;
 	MemoryContext old;
-	int			i;
+	Jsonb	   *result = NULL;
+	int			n = 0;
 
-	results = palloc(sizeof(Jsonb *) * (list_length(task->actions) + list_length(task->subs) + 1));
-	items = palloc(sizeof(int) * (list_length(task->actions) + list_length(task->subs) + 1));
+	if (task->spec >= 0 && task->execution->workflow && task_spec(task)->nwith_items > 0)
+		return items_results(task);
+	json_begin_array(&b);
 	foreach(lc, task->actions)
 	{
 		ActionExecution *action = lfirst(lc);
 
 		if (!action->accepted)
 			continue;
-		results[n] = json_ref_get(tree, &action->result);
-		items[n++] = action->item;
+		result = json_ref_get(action->cxt, &action->result);
+		json_add_jsonb(&b, result);
+		n++;
 	}
 	foreach(lc, task->subs)
 	{
@@ -152,58 +150,23 @@ task_result(Task *task)
 
 		if (sub->ordinal < task->subs_from || !state_is_final(sub->state))
 			continue;
-		/* After a rerun of some items, the last one of each. */
-		if (task->partial && sub != execution_of_item(task, execution_item(sub)))
-			continue;
-		results[n] = json_ref_get(tree, &sub->output);
-		items[n++] = task->partial ? execution_item(sub) : sub->ordinal - task->subs_from;
+		result = json_ref_get(sub->cxt, &sub->output);
+		json_add_jsonb(&b, result);
+		n++;
 	}
-	if (n == 1 && !list)
-		return results[0];
-	if (list)
-		sort_by_item(results, items, n);
-	old = MemoryContextSwitchTo(tree->cxt);
-	json_begin_array(&b);
-	for (i = 0; i < n; i++)
-		json_add_jsonb(&b, results[i]);
 	json_end_array(&b);
-	results[0] = json_finish(&b);
+	if (n == 1)
+		return result;
+	old = MemoryContextSwitchTo(task->cxt);
+	result = json_finish(&b);
 	MemoryContextSwitchTo(old);
-	return results[0];
-}
-
-typedef struct ItemResult
-{
-	int			item;
-	Jsonb	   *result;
-} ItemResult;
-
-static int
-compare_items(const void *a, const void *b)
-{
-	return ((const ItemResult *) a)->item - ((const ItemResult *) b)->item;
-}
-
-static void
-sort_by_item(Jsonb **results, int *items, int n)
-{
-	ItemResult *pairs = palloc(sizeof(ItemResult) * (n + 1));
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		pairs[i].item = items[i];
-		pairs[i].result = results[i];
-	}
-	qsort(pairs, n, sizeof(ItemResult), compare_items);
-	for (i = 0; i < n; i++)
-		results[i] = pairs[i].result;
+	return result;
 }
 
 Jsonb *
 execution_env(Execution *execution)
 {
-	return json_get_jsonb(json_ref_get(execution->tree, &execution->tree->root->params), "env");
+	return json_get_jsonb(json_ref_get(execution->tree->root->cxt, &execution->tree->root->params), "env");
 }
 
 /* ---------------------------------------------------------------- running */
@@ -212,7 +175,6 @@ static void
 evaluation_begin(Evaluation *e, const EvalPlace *place)
 {
 	Execution  *execution = place->execution;
-	Tree	   *tree = execution->tree;
 
 	memset(e, 0, sizeof(*e));
 	e->place = *place;
@@ -230,10 +192,10 @@ evaluation_begin(Evaluation *e, const EvalPlace *place)
 	if (place->items)
 		e->sources[e->nsources++] = value_jsonb_source(place->items);
 	if (!JSON_REF_IS_NULL(&execution->globals))
-		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->globals));
+		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(execution->cxt, &execution->globals));
 	/* An ad-hoc action sees its own input in place of the workflow's. */
 	if (!place->first)
-		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(tree, &execution->input));
+		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(execution->cxt, &execution->input));
 	e->env.root = value_view(e->nsources, e->sources);
 	e->env.var_env = host_env_value(execution);
 	e->env.var_execution = host_id_and_name(&execution->id, NULL);

@@ -42,7 +42,7 @@ execution_create(Tree *tree, Task *parent, const Definition *definition, const E
 	input = add_param_defaults(workflow->params, workflow->nparams, start->input);
 
 	execution = tree_add_execution(tree, parent);
-	old = MemoryContextSwitchTo(tree->cxt);
+	old = MemoryContextSwitchTo(execution->cxt);
 	execution->definition_id = definition->id;
 	execution->owner = start->owner;
 	execution->name = pstrdup(definition->name);
@@ -62,7 +62,10 @@ execution_create(Tree *tree, Task *parent, const Definition *definition, const E
 		/* It never was: its number is free again. */
 		tree->executions = list_delete_ptr(tree->executions, execution);
 		if (parent)
+		{
 			parent->subs = list_delete_ptr(parent->subs, execution);
+			parent->nsubs--;
+		}
 		return NULL;
 	}
 	if (parent)
@@ -81,7 +84,7 @@ execution_attach(Execution *execution, const Definition *definition)
 	if (definition == NULL || execution->last != NULL)
 		return;
 	execution->nlast = definition->workflow->ntasks;
-	execution->last = MemoryContextAlloc(execution->tree->cxt, sizeof(int) * Max(execution->nlast, 1));
+	execution->last = MemoryContextAlloc(execution->cxt, sizeof(int) * Max(execution->nlast, 1));
 	for (i = 0; i < execution->nlast; i++)
 		execution->last[i] = -1;
 }
@@ -91,7 +94,7 @@ execution_run(Execution *execution)
 {
 	const WorkflowSpec *workflow = execution->workflow;
 	List	   *commands = NIL;
-	MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);
+	MemoryContext old = MemoryContextSwitchTo(execution->tree->step_cxt);
 	int			i;
 
 	if (workflow->reverse)
@@ -197,6 +200,8 @@ execution_continue(Execution *execution)
 		char	   *error;
 		ListCell   *lc;
 
+		if (task)
+			with_items_requeue(task);
 		/* What pause-before has held back. */
 		if (task && task->state == STATE_IDLE)
 		{
@@ -305,7 +310,7 @@ evaluate_vars(Execution *execution, char **error)
 		return true;
 	if (!evaluate_data(&place, execution->workflow->vars, &vars, error))
 		return false;
-	json_ref_set(&execution->globals, tree_keep(execution->tree, vars));
+	json_ref_set(&execution->globals, json_keep(execution->cxt, vars));
 	return true;
 }
 
@@ -356,7 +361,7 @@ execution_succeed(Execution *execution, const char *message, char **error)
 	if (!evaluate_result(execution, execution->workflow ? execution->workflow->output : NULL, &output, error))
 		return false;
 	execution_set_state(execution, STATE_SUCCESS, message);
-	json_ref_set(&execution->output, tree_keep(execution->tree, output));
+	json_ref_set(&execution->output, json_keep(execution->cxt, output));
 	ended(execution);
 	return true;
 }
@@ -383,7 +388,7 @@ end_in_error(Execution *execution, const char *message)
 	}
 	execution_set_state(execution, STATE_ERROR, message);
 	output = json_pair("result", message ? json_from_string(execution->state_info) : NULL);
-	json_ref_set(&execution->output, tree_keep(execution->tree, json_merge(output, extra)));
+	json_ref_set(&execution->output, json_keep(execution->cxt, json_merge(output, extra)));
 	ended(execution);
 }
 
@@ -394,7 +399,7 @@ cancel(Execution *execution, const char *message)
 		return;
 	execution_set_state(execution, STATE_CANCELLED, message);
 	json_ref_set(&execution->output,
-				 tree_keep(execution->tree, json_pair("result", message ? json_from_string(execution->state_info) : NULL)));
+				 json_keep(execution->cxt, json_pair("result", message ? json_from_string(execution->state_info) : NULL)));
 	ended(execution);
 }
 

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -21,6 +22,7 @@
 #include "base/json.h"
 #include "base/rows.h"
 #include "engine/context.h"
+#include "engine/items.h"
 #include "engine/states.h"
 #include "engine/store.h"
 #include "queue/message.h"
@@ -29,13 +31,15 @@
 static void write_executions(RowWriter *writer, Tree *tree);
 static void write_tasks(RowWriter *writer, Tree *tree);
 static void write_actions(RowWriter *writer, Tree *tree);
+static void keep_out_of_line(Tree *tree, RowWriter *executions, RowWriter *tasks);
+static void keep_one(JsonRef *ref, MemoryContext cxt, RowWriter *writer, ItemPointer place, int attnum);
+static void release(Tree *tree);
 static void write_timers(List *trees);
 static void write_dispatches(List *trees);
 static void write_dispatch(RowWriter *writer, Tree *tree, const DispatchRow *row);
 static void write_offer(RowWriter *writer, Tree *tree, const DispatchRow *row);
 static void settle_offers(List *trees);
 static void delete_timers(List *trees);
-static Datum id_array(List *ids);
 static void fill_execution(TupleTableSlot *slot, Execution *execution);
 static void fill_task(TupleTableSlot *slot, Task *task);
 static void fill_action(TupleTableSlot *slot, ActionExecution *action);
@@ -45,6 +49,13 @@ static Jsonb *store_triggered_by(const Task *task);
 static Jsonb *store_next_tasks(const Task *task);
 static Jsonb *store_runtime(const Task *task);
 static Jsonb *store_execution_runtime(const Execution *execution);
+
+/* Values from this size on may be kept out of line. */
+#define LARGE_VALUE 2000
+
+/* Columns, from 1: input, params and globals of an execution; items of a task. */
+#define EXECUTION_INPUT 16
+#define TASK_ITEMS 26
 
 /* Columns are filled in the order of the table. */
 typedef struct Filler
@@ -69,6 +80,7 @@ store_flush(List *trees)
 	FullTransactionId stamp = GetTopFullTransactionId();
 	ListCell   *lc;
 
+	items_write_revoked(trees);
 	rows_open(&executions, "execution");
 	rows_open(&tasks, "task");
 	rows_open(&actions, "action_execution");
@@ -82,6 +94,10 @@ store_flush(List *trees)
 		write_tasks(&tasks, tree);
 		write_actions(&actions, tree);
 	}
+	rows_flush(&executions);
+	rows_flush(&tasks);
+	foreach(lc, trees)
+		keep_out_of_line(lfirst(lc), &executions, &tasks);
 	rows_close(&executions);
 	rows_close(&tasks);
 	rows_close(&actions);
@@ -92,6 +108,8 @@ store_flush(List *trees)
 
 	/* A later flush of the same transaction updates what this one wrote. */
 	CommandCounterIncrement();
+	foreach(lc, trees)
+		release(lfirst(lc));
 }
 
 static void
@@ -159,8 +177,60 @@ write_actions(RowWriter *writer, Tree *tree)
 			action->change = ROW_CLEAN;
 		}
 	}
-	list_free(tree->touched);
+}
+
+/*
+ * Large values that the next write of the same row would write again: those of
+ * executions, of which the root is written by each step, and lists of items.
+ */
+static void
+keep_out_of_line(Tree *tree, RowWriter *executions, RowWriter *tasks)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree->executions)
+	{
+		Execution  *execution = lfirst(lc);
+
+		keep_one(&execution->input, execution->cxt, executions, &execution->tid, EXECUTION_INPUT);
+		keep_one(&execution->params, execution->cxt, executions, &execution->tid, EXECUTION_INPUT + 1);
+		keep_one(&execution->globals, execution->cxt, executions, &execution->tid, EXECUTION_INPUT + 2);
+	}
+	foreach(lc, tree->touched)
+	{
+		Task	   *task = lfirst(lc);
+
+		keep_one(&task->items, task->cxt, tasks, &task->tid, TASK_ITEMS);
+	}
+}
+
+static void
+keep_one(JsonRef *ref, MemoryContext cxt, RowWriter *writer, ItemPointer place, int attnum)
+{
+	MemoryContext old;
+
+	if (ref->stored != NULL || ref->plain == NULL || VARSIZE(ref->plain) < LARGE_VALUE)
+		return;
+	old = MemoryContextSwitchTo(cxt);
+	ref->stored = rows_out_of_line(writer, place, attnum);
+	MemoryContextSwitchTo(old);
+}
+
+/* What has ended and is written leaves memory. */
+static void
+release(Tree *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree->touched)
+	{
+		Task	   *task = lfirst(lc);
+
+		if (task->nitems > 0)
+			items_release(task);
+	}
 	tree->touched = NIL;
+	MemoryContextReset(tree->step_cxt);
 }
 
 /*
@@ -479,18 +549,6 @@ delete_timers(List *trees)
 		db_execute(&delays, values, NULL, false, 0);
 }
 
-static Datum
-id_array(List *ids)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * Max(list_length(ids), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, ids)
-		elements[n++] = UUIDPGetDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-}
-
 /* ---------------------------------------------------------------- stored forms */
 
 static Jsonb *
@@ -550,6 +608,14 @@ store_runtime(const Task *task)
 	json_add_int(&b, task->nitems);
 	json_add_key(&b, "started");
 	json_add_int(&b, task->nstarted);
+	json_add_key(&b, "ended");
+	json_add_int(&b, task->nended);
+	json_add_key(&b, "failed");
+	json_add_int(&b, task->nfailed);
+	json_add_key(&b, "actions");
+	json_add_int(&b, task->nactions);
+	json_add_key(&b, "subs");
+	json_add_int(&b, task->nsubs);
 	json_add_key(&b, "partial");
 	json_add_bool(&b, task->partial);
 	json_add_key(&b, "join_decided");
@@ -586,9 +652,17 @@ store_execution_runtime(const Execution *execution)
 	JsonBuilder b = {0};
 	ListCell   *lc;
 
-	if (execution->backlog == NIL && execution->timeout == 0)
+	bool		untold = state_is_final(execution->state) && execution->parent_task && !execution->told;
+
+	if (execution->backlog == NIL && execution->timeout == 0 && !untold)
 		return NULL;
 	json_begin_object(&b);
+	/* Only between the two slices of its end and of its task's. */
+	if (untold)
+	{
+		json_add_key(&b, "untold");
+		json_add_bool(&b, true);
+	}
 	if (execution->timeout > 0)
 	{
 		json_add_key(&b, "timeout");

@@ -74,7 +74,7 @@ const ExprHost engine_host = {
 Value
 host_env_value(Execution *execution)
 {
-	JsonbValue *env = json_get(json_ref_get(execution->tree, &execution->tree->root->params), "env", 3);
+	JsonbValue *env = json_get(json_ref_get(execution->tree->root->cxt, &execution->tree->root->params), "env", 3);
 
 	return env ? value_from_jsonb_value(env) : value_dict_new();
 }
@@ -138,7 +138,7 @@ task_member(Task *task, int member)
 			return json_value(task_result(task));
 		case 6:
 			return JSON_REF_IS_NULL(&task->published) ? value_dict_new()
-				: json_value(json_ref_get(execution->tree, &task->published));
+				: json_value(json_ref_get(task->cxt, &task->published));
 		case 7:
 			return text_value(task->is_workflow ? "WORKFLOW" : "ACTION");
 		case 8:
@@ -205,8 +205,8 @@ execution_value(Execution *execution)
 	value_dict_set(&dict, "id", text_value(id_cstring(&execution->id)));
 	value_dict_set(&dict, "name", text_value(execution->name));
 	value_dict_set(&dict, "spec", json_value(execution->workflow ? execution->workflow->spec : NULL));
-	value_dict_set(&dict, "input", json_value(json_ref_get(tree, &execution->input)));
-	value_dict_set(&dict, "params", json_value(json_ref_get(tree, &execution->params)));
+	value_dict_set(&dict, "input", json_value(json_ref_get(execution->cxt, &execution->input)));
+	value_dict_set(&dict, "params", json_value(json_ref_get(execution->cxt, &execution->params)));
 	value_dict_set(&dict, "created_at", time_value(execution->created_at));
 	value_dict_set(&dict, "updated_at", time_value(execution->updated_at));
 	value_dict_set(&dict, "root_execution_id",
@@ -309,7 +309,7 @@ static Value
 host_global(void *arg, const char *name)
 {
 	EvalPlace  *place = arg;
-	JsonbValue *value = json_get(json_ref_get(place->execution->tree, &place->execution->globals), name, strlen(name));
+	JsonbValue *value = json_get(json_ref_get(place->execution->cxt, &place->execution->globals), name, strlen(name));
 
 	return value ? value_from_jsonb_value(value) : value_null();
 }

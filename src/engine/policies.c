@@ -182,7 +182,6 @@ retry(Task *task, char **error)
 	int64		delay_ms;
 	bool		again;
 	int			tries = task->retry_no;
-	ListCell   *lc;
 
 	if (!policy->present)
 		return true;
@@ -201,14 +200,8 @@ retry(Task *task, char **error)
 		return true;
 	task->retry_no = tries + 1;
 	task_collect_pulled(task, &task->execution->tree->withdrawn);
-	foreach(lc, task->actions)
-	{
-		ActionExecution *action = lfirst(lc);
-
-		action->accepted = false;
-		row_touch(&action->change);
-	}
-	task->subs_from = list_length(task->subs);
+	task_revoke_results(task, false);
+	task->subs_from = task->nsubs;
 	if (task_spec(task)->join != JOIN_NONE)
 	{
 		task_set_state(task, STATE_WAITING, delay_info("retry", delay_ms));

@@ -244,7 +244,7 @@ failing_action(const Task *task)
 static const char *
 action_error(ActionExecution *action)
 {
-	Jsonb	   *result = action->state == STATE_ERROR ? json_ref_get(action->task->execution->tree, &action->result) : NULL;
+	Jsonb	   *result = action->state == STATE_ERROR ? json_ref_get(action->cxt, &action->result) : NULL;
 
 	return json_is_null(result) ? NULL : json_to_text(result);
 }

@@ -49,7 +49,6 @@ void
 task_rerun(Task *task, bool reset)
 {
 	bool		items = task_spec(task)->nwith_items > 0;
-	ListCell   *lc;
 
 	if (task->state != STATE_ERROR && task->state != STATE_CANCELLED)
 		return;
@@ -58,22 +57,13 @@ task_rerun(Task *task, bool reset)
 	task->processed = false;
 	if (task->error_handled)
 		task_set_error_handled(task, false);
-	foreach(lc, task->actions)
-	{
-		ActionExecution *action = lfirst(lc);
-
-		if (reset || !items || action->state == STATE_ERROR || action->state == STATE_CANCELLED)
-		{
-			action->accepted = false;
-			row_touch(&action->change);
-		}
-	}
+	task_revoke_results(task, items && !reset);
 	if (items && !reset)
 		with_items_reset_failed(task);
 	else if (items)
 		with_items_reset(task);
 	else
-		task->subs_from = list_length(task->subs);
+		task->subs_from = task->nsubs;
 
 	if (task_spec(task)->join != JOIN_NONE)
 	{

@@ -24,7 +24,7 @@ static bool may_run(Execution *execution, int spec);
 int
 reverse_target(Execution *execution)
 {
-	Jsonb	   *params = json_ref_get(execution->tree, &execution->params);
+	Jsonb	   *params = json_ref_get(execution->cxt, &execution->params);
 	char	   *name = json_get_string(params, "task_name");
 
 	return name ? spec_task_index(execution->workflow, name) : -1;
@@ -83,7 +83,7 @@ visit(Walk *walk, int spec)
 		visit(walk, ts->requires[i]);
 	if (!may_run(walk->execution, spec))
 		return;
-	old = MemoryContextSwitchTo(walk->execution->tree->cxt);
+	old = MemoryContextSwitchTo(walk->execution->tree->step_cxt);
 	command = palloc0(sizeof(Command));
 	command->kind = COMMAND_TASK;
 	command->spec = spec;

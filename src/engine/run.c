@@ -36,8 +36,8 @@ static void apply_stopped(Tree *tree, const TreeEvent *event);
 static void apply_task_timer(Tree *tree, const TreeEvent *event);
 static void apply_action_timer(Tree *tree, const TreeEvent *event);
 static void apply_workflow_timer(Tree *tree, const TreeEvent *event);
+static void forget_done(Tree *tree);
 static void do_work(Work *work);
-static void requeue_sub_done(Execution *sub);
 static void cancel_timers(Tree *tree, const pg_uuid_t *target, const char *except, List **stored);
 
 void
@@ -119,13 +119,24 @@ tree_run(Tree *tree)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(slice);
 
-	if (tree->next_work >= list_length(tree->work))
-	{
-		list_free_deep(tree->work);
-		tree->work = NIL;
-		tree->next_work = 0;
-	}
+	forget_done(tree);
 	return tree->work != NIL || tree->joins != NIL;
+}
+
+/* The pieces of work that are done. */
+static void
+forget_done(Tree *tree)
+{
+	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	List	   *left = list_copy_tail(tree->work, tree->next_work);
+	int			i;
+
+	for (i = 0; i < tree->next_work; i++)
+		pfree(list_nth(tree->work, i));
+	list_free(tree->work);
+	tree->work = left;
+	tree->next_work = 0;
+	MemoryContextSwitchTo(old);
 }
 
 void
@@ -140,9 +151,8 @@ tree_requeue(Tree *tree)
 
 		if (execution->parent_task && execution->state == STATE_RUNNING && execution->ntasks == 0)
 			tree_queue(tree, WORK_SUB_START, execution);
-		if (execution->parent_task && state_is_final(execution->state) &&
-			!state_is_final(execution->parent_task->state))
-			requeue_sub_done(execution);
+		if (execution->parent_task && state_is_final(execution->state) && !execution->told)
+			tree_queue(tree, WORK_SUB_DONE, execution);
 		for (i = 0; i < execution->ntasks; i++)
 		{
 			Task	   *task = execution->tasks[i];
@@ -152,39 +162,18 @@ tree_requeue(Tree *tree)
 				continue;
 			if (task->state == STATE_WAITING && task->retry_no == 0)
 				tree_queue_join(tree, task);
+			with_items_requeue(task);
 			foreach(la, task->actions)
 			{
 				ActionExecution *action = lfirst(la);
 
 				if (action->state == STATE_RUNNING && action->type && !ACTION_IS_ASYNC(action->type) &&
-					!json_get_bool(json_ref_get(tree, &action->runtime), "delayed", false))
+					!json_get_bool(json_ref_get(action->cxt, &action->runtime), "delayed", false))
+				{
+					action->queued = true;
 					tree_queue(tree, WORK_ACTION, action);
+				}
 			}
-		}
-	}
-}
-
-/* Of a task of items, loading has counted what has ended: it is looked at once, not told again. */
-static void
-requeue_sub_done(Execution *sub)
-{
-	Task	   *task = sub->parent_task;
-	ListCell   *lc;
-
-	if (task->execution->workflow == NULL || task->spec < 0 || task_spec(task)->nwith_items == 0)
-	{
-		tree_queue(sub->tree, WORK_SUB_DONE, sub);
-		return;
-	}
-	foreach(lc, task->subs)
-	{
-		Execution  *first = lfirst(lc);
-
-		if (first->ordinal >= task->subs_from && state_is_final(first->state))
-		{
-			if (first == sub)
-				tree_queue(sub->tree, WORK_ITEMS, task);
-			return;
 		}
 	}
 }
@@ -197,15 +186,15 @@ do_work(Work *work)
 		case WORK_ACTION:
 			action_run(work->object);
 			break;
+		case WORK_ITEMS:
+			with_items_continue(work->object);
+			break;
 		case WORK_SUB_START:
 			if (((Execution *) work->object)->ntasks == 0)
 				execution_run(work->object);
 			break;
 		case WORK_SUB_DONE:
 			subworkflow_done(work->object);
-			break;
-		case WORK_ITEMS:
-			with_items_loaded(work->object);
 			break;
 	}
 }
@@ -234,7 +223,7 @@ apply_action(Tree *tree, const TreeEvent *event)
 	if (action == NULL || name == NULL || !state_parse(name, &state) || !state_is_final(state))
 		return;
 	result = json_get_jsonb(event->payload, "result");
-	action_finish(action, state, result ? tree_keep(tree, result) : NULL);
+	action_finish(action, state, result ? json_keep(action->cxt, result) : NULL);
 }
 
 /* Sub-executions go on before what they belong to. */
@@ -328,7 +317,7 @@ apply_workflow_timer(Tree *tree, const TreeEvent *event)
 void
 tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target, int64 delay_ms)
 {
-	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	MemoryContext old = MemoryContextSwitchTo(tree->step_cxt);
 	TimerRow   *timer = palloc(sizeof(TimerRow));
 
 	id_new(&timer->id);
@@ -369,7 +358,7 @@ cancel_timers(Tree *tree, const pg_uuid_t *target, const char *except, List **st
 	}
 	if (!tree->has_timers)
 		return;
-	old = MemoryContextSwitchTo(tree->cxt);
+	old = MemoryContextSwitchTo(tree->step_cxt);
 	copy = palloc(sizeof(pg_uuid_t));
 	*copy = *target;
 	*stored = lappend(*stored, copy);

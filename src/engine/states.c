@@ -38,7 +38,7 @@ static const int allowed[STATE_COUNT] = {
 	[STATE_SKIPPED] = 0,
 };
 
-static char *copy_info(Tree *tree, const char *info);
+static char *copy_info(MemoryContext cxt, const char *info);
 static void count_task(Task *task, int sign);
 
 const char *
@@ -84,7 +84,7 @@ execution_set_state(Execution *execution, State state, const char *info)
 				 errmsg("cannot change the state of execution %s from %s to %s",
 						id_cstring(&execution->id), state_name(execution->state), state_name(state))));
 	execution->state = state;
-	execution->state_info = copy_info(execution->tree, info);
+	execution->state_info = copy_info(execution->cxt, info);
 	execution->updated_at = clock_now();
 	if (state_is_final(state))
 	{
@@ -105,7 +105,7 @@ task_set_state(Task *task, State state, const char *info)
 	count_task(task, -1);
 	task->state = state;
 	count_task(task, 1);
-	task->state_info = copy_info(task->execution->tree, info);
+	task->state_info = copy_info(task->cxt, info);
 	task->updated_at = clock_now();
 	if (state == STATE_RUNNING && (from == STATE_IDLE || from == STATE_WAITING))
 		task->started_at = task->updated_at;
@@ -156,7 +156,7 @@ count_task(Task *task, int sign)
 }
 
 static char *
-copy_info(Tree *tree, const char *info)
+copy_info(MemoryContext cxt, const char *info)
 {
 	int			len;
 
@@ -165,5 +165,5 @@ copy_info(Tree *tree, const char *info)
 	len = strlen(info);
 	if (len > MAX_STATE_INFO)
 		len = pg_mbcliplen(info, len, MAX_STATE_INFO);
-	return MemoryContextStrdup(tree->cxt, len == (int) strlen(info) ? info : pnstrdup(info, len));
+	return MemoryContextStrdup(cxt, len == (int) strlen(info) ? info : pnstrdup(info, len));
 }

@@ -494,7 +494,7 @@ fail_tree(Tree *tree, const char *error)
 	if (!state_is_final(tree->root->state))
 	{
 		execution_set_state(tree->root, STATE_ERROR, error);
-		json_ref_set(&tree->root->output, tree_keep(tree, json_pair("result", json_from_string(tree->root->state_info))));
+		json_ref_set(&tree->root->output, json_keep(tree->root->cxt, json_pair("result", json_from_string(tree->root->state_info))));
 	}
 	return tree;
 }

@@ -35,6 +35,7 @@ typedef struct LoadEntry
 
 typedef struct Load
 {
+	bool		whole;			/* with all items that have ended */
 	HTAB	   *trees;
 	HTAB	   *executions;
 	HTAB	   *tasks;
@@ -43,10 +44,9 @@ typedef struct Load
 } Load;
 
 static Tree *new_cached_tree(const pg_uuid_t *root_id);
-static void load_trees(List *trees);
+static void load_trees(List *trees, bool whole);
 static void load_executions(Load *load, List *trees);
 static void link_executions(Load *load);
-static void recount_partial(Load *load);
 static void load_tasks(Load *load);
 static void load_task_row(Load *load, uint64 row);
 static void load_actions(Load *load);
@@ -59,7 +59,6 @@ static void load_execution_runtime(Execution *execution, const Jsonb *stored);
 static HTAB *id_table(const char *name);
 static void id_put(HTAB *table, const pg_uuid_t *id, void *object);
 static void *id_get(HTAB *table, const pg_uuid_t *id);
-static Datum id_array(List *ids);
 static pg_uuid_t get_id(uint64 row, int col, bool *isnull);
 static char *get_text(uint64 row, int col);
 static JsonRef get_json(uint64 row, int col);
@@ -125,7 +124,7 @@ store_get_trees(const LockedRoot *locked, int nlocked)
 		trees = lappend(trees, tree);
 	}
 	if (missing != NIL)
-		load_trees(missing);
+		load_trees(missing, false);
 	return trees;
 }
 
@@ -134,7 +133,7 @@ store_read_tree(const pg_uuid_t *root_id)
 {
 	Tree	   *tree = tree_new(CurrentMemoryContext, root_id);
 
-	load_trees(list_make1(tree));
+	load_trees(list_make1(tree), true);
 	return tree;
 }
 
@@ -151,9 +150,9 @@ new_cached_tree(const pg_uuid_t *root_id)
 /* ---------------------------------------------------------------- loading */
 
 static void
-load_trees(List *trees)
+load_trees(List *trees, bool whole)
 {
-	Load		load = {0};
+	Load		load = {.whole = whole};
 	ListCell   *lc;
 
 	load.trees = id_table("mistral load: trees");
@@ -177,7 +176,6 @@ load_trees(List *trees)
 	load_tasks(&load);
 	load_actions(&load);
 	link_executions(&load);
-	recount_partial(&load);
 	hash_destroy(load.trees);
 	hash_destroy(load.executions);
 	hash_destroy(load.tasks);
@@ -207,12 +205,12 @@ load_executions(Load *load, List *trees)
 		bool		isnull;
 		pg_uuid_t	root_id = get_id(i, 3, &isnull);
 		Tree	   *tree = id_get(load->trees, &root_id);
-		MemoryContext old = MemoryContextSwitchTo(tree->cxt);
-		Execution  *execution = palloc0(sizeof(Execution));
+		bool		is_root = (db_datum(i, 4, &isnull), isnull);
+		Execution  *execution = execution_alloc(tree, is_root);
+		MemoryContext old = MemoryContextSwitchTo(execution->cxt);
 		pg_uuid_t	parent;
 		pg_uuid_t  *parent_copy = NULL;
 
-		execution->tree = tree;
 		execution->tid = get_place(i, 1);
 		execution->id = get_id(i, 2, &isnull);
 		parent = get_id(i, 4, &isnull);
@@ -248,10 +246,10 @@ load_executions(Load *load, List *trees)
 	{
 		Execution  *execution = list_nth(load->all, i);
 		JsonRef		runtime;
-		MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);
+		MemoryContext old = MemoryContextSwitchTo(execution->cxt);
 
 		runtime = get_json(i, 17);
-		execution->pending_runtime = json_ref_get(execution->tree, &runtime);
+		execution->pending_runtime = json_ref_get(execution->cxt, &runtime);
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -277,8 +275,10 @@ link_executions(Load *load)
 			{
 				Task	   *task = execution->parent_task;
 
+				MemoryContextSwitchTo(task->cxt);
 				task->subs = lappend(task->subs, execution);
-				task->nended += execution->ordinal >= task->subs_from && state_is_final(execution->state);
+				task->nsubs = Max(task->nsubs, execution->ordinal + 1);
+				MemoryContextSwitchTo(tree->cxt);
 			}
 			tree->executions = lappend(tree->executions, execution);
 		}
@@ -323,11 +323,10 @@ load_task_row(Load *load, uint64 row)
 	pg_uuid_t	execution_id = get_id(row, 3, &isnull);
 	Execution  *execution = id_get(load->executions, &execution_id);
 	Tree	   *tree = execution->tree;
-	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
-	Task	   *task = palloc0(sizeof(Task));
+	Task	   *task = task_alloc(execution);
+	MemoryContext old = MemoryContextSwitchTo(task->cxt);
 	JsonRef		ref;
 
-	task->execution = execution;
 	task->tid = get_place(row, 1);
 	task->id = get_id(row, 2, &isnull);
 	task->ordinal = get_int(row, 4);
@@ -345,14 +344,14 @@ load_task_row(Load *load, uint64 row)
 	task->state_info = get_text(row, 18);
 	task->published = get_json(row, 21);
 	ref = get_json(row, 22);
-	task->scope = scope_load(tree, json_ref_get(tree, &ref));
+	task->scope = scope_load(tree, json_ref_get(tree->cxt, &ref));
 	task->merged = get_json(row, 23);
 	ref = get_json(row, 24);
-	load_triggered_by(task, json_ref_get(tree, &ref));
+	load_triggered_by(task, json_ref_get(task->cxt, &ref));
 	ref = get_json(row, 25);
-	load_next_tasks(task, json_ref_get(tree, &ref));
+	load_next_tasks(task, json_ref_get(task->cxt, &ref));
 	ref = get_json(row, 26);
-	load_runtime(task, json_ref_get(tree, &ref));
+	load_runtime(task, json_ref_get(task->cxt, &ref));
 	task->items = get_json(row, 27);
 	execution_place_task(execution, task);
 	if (task->state == STATE_WAITING)
@@ -372,7 +371,7 @@ add_folded_action(Task *task, uint64 row)
 
 	if (isnull)
 		return;
-	action = task_add_action(task);
+	action = task_add_action(task, -1);
 	action->id = id;
 	action->name = get_text(row, 16);
 	action->type = action_type_find(action->name);
@@ -392,13 +391,13 @@ load_actions(Load *load)
 	static DbStatement select = {
 		"SELECT ctid, id, task_id, ordinal, name, state, accepted, attempt, created_at, updated_at, finished_at, "
 		"runtime, input, result, item FROM mistral.action_execution "
-		"WHERE task_id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY task_id, ordinal",
-		1, {UUIDARRAYOID}
+		"WHERE task_id OPERATOR(pg_catalog.=) ANY ($1) AND ($2 OR item IS NULL OR finished_at IS NULL) ORDER BY task_id, ordinal",
+		2, {UUIDARRAYOID, BOOLOID}
 	};
 	List	   *ids = NIL;
 	HASH_SEQ_STATUS seq;
 	LoadEntry  *entry;
-	Datum		values[1];
+	Datum		values[2];
 	uint64		n;
 	uint64		i;
 
@@ -413,20 +412,24 @@ load_actions(Load *load)
 	if (ids == NIL)
 		return;
 	values[0] = id_array(ids);
+	/* Of items that have ended only who looks at everything wants to know. */
+	values[1] = BoolGetDatum(load->whole);
 	n = db_execute(&select, values, NULL, false, 0);
 	for (i = 0; i < n; i++)
 	{
 		bool		isnull;
 		pg_uuid_t	task_id = get_id(i, 3, &isnull);
 		Task	   *task = id_get(load->tasks, &task_id);
-		Tree	   *tree = task->execution->tree;
-		ActionExecution *action = task_add_action(task);
-		MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+		int			item = (db_datum(i, 15, &isnull), isnull) ? -1 : get_int(i, 15);
+		int			nactions = task->nactions;
+		ActionExecution *action = task_add_action(task, item);
+		MemoryContext old = MemoryContextSwitchTo(action->cxt);
 		char	   *type;
 
 		action->tid = get_place(i, 1);
 		action->id = get_id(i, 2, &isnull);
 		action->ordinal = get_int(i, 4);
+		task->nactions = Max(nactions, action->ordinal + 1);
 		action->name = get_text(i, 5);
 		action->state = get_state(i, 6);
 		action->accepted = get_bool(i, 7);
@@ -439,32 +442,11 @@ load_actions(Load *load)
 		action->runtime = get_json(i, 12);
 		action->input = get_json(i, 13);
 		action->result = get_json(i, 14);
-		(void) db_datum(i, 15, &isnull);
-		action->item = isnull ? -1 : get_int(i, 15);
-		if (action->item >= 0 && action->accepted && state_is_final(action->state))
-			task->nended++;
-		type = json_get_string(json_ref_get(tree, &action->runtime), "type");
+		type = json_get_string(json_ref_get(action->cxt, &action->runtime), "type");
 		action->type = action_type_find(type ? type : action->name);
-		if (action->type == NULL && json_get(json_ref_get(tree, &action->runtime), "target", strlen("target")))
+		if (action->type == NULL && json_get(json_ref_get(action->cxt, &action->runtime), "target", strlen("target")))
 			action->type = &action_type_registered;
 		MemoryContextSwitchTo(old);
-	}
-}
-
-/* Of these the rows alone do not tell which of several results stands for an item. */
-static void
-recount_partial(Load *load)
-{
-	HASH_SEQ_STATUS seq;
-	LoadEntry  *entry;
-
-	hash_seq_init(&seq, load->tasks);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-	{
-		Task	   *task = entry->object;
-
-		if (task->partial)
-			with_items_recount(task);
 	}
 }
 
@@ -529,6 +511,18 @@ load_runtime(Task *task, const Jsonb *stored)
 	(void) json_get_int(stored, "started", &number);
 	task->nstarted = (int) number;
 	number = 0;
+	(void) json_get_int(stored, "ended", &number);
+	task->nended = (int) number;
+	number = 0;
+	(void) json_get_int(stored, "failed", &number);
+	task->nfailed = (int) number;
+	number = 0;
+	(void) json_get_int(stored, "actions", &number);
+	task->nactions = (int) number;
+	number = 0;
+	(void) json_get_int(stored, "subs", &number);
+	task->nsubs = (int) number;
+	number = 0;
 	(void) json_get_int(stored, "subs_from", &number);
 	task->subs_from = (int) number;
 	task->partial = json_get_bool(stored, "partial", false);
@@ -569,6 +563,7 @@ load_execution_runtime(Execution *execution, const Jsonb *stored)
 
 	(void) json_get_int(stored, "timeout", &seconds);
 	execution->timeout = (int) seconds;
+	execution->told = state_is_final(execution->state) && !json_get_bool(stored, "untold", false);
 	for (i = 0; i < n; i++)
 	{
 		Jsonb	   *item = json_from_value(getIthJsonbValueFromContainer(&list->root, i));
@@ -632,18 +627,6 @@ id_get(HTAB *table, const pg_uuid_t *id)
 	LoadEntry  *entry = hash_search(table, id, HASH_FIND, NULL);
 
 	return entry ? entry->object : NULL;
-}
-
-static Datum
-id_array(List *ids)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * Max(list_length(ids), 1));
-	ListCell   *lc;
-	int			n = 0;
-
-	foreach(lc, ids)
-		elements[n++] = UUIDPGetDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
 static pg_uuid_t

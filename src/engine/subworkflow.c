@@ -98,6 +98,11 @@ subworkflow_done(Execution *sub)
 	Jsonb	   *output;
 	char	   *info;
 
+	if (state_is_final(sub->state))
+	{
+		sub->told = true;
+		row_touch(&sub->change);
+	}
 	/* An earlier try's child does not count. */
 	if (task == NULL || !state_is_final(sub->state) || sub->ordinal < task->subs_from)
 		return;
@@ -106,14 +111,14 @@ subworkflow_done(Execution *sub)
 		with_items_ended(task, sub->state);
 		return;
 	}
-	if (llast(task->subs) != sub)
+	if (sub->ordinal != task->nsubs - 1)
 		return;
 	if (sub->state == STATE_SUCCESS)
 	{
 		task_complete(task, STATE_SUCCESS, NULL);
 		return;
 	}
-	output = json_ref_get(sub->tree, &sub->output);
+	output = json_ref_get(sub->cxt, &sub->output);
 	if (sub->state_info && sub->state_info[0])
 		info = json_to_text(json_get_jsonb(output, "result"));
 	else

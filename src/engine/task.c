@@ -163,6 +163,7 @@ task_ended(Task *task)
 	execution_check(execution);
 }
 
+/* The task was told not to keep them. */
 static void
 forget_results(Task *task)
 {
@@ -175,6 +176,26 @@ forget_results(Task *task)
 		json_ref_set(&action->result, NULL);
 		row_touch(&action->change);
 	}
+	tree_revoke(task, false, true);
+	task_touch(task);
+}
+
+/* Another try begins: what the actions have given, or (failed_only) those that failed, does not count any more. */
+void
+task_revoke_results(Task *task, bool failed_only)
+{
+	ListCell   *lc;
+
+	foreach(lc, task->actions)
+	{
+		ActionExecution *action = lfirst(lc);
+
+		if (failed_only && action->state != STATE_ERROR && action->state != STATE_CANCELLED)
+			continue;
+		action->accepted = false;
+		row_touch(&action->change);
+	}
+	tree_revoke(task, failed_only, false);
 	task_touch(task);
 }
 
@@ -227,7 +248,6 @@ bool
 task_publish(Task *task, char **error)
 {
 	Execution  *execution = task->execution;
-	Tree	   *tree = execution->tree;
 	const SpecPublish *publish = publish_of(task);
 	Jsonb	   *published;
 	Jsonb	   *globals;
@@ -238,15 +258,15 @@ task_publish(Task *task, char **error)
 	task_place(&place, task);
 	if (!evaluate_publish(&place, publish->branch, &published, error))
 		return false;
-	json_ref_set(&task->published, published ? tree_keep(tree, published) : NULL);
+	json_ref_set(&task->published, published ? json_keep(task->cxt, published) : NULL);
 	task_touch(task);
 	if (!evaluate_publish(&place, publish->global, &globals, error))
 		return false;
 	if (globals)
 	{
-		Jsonb	   *old = json_ref_get(tree, &execution->globals);
+		Jsonb	   *old = json_ref_get(execution->cxt, &execution->globals);
 
-		json_ref_set(&execution->globals, tree_keep(tree, old ? json_merge_deep(old, globals) : globals));
+		json_ref_set(&execution->globals, json_keep(execution->cxt, old ? json_merge_deep(old, globals) : globals));
 		row_touch(&execution->change);
 	}
 	return true;
@@ -259,7 +279,7 @@ remember_next(Task *task, List *commands)
 	ListCell   *lc;
 
 	task->nnext_tasks = 0;
-	task->next_tasks = MemoryContextAlloc(task->execution->tree->cxt, sizeof(NextTask) * (list_length(commands) + 1));
+	task->next_tasks = MemoryContextAlloc(task->cxt, sizeof(NextTask) * (list_length(commands) + 1));
 	foreach(lc, commands)
 	{
 		Command    *command = lfirst(lc);
@@ -277,7 +297,7 @@ remember_next(Task *task, List *commands)
 static void
 set_triggered_by(Task *task, int ordinal, const char *event)
 {
-	task->triggered_by = MemoryContextAlloc(task->execution->tree->cxt, sizeof(TriggeredBy));
+	task->triggered_by = MemoryContextAlloc(task->cxt, sizeof(TriggeredBy));
 	task->triggered_by[0].ordinal = ordinal;
 	task->triggered_by[0].event = event;
 	task->ntriggered_by = 1;

@@ -17,11 +17,11 @@ static void grow_tasks(Execution *execution, int needed);
 
 /* The plain value, read from where it is stored when it is first asked for. */
 Jsonb *
-json_ref_get(Tree *tree, JsonRef *ref)
+json_ref_get(MemoryContext cxt, JsonRef *ref)
 {
 	if (ref->plain == NULL && ref->stored != NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+		MemoryContext old = MemoryContextSwitchTo(cxt);
 
 		ref->plain = DatumGetJsonbP(PointerGetDatum(ref->stored));
 		MemoryContextSwitchTo(old);
@@ -29,7 +29,7 @@ json_ref_get(Tree *tree, JsonRef *ref)
 	return ref->plain;
 }
 
-/* A new value, already in the tree's context. */
+/* A new value, already in its owner's context. */
 void
 json_ref_set(JsonRef *ref, Jsonb *plain)
 {
@@ -38,9 +38,9 @@ json_ref_set(JsonRef *ref, Jsonb *plain)
 }
 
 Jsonb *
-tree_keep(Tree *tree, const Jsonb *value)
+json_keep(MemoryContext cxt, const Jsonb *value)
 {
-	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
 	Jsonb	   *copy = json_copy(value);
 
 	MemoryContextSwitchTo(old);
@@ -55,18 +55,43 @@ tree_new(MemoryContext parent, const pg_uuid_t *root_id)
 	Tree	   *tree = MemoryContextAllocZero(cxt, sizeof(Tree));
 
 	tree->cxt = cxt;
+	tree->step_cxt = AllocSetContextCreate(cxt, "mistral tree step", ALLOCSET_SMALL_SIZES);
 	tree->root_id = *root_id;
 	return tree;
+}
+
+/* An empty execution in a context of its own. */
+Execution *
+execution_alloc(Tree *tree, bool is_root)
+{
+	MemoryContext cxt = is_root ? tree->cxt
+		: AllocSetContextCreate(tree->cxt, "mistral execution", ALLOCSET_SMALL_SIZES);
+	Execution  *execution = MemoryContextAllocZero(cxt, sizeof(Execution));
+
+	execution->cxt = cxt;
+	execution->tree = tree;
+	return execution;
+}
+
+/* An empty task in a context of its own. */
+Task *
+task_alloc(Execution *execution)
+{
+	MemoryContext cxt = AllocSetContextCreate(execution->cxt, "mistral task", ALLOCSET_SMALL_SIZES);
+	Task	   *task = MemoryContextAllocZero(cxt, sizeof(Task));
+
+	task->cxt = cxt;
+	task->execution = execution;
+	return task;
 }
 
 /* A new execution of the tree, with an id; the first one is the root. */
 Execution *
 tree_add_execution(Tree *tree, Task *parent)
 {
+	Execution  *execution = execution_alloc(tree, parent == NULL);
 	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
-	Execution  *execution = palloc0(sizeof(Execution));
 
-	execution->tree = tree;
 	execution->parent_task = parent;
 	execution->description = "";
 	execution->created_at = execution->updated_at = clock_now();
@@ -80,8 +105,10 @@ tree_add_execution(Tree *tree, Task *parent)
 	else
 	{
 		id_new(&execution->id);
-		execution->ordinal = list_length(parent->subs);
+		execution->ordinal = parent->nsubs++;
+		MemoryContextSwitchTo(parent->cxt);
 		parent->subs = lappend(parent->subs, execution);
+		MemoryContextSwitchTo(tree->cxt);
 	}
 	tree->executions = lappend(tree->executions, execution);
 	MemoryContextSwitchTo(old);
@@ -92,12 +119,11 @@ tree_add_execution(Tree *tree, Task *parent)
 Task *
 execution_add_task(Execution *execution, int spec)
 {
-	MemoryContext old = MemoryContextSwitchTo(execution->tree->cxt);
-	Task	   *task = palloc0(sizeof(Task));
+	Task	   *task = task_alloc(execution);
+	MemoryContext old = MemoryContextSwitchTo(task->cxt);
 	TaskSpec   *ts = &execution->workflow->tasks[spec];
 
 	id_new(&task->id);
-	task->execution = execution;
 	task->ordinal = execution->ntasks;
 	task->spec = spec;
 	task->name = pstrdup(ts->name);
@@ -107,10 +133,29 @@ execution_add_task(Execution *execution, int spec)
 	task->created_at = task->updated_at = clock_now();
 	task->started_at = task->finished_at = DT_NOBEGIN;
 	task->change = ROW_NEW;
+	MemoryContextSwitchTo(execution->tree->step_cxt);
 	execution->tree->touched = lappend(execution->tree->touched, task);
 	execution_place_task(execution, task);
 	MemoryContextSwitchTo(old);
 	return task;
+}
+
+void
+tree_revoke(Task *task, bool failed_only, bool forget)
+{
+	Tree	   *tree = task->execution->tree;
+	MemoryContext old;
+	RevokedResults *revoked;
+
+	if (task->nactions == list_length(task->actions))
+		return;
+	old = MemoryContextSwitchTo(tree->step_cxt);
+	revoked = palloc(sizeof(RevokedResults));
+	revoked->task = task;
+	revoked->failed_only = failed_only;
+	revoked->forget = forget;
+	tree->revoked = lappend(tree->revoked, revoked);
+	MemoryContextSwitchTo(old);
 }
 
 void
@@ -122,7 +167,7 @@ task_touch(Task *task)
 	if (task->change != ROW_CLEAN)
 		return;
 	task->change = ROW_CHANGED;
-	old = MemoryContextSwitchTo(tree->cxt);
+	old = MemoryContextSwitchTo(tree->step_cxt);
 	tree->touched = lappend(tree->touched, task);
 	MemoryContextSwitchTo(old);
 }
@@ -155,17 +200,20 @@ execution_place_task(Execution *execution, Task *task)
 }
 
 ActionExecution *
-task_add_action(Task *task)
+task_add_action(Task *task, int item)
 {
-	MemoryContext old = MemoryContextSwitchTo(task->execution->tree->cxt);
-	ActionExecution *action = palloc0(sizeof(ActionExecution));
+	MemoryContext cxt = item < 0 ? task->cxt
+		: AllocSetContextCreate(task->cxt, "mistral item", ALLOCSET_SMALL_SIZES);
+	ActionExecution *action = MemoryContextAllocZero(cxt, sizeof(ActionExecution));
+	MemoryContext old = MemoryContextSwitchTo(task->cxt);
 
 	id_new(&action->id);
+	action->cxt = cxt;
 	action->task = task;
-	action->ordinal = list_length(task->actions);
+	action->ordinal = task->nactions++;
 	action->state = STATE_RUNNING;
 	action->attempt = 1;
-	action->item = -1;
+	action->item = item;
 	action->created_at = action->updated_at = clock_now();
 	action->finished_at = DT_NOBEGIN;
 	action->change = ROW_NEW;
@@ -243,23 +291,8 @@ execution_item(Execution *sub)
 {
 	int64		item = -1;
 
-	(void) json_get_int(json_ref_get(sub->tree, &sub->params), "index", &item);
+	(void) json_get_int(json_ref_get(sub->cxt, &sub->params), "index", &item);
 	return (int) item;
-}
-
-Execution *
-execution_of_item(Task *task, int item)
-{
-	int			i;
-
-	for (i = list_length(task->subs) - 1; i >= task->subs_from; i--)
-	{
-		Execution  *sub = list_nth(task->subs, i);
-
-		if (execution_item(sub) == item)
-			return sub;
-	}
-	return NULL;
 }
 
 void
@@ -297,7 +330,7 @@ grow_tasks(Execution *execution, int needed)
 	while (size < needed)
 		size = size == 0 ? 8 : size * 2;
 	if (execution->tasks == NULL)
-		execution->tasks = MemoryContextAllocZero(execution->tree->cxt, size * sizeof(Task *));
+		execution->tasks = MemoryContextAllocZero(execution->cxt, size * sizeof(Task *));
 	else
 	{
 		execution->tasks = repalloc_huge(execution->tasks, size * sizeof(Task *));

@@ -69,6 +69,7 @@ typedef enum RowChange
 struct ActionExecution
 {
 	pg_uuid_t	id;
+	MemoryContext cxt;			/* the task's, or for an item's action its own */
 	Task	   *task;
 	int			ordinal;
 	const ActionType *type;		/* NULL: no longer known */
@@ -78,6 +79,7 @@ struct ActionExecution
 	int			attempt;
 	int			item;			/* index of its item, -1: the task has none */
 	bool		separate;		/* has a row of its own */
+	bool		queued;			/* WORK_ACTION is in the queue */
 	RowChange	change;
 	ItemPointerData tid;
 	TimestampTz created_at;
@@ -103,6 +105,7 @@ typedef struct NextTask
 struct Task
 {
 	pg_uuid_t	id;
+	MemoryContext cxt;			/* all that is the task's own */
 	Execution  *execution;
 	int			ordinal;
 	int			spec;			/* index into the workflow's tasks; -1: not in it any more */
@@ -128,15 +131,21 @@ struct Task
 	TriggeredBy *triggered_by;
 	int			nnext_tasks;
 	NextTask   *next_tasks;
-	List	   *actions;		/* of ActionExecution *, in order of ordinal */
-	List	   *subs;			/* of Execution *, in order of ordinal */
+	List	   *actions;		/* of ActionExecution *, in order of ordinal: those in memory */
+	List	   *subs;			/* of Execution *, likewise */
+	int			nactions;		/* how many there have been */
+	int			nsubs;
+	int			subs_from;		/* sub-executions before this one belong to earlier tries */
 
-	/* with-items: how many there are, were started, have ended in this try */
+	/* with-items: how many there are, were started, have ended in this try, of those in ERROR */
 	int			nitems;
 	int			nstarted;
 	int			nended;
-	int			subs_from;		/* sub-executions before this one belong to earlier tries */
+	int			nfailed;
 	bool		partial;		/* some items are run again, the others stay */
+	Bitmapset  *taken;			/* then: the items that stay or have been started; NULL: not looked up yet */
+	int			next_item;		/* then: all before this one are in `taken` */
+	bool		items_queued;	/* WORK_ITEMS is in the queue */
 
 	/* a join, see join.c */
 	int			join_decided;	/* tasks from this ordinal on came after its last run began */
@@ -155,6 +164,17 @@ struct Task
 	ItemPointerData tid;
 };
 
+/*
+ * Results of a task's actions that do not count any more, or are not kept: of
+ * those that have left memory, too.
+ */
+typedef struct RevokedResults
+{
+	Task	   *task;
+	bool		failed_only;	/* those that ended in ERROR or CANCELLED */
+	bool		forget;			/* the results go, the actions stay accepted */
+} RevokedResults;
+
 /* A command that a pause kept back, or that is to be carried out. */
 typedef struct Command
 {
@@ -168,6 +188,7 @@ typedef struct Command
 struct Execution
 {
 	pg_uuid_t	id;
+	MemoryContext cxt;			/* all of it, its tasks included */
 	Tree	   *tree;
 	Task	   *parent_task;	/* NULL: the root */
 	int			ordinal;
@@ -184,6 +205,7 @@ struct Execution
 	JsonRef		globals;
 	JsonRef		output;
 	int			timeout;		/* seconds, of the time that runs; 0: none */
+	bool		told;			/* has ended, and its task knows */
 	List	   *backlog;		/* of Command * */
 	Jsonb	   *pending_runtime;	/* while loading: stored `timeout` and `backlog` */
 	List	   *waiting;		/* of Task *: joins that wait, and some that no longer do */
@@ -229,9 +251,9 @@ typedef struct TimerRow
 typedef enum WorkKind
 {
 	WORK_ACTION,				/* an inline action is to run */
+	WORK_ITEMS,					/* more of a task's items are to start */
 	WORK_SUB_START,				/* a sub-execution is to start */
-	WORK_SUB_DONE,				/* a sub-execution has ended: tell its task */
-	WORK_ITEMS					/* a task of items has been loaded: look at what of it has ended */
+	WORK_SUB_DONE				/* a sub-execution has ended: tell its task */
 } WorkKind;
 
 /* One piece of work, first in, first out. */
@@ -245,6 +267,7 @@ struct Tree
 {
 	pg_uuid_t	root_id;
 	MemoryContext cxt;
+	MemoryContext step_cxt;		/* what is of use until the tree has been written */
 	Execution  *root;
 	FullTransactionId stamp;	/* of the transaction that last wrote it */
 	List	   *executions;		/* of Execution *, root first */
@@ -260,6 +283,7 @@ struct Tree
 	List	   *timers;			/* of TimerRow * */
 	List	   *cancelled;		/* of pg_uuid_t *: targets whose timers go */
 	List	   *undelayed;		/* of pg_uuid_t *: tasks whose timers but the timeout go */
+	List	   *revoked;		/* of RevokedResults *, see flush.c */
 	List	   *dispatches;		/* of DispatchRow * */
 	List	   *withdrawn;		/* of pg_uuid_t *: actions that no pull worker is to do any more */
 	List	   *held;			/* of pg_uuid_t *: those of executions that have ended */
@@ -271,31 +295,38 @@ struct Tree
 	Size		cached_bytes;	/* what the cache has counted for it */
 };
 
-extern Jsonb *json_ref_get(Tree *tree, JsonRef *ref);
+/* The value, kept in `cxt` (its owner's) from then on. */
+extern Jsonb *json_ref_get(MemoryContext cxt, JsonRef *ref);
 extern void json_ref_set(JsonRef *ref, Jsonb *plain);
 #define JSON_REF_IS_NULL(ref) ((ref)->stored == NULL && (ref)->plain == NULL)
 
-/* A copy of the value in the tree's context. */
-extern Jsonb *tree_keep(Tree *tree, const Jsonb *value);
+/* A copy of the value in the context of what owns it. */
+extern Jsonb *json_keep(MemoryContext cxt, const Jsonb *value);
 
 extern const Scope empty_scope;
 
 extern Tree *tree_new(MemoryContext parent, const pg_uuid_t *root_id);
+/* Empty ones, for whoever fills them. */
+extern Execution *execution_alloc(Tree *tree, bool is_root);
+extern Task *task_alloc(Execution *execution);
+
 extern Execution *tree_add_execution(Tree *tree, Task *parent);
 extern Task *execution_add_task(Execution *execution, int spec);
-extern ActionExecution *task_add_action(Task *task);
+extern ActionExecution *task_add_action(Task *task, int item);
 extern void execution_place_task(Execution *execution, Task *task);
 
 extern Execution *tree_find_execution(Tree *tree, const pg_uuid_t *id);
 extern Task *tree_find_task(Tree *tree, const pg_uuid_t *id);
 extern ActionExecution *tree_find_action(Tree *tree, const pg_uuid_t *id);
 
-/* The item that a sub-execution is for, -1: none; and the last one for an item, or NULL. */
+/* The item that a sub-execution is for, -1: none. */
 extern int	execution_item(Execution *sub);
-extern Execution *execution_of_item(Task *task, int item);
 
 extern void tree_queue(Tree *tree, WorkKind kind, void *object);
 extern void tree_queue_join(Tree *tree, Task *join);
+
+/* Notes what is to be written to those of the task's actions that have left memory. */
+extern void tree_revoke(Task *task, bool failed_only, bool forget);
 
 /* The task's row, or one of its actions, has changed. */
 extern void task_touch(Task *task);

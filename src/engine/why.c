@@ -189,7 +189,7 @@ add_action(List **reasons, ActionExecution *action)
 
 	if (action->type && !ACTION_IS_ASYNC(action->type))
 	{
-		if (json_get_bool(json_ref_get(action->task->execution->tree, &action->runtime), "delayed", false))
+		if (json_get_bool(json_ref_get(action->cxt, &action->runtime), "delayed", false))
 			return;				/* its timer is listed */
 		detail = "the engine has not run it yet";
 	}

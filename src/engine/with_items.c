@@ -3,8 +3,11 @@
  *		Tasks that run once for each item of one or more lists.
  *
  * The lists are evaluated once, when the task starts, and kept with it; at most
- * `concurrency` items are under way at a time.  Results keep the order of the
- * items, whatever order they end in.
+ * `concurrency` items are under way at a time.  Items are started a few at a
+ * time, between which whatever else is ready has its turn: of a million inline
+ * items no more than these few exist at once.  An item that has ended is counted,
+ * written, and leaves memory; results are read from the rows, in the order of
+ * the items, when an expression asks for them.
  */
 #include "postgres.h"
 
@@ -12,26 +15,26 @@
 #include "miscadmin.h"
 
 #include "base/json.h"
+#include "engine/items.h"
 #include "engine/states.h"
 #include "engine/workflow.h"
 
+/* Items started in one piece of work. */
+#define ITEMS_AT_ONCE 100
+
+static bool start_items(Task *task, char **error, bool *forced);
+static void start_more(Task *task);
+static int	next_item(Task *task);
 static bool evaluate_items(Task *task, char **error);
 static Jsonb *to_list(const Jsonb *value);
 static void add_characters(JsonBuilder *b, const char *s, int len);
 static void add_key(void *arg, const char *key, int len, const JsonbValue *value);
 static Jsonb *item_variables(Task *task, int item);
-static bool *items_taken(Task *task);
-static State final_state(Task *task);
-static void look(Task *task, bool cancelled);
 
-/* Starts as many items as may run; the task ends at once when there are none. */
+/* Starts the first items; the task ends at once when there are none. */
 bool
 with_items_schedule(Task *task, char **error, bool *forced)
 {
-	bool	   *taken = NULL;
-	int			item = task->nstarted;
-	int			room;
-
 	*forced = true;
 	if (JSON_REF_IS_NULL(&task->items) && !evaluate_items(task, error))
 		return false;
@@ -40,29 +43,28 @@ with_items_schedule(Task *task, char **error, bool *forced)
 		task_complete(task, STATE_SUCCESS, NULL);
 		return true;
 	}
-	/* After a rerun of some items, those that stay are scattered. */
-	if (task->partial)
-	{
-		taken = items_taken(task);
-		item = 0;
-	}
-	room = task->concurrency > 0 ? task->concurrency - (task->nstarted - task->nended) : task->nitems;
-	for (; item < task->nitems && room > 0; item++)
-	{
-		Jsonb	   *variables;
+	return start_items(task, error, forced);
+}
 
-		CHECK_FOR_INTERRUPTS();
-		if (taken && taken[item])
-			continue;
-		variables = item_variables(task, item);
-		task->nstarted++;
-		room--;
-		if (task->is_workflow ? !subworkflow_schedule(task, variables, item, error, forced)
-			: !action_schedule(task, variables, item, error, forced))
-			return false;
+/* Queues the start of more items, if any are to start. */
+void
+with_items_requeue(Task *task)
+{
+	if (task->nitems > task->nstarted && !task->items_queued && !state_is_final(task->state) &&
+		(task->concurrency == 0 || task->nstarted - task->nended < task->concurrency))
+	{
+		task->items_queued = true;
+		tree_queue(task->execution->tree, WORK_ITEMS, task);
 	}
-	task_touch(task);
-	return true;
+}
+
+/* Starts more items, when their turn comes; a pause keeps them back. */
+void
+with_items_continue(Task *task)
+{
+	task->items_queued = false;
+	if (task->state == STATE_RUNNING && task->execution->state != STATE_PAUSED)
+		start_more(task);
 }
 
 /* One of the items has ended. */
@@ -70,53 +72,21 @@ void
 with_items_ended(Task *task, State state)
 {
 	task->nended++;
+	task->nfailed += state == STATE_ERROR;
 	task_touch(task);
-	look(task, state == STATE_CANCELLED);
-}
-
-/* Loading has counted what has ended, told or not: whatever follows from it, follows now. */
-void
-with_items_loaded(Task *task)
-{
-	bool		cancelled = false;
-	ListCell   *lc;
-
-	foreach(lc, task->subs)
-	{
-		Execution  *sub = lfirst(lc);
-
-		if (sub->ordinal >= task->subs_from && sub->state == STATE_CANCELLED &&
-			sub == execution_of_item(task, execution_item(sub)))
-			cancelled = true;
-	}
-	look(task, cancelled);
-}
-
-/* Ends the task, or starts more items. */
-static void
-look(Task *task, bool cancelled)
-{
-	char	   *error;
-	bool		forced;
-
 	if (state_is_final(task->state))
 		return;
-	if (cancelled)
+	if (state == STATE_CANCELLED)
 		task_complete(task, STATE_CANCELLED, "One or more actions was cancelled.");
 	else if (task->nended >= task->nitems)
 	{
-		State		end = final_state(task);
-
-		task_complete(task, end, end == STATE_ERROR ? "One or more actions had failed." : NULL);
-	}
-	else if (task->concurrency > 0 && task->nstarted < task->nitems &&
-			 !with_items_schedule(task, &error, &forced))
-	{
-		if (forced)
-			task_force_fail(task, error);
+		if (task->nfailed > 0)
+			task_complete(task, STATE_ERROR, "One or more actions had failed.");
 		else
-			task_complete(task, STATE_ERROR, error);
+			task_complete(task, STATE_SUCCESS, NULL);
 	}
+	else if (task->concurrency > 0 && task->nstarted < task->nitems)
+		start_more(task);
 }
 
 /* Everything anew: the lists, too. */
@@ -124,87 +94,88 @@ void
 with_items_reset(Task *task)
 {
 	json_ref_set(&task->items, NULL);
-	task->nitems = task->nstarted = task->nended = 0;
+	task->nitems = task->nstarted = task->nended = task->nfailed = 0;
 	task->partial = false;
-	task->subs_from = list_length(task->subs);
+	task->subs_from = task->nsubs;
 	task_touch(task);
 }
 
-/* Only what has not succeeded is to run again. */
+/* Only what has not succeeded is to run again: what has, or is under way, counts as started. */
 void
 with_items_reset_failed(Task *task)
 {
-	task->partial = true;
-	with_items_recount(task);
-	task_touch(task);
-}
-
-/*
- * The counters of a task of which only some items run again, from its actions
- * and sub-executions: what is under way counts as started.
- */
-void
-with_items_recount(Task *task)
-{
-	bool	   *taken = items_taken(task);
 	ListCell   *lc;
-	int			i;
 
-	task->nstarted = 0;
-	for (i = 0; i < task->nitems; i++)
-		task->nstarted += taken[i];
-	task->nended = task->nstarted;
+	task->partial = true;
+	task->next_item = 0;
+	task->taken = items_taken(task, true);
+	task->nstarted = task->nended = bms_num_members(task->taken);
+	task->nfailed = 0;
 	foreach(lc, task->actions)
 		task->nended -= !state_is_final(((ActionExecution *) lfirst(lc))->state);
 	foreach(lc, task->subs)
 		task->nended -= !state_is_final(((Execution *) lfirst(lc))->state);
+	task_touch(task);
 }
 
-/* Which items of this try have a result that stays, or are under way. */
-static bool *
-items_taken(Task *task)
+/* As many as may run, but not all at once. */
+static bool
+start_items(Task *task, char **error, bool *forced)
 {
-	bool	   *taken = palloc0(sizeof(bool) * Max(task->nitems, 1));
-	ListCell   *lc;
+	int			room = task->concurrency > 0 ? task->concurrency - (task->nstarted - task->nended) : task->nitems;
+	int			n;
 
-	foreach(lc, task->actions)
+	task_touch(task);
+	for (n = Min(room, ITEMS_AT_ONCE); n > 0 && task->nstarted < task->nitems; n--)
 	{
-		ActionExecution *action = lfirst(lc);
+		int			item = next_item(task);
+		Jsonb	   *variables;
 
-		if (action->item >= 0 && action->item < task->nitems && (action->accepted || !state_is_final(action->state)))
-			taken[action->item] = true;
+		CHECK_FOR_INTERRUPTS();
+		if (item < 0)
+			break;
+		variables = item_variables(task, item);
+		task->nstarted++;
+		if (task->is_workflow ? !subworkflow_schedule(task, variables, item, error, forced)
+			: !action_schedule(task, variables, item, error, forced))
+			return false;
 	}
-	foreach(lc, task->subs)
-	{
-		Execution  *sub = lfirst(lc);
-		int			item = execution_item(sub);
-
-		if (sub->ordinal >= task->subs_from && item >= 0 && item < task->nitems)
-			taken[item] = !state_is_final(sub->state) || sub->state == STATE_SUCCESS;
-	}
-	return taken;
+	with_items_requeue(task);
+	return true;
 }
 
-static State
-final_state(Task *task)
+static void
+start_more(Task *task)
 {
-	ListCell   *lc;
+	char	   *error;
+	bool		forced = true;
 
-	foreach(lc, task->actions)
-	{
-		ActionExecution *action = lfirst(lc);
+	/* What is under way when the workflow ends still ends; nothing more begins. */
+	if (state_is_final(task->execution->state) || start_items(task, &error, &forced))
+		return;
+	if (forced)
+		task_force_fail(task, error);
+	else
+		task_complete(task, STATE_ERROR, error);
+}
 
-		if (action->accepted && action->state == STATE_ERROR)
-			return STATE_ERROR;
-	}
-	foreach(lc, task->subs)
-	{
-		Execution  *sub = lfirst(lc);
+/* The next one to start, -1: none.  After a rerun of some items, those that stay are scattered. */
+static int
+next_item(Task *task)
+{
+	MemoryContext old;
 
-		if (sub->ordinal >= task->subs_from && sub->state == STATE_ERROR && sub == execution_of_item(task, execution_item(sub)))
-			return STATE_ERROR;
-	}
-	return STATE_SUCCESS;
+	if (!task->partial)
+		return task->nstarted;
+	old = MemoryContextSwitchTo(task->cxt);
+	if (task->taken == NULL)
+		task->taken = items_taken(task, false);
+	while (task->next_item < task->nitems && bms_is_member(task->next_item, task->taken))
+		task->next_item++;
+	if (task->next_item < task->nitems)
+		task->taken = bms_add_member(task->taken, task->next_item);
+	MemoryContextSwitchTo(old);
+	return task->next_item < task->nitems ? task->next_item : -1;
 }
 
 /* ---------------------------------------------------------------- lists */
@@ -244,9 +215,9 @@ evaluate_items(Task *task, char **error)
 		json_add_jsonb(&b, list);
 	}
 	json_end_object(&b);
-	json_ref_set(&task->items, tree_keep(task->execution->tree, json_finish(&b)));
+	json_ref_set(&task->items, json_keep(task->cxt, json_finish(&b)));
 	task->nitems = Max(count, 0);
-	task->nstarted = task->nended = 0;
+	task->nstarted = task->nended = task->nfailed = 0;
 	task_touch(task);
 	return true;
 }
@@ -295,7 +266,7 @@ static Jsonb *
 item_variables(Task *task, int item)
 {
 	const TaskSpec *spec = task_spec(task);
-	Jsonb	   *lists = json_ref_get(task->execution->tree, &task->items);
+	Jsonb	   *lists = json_ref_get(task->cxt, &task->items);
 	JsonBuilder b = {0};
 	int			i;
 

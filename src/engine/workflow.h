@@ -77,6 +77,7 @@ extern void task_start(Task *task); /* schedules its action or sub-workflow */
 extern void task_complete(Task *task, State state, const char *info);
 extern void task_force_fail(Task *task, const char *message);
 extern void task_ended(Task *task);	/* in its final state: what follows */
+extern void task_revoke_results(Task *task, bool failed_only);
 extern bool task_publish(Task *task, char **error);
 extern void task_continue(Task *task);	/* a delay before it, or between two tries, has passed */
 extern void task_place(EvalPlace *place, Task *task);
@@ -146,10 +147,10 @@ extern void subworkflow_done(Execution *sub);
 
 extern bool with_items_schedule(Task *task, char **error, bool *forced);
 extern void with_items_ended(Task *task, State state);
-extern void with_items_loaded(Task *task);	/* some of its sub-executions had ended when it was loaded */
 extern void with_items_reset(Task *task);
 extern void with_items_reset_failed(Task *task);
-extern void with_items_recount(Task *task);
+extern void with_items_requeue(Task *task);
+extern void with_items_continue(Task *task);
 
 /* ---- reverse.c ---- */
 
