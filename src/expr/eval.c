@@ -277,8 +277,8 @@ microseconds(clockid_t id)
 }
 
 /* A busy machine takes no evaluation's time: once the clock says so, the processor has the word. */
-static void
-check_time(Eval *whole)
+static bool
+out_of_time(Eval *whole)
 {
 	int64		limit = (int64) guc_expression_timeout * 1000;
 	int64		now = microseconds(CLOCK_MONOTONIC);
@@ -287,17 +287,26 @@ check_time(Eval *whole)
 	{
 		whole->started = now;
 		whole->cpu_started = microseconds(CLOCK_PROCESS_CPUTIME_ID);
+		return false;
 	}
-	else if (limit > 0 && now - whole->started > limit &&
-			 microseconds(CLOCK_PROCESS_CPUTIME_ID) - whole->cpu_started > limit)
-		expr_limit("it takes longer than mistral.expression_timeout allows (%d ms)", guc_expression_timeout);
+	return limit > 0 && now - whole->started > limit &&
+		microseconds(CLOCK_PROCESS_CPUTIME_ID) - whole->cpu_started > limit;
+}
+
+bool
+expr_check_is_due(void)
+{
+	Eval	   *ev = eval_current();
+
+	return (InterruptPending && INTERRUPTS_CAN_BE_PROCESSED()) || (ev != NULL && out_of_time(ev->whole));
 }
 
 void
 eval_check(Eval *ev)
 {
 	CHECK_FOR_INTERRUPTS();
-	check_time(ev->whole);
+	if (out_of_time(ev->whole))
+		expr_limit("it takes longer than mistral.expression_timeout allows (%d ms)", guc_expression_timeout);
 	expr_reserve_large(0);
 }
 

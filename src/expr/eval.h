@@ -105,6 +105,9 @@ extern void eval_check(Eval *ev);
 /* The same, in or out of an evaluation: around what takes long at once. */
 extern void expr_check(void);
 
+/* Whether expr_check() would raise or do something: for code that must not be left by an error. */
+extern bool expr_check_is_due(void);
+
 /* Steps of all evaluations of this process: those of short ones add up. */
 extern uint32 eval_ticks;
 

@@ -4,8 +4,9 @@
  *
  * A pattern is rewritten where the dialects differ, and refused where Python
  * would refuse it.  PCRE2 allocates through functions that return NULL and
- * never raise, from the memory context of the evaluation; matching is bounded
- * by counts, since it cannot be interrupted.
+ * never raise, from the memory context of the evaluation.  Matching is bounded
+ * by counts for each place where a match may begin, and looks at the clock and
+ * the interrupts on its way, in callouts.
  */
 #include "postgres.h"
 
@@ -21,10 +22,14 @@
 #include "expr/regex.h"
 #include "expr/value_internal.h"
 
-/* Steps and memory of one match: some tens of milliseconds at most. */
+/* Steps and memory of one match that begins at one place: some tens of milliseconds at most. */
 #define MATCH_LIMIT 2000000
 #define HEAP_LIMIT_KB 32768
 #define MAX_PATTERN_LENGTH 65536
+
+/* Steps between two looks at the clock, and bytes passed at once that take as long as a step. */
+#define WATCH_STEPS 32768
+#define BYTES_PER_STEP 8
 
 /* Parentheses in one another. */
 #define MAX_OPEN 200
@@ -342,7 +347,7 @@ static uint32
 compile_options(const Translation *t)
 {
 	/* With several lines, one begins after a last line end, too. */
-	uint32		options = PCRE2_ALT_CIRCUMFLEX;
+	uint32		options = PCRE2_ALT_CIRCUMFLEX | PCRE2_AUTO_CALLOUT;
 
 	if (GetDatabaseEncoding() == PG_UTF8)
 		options |= PCRE2_UTF | PCRE2_NO_UTF_CHECK | (t->ascii ? 0 : PCRE2_UCP);
@@ -381,6 +386,8 @@ regex_compile(const char *pattern, int len, int flags)
 	pcre2_set_newline(cc, PCRE2_NEWLINE_LF);
 	pcre2_set_parens_nest_limit(cc, 200);
 	re->code = pcre2_compile((PCRE2_SPTR) t.out.data, t.out.len, compile_options(&t), &error, &offset, cc);
+	if (re->code == NULL && error == PCRE2_ERROR_PATTERN_TOO_LARGE)
+		expr_limit("a regular expression is too long");
 	if (re->code == NULL)
 	{
 		PCRE2_UCHAR message[200];
@@ -399,8 +406,34 @@ regex_compile(const char *pattern, int len, int flags)
 	return re;
 }
 
+/* What a match has done since the last look at the clock. */
+typedef struct Watch
+{
+	PCRE2_SIZE	position;
+	Size		steps;
+} Watch;
+
+/*
+ * PCRE2 calls it before each item of the pattern.  Its own counts are of
+ * returns, and begin anew wherever a match may begin; a repeated item may pass
+ * the whole text as one step.
+ */
+static int
+watch(pcre2_callout_block *block, void *arg)
+{
+	Watch	   *w = arg;
+	PCRE2_SIZE	at = block->current_position;
+
+	w->steps += 1 + (at > w->position ? at - w->position : w->position - at) / BYTES_PER_STEP;
+	w->position = at;
+	if (likely(w->steps < WATCH_STEPS))
+		return 0;
+	w->steps = 0;
+	return expr_check_is_due() ? PCRE2_ERROR_CALLOUT : 0;
+}
+
 static pcre2_match_context *
-match_context(void)
+match_context(Watch *w)
 {
 	static pcre2_match_context *mc = NULL;
 
@@ -412,16 +445,23 @@ match_context(void)
 		pcre2_set_match_limit(mc, MATCH_LIMIT);
 		pcre2_set_heap_limit(mc, HEAP_LIMIT_KB);
 	}
+	pcre2_set_callout(mc, watch, w);
 	return mc;
 }
 
 static bool
 run(Regex *re, const char *s, int len, int start, uint32 options)
 {
-	int			rc = pcre2_match(re->code, (PCRE2_SPTR) s, len, start, options | PCRE2_NO_UTF_CHECK,
-								 re->match_data, match_context());
+	Watch		w = {0};
+	int			rc;
 
-	expr_check();
+	/* An interrupt that is no error leaves the match to be found again. */
+	do
+	{
+		rc = pcre2_match(re->code, (PCRE2_SPTR) s, len, start, options | PCRE2_NO_UTF_CHECK,
+						 re->match_data, match_context(&w));
+		expr_check();
+	} while (rc == PCRE2_ERROR_CALLOUT);
 	if (rc >= 0)
 		return true;
 	if (rc == PCRE2_ERROR_NOMATCH)

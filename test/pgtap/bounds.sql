@@ -62,6 +62,7 @@ END
 $$;
 CREATE TEMP TABLE endless (language text, expression text);
 INSERT INTO endless VALUES
+    ('a regular', $q$<% regex('.*a*[cd]').matches('a' * 1000000) %>$q$),
     ('YAQL', '<% range(60).aggregate([$1, $1], 1) = range(60).aggregate([$1, $1], 1) %>'),
     ('Jinja2', '{% set n = namespace(x=1, y=1) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}');
 SET LOCAL statement_timeout = '100ms';
@@ -69,6 +70,9 @@ SELECT expression AS endless FROM endless WHERE language = 'YAQL' \gset
 SELECT is(pg_temp.cancelled(:'endless'), 'cancelled', 'statement_timeout ends a YAQL expression');
 SELECT expression AS endless FROM endless WHERE language = 'Jinja2' \gset
 SELECT is(pg_temp.cancelled(:'endless'), 'cancelled', 'statement_timeout ends a Jinja2 expression');
+SELECT expression AS endless FROM endless WHERE language = 'a regular' \gset
+SELECT is(pg_temp.cancelled(:'endless'), 'cancelled', 'statement_timeout ends a regular expression');
+SELECT expression AS endless FROM endless WHERE language = 'Jinja2' \gset
 SET LOCAL statement_timeout = 0;
 
 -- Another session cancels the statement once it sees it run.
