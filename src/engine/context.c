@@ -41,7 +41,10 @@ scope_outbound(Task *task)
 	Jsonb	   *published = json_ref_get(task->cxt, &task->published);
 	const Scope *before = task->scope;
 	ScopeFill	fill;
+	ScopeEntry *new;
+	int			nnew;
 	int			i;
+	int			k;
 
 	if (!json_is_object(published) || json_count(published) == 0)
 		return before;
@@ -50,19 +53,26 @@ scope_outbound(Task *task)
 	if (task->outbound != NULL && task->outbound_published == published && task->outbound_scope == before)
 		return task->outbound;
 
-	/* What is published anew comes first, then what it does not hide. */
+	/* What is published anew, in order, and what it does not hide. */
 	fill.scope = MemoryContextAlloc(tree->cxt, offsetof(Scope, entries) +
 									sizeof(ScopeEntry) * (before->n + json_count(published)));
 	fill.scope->n = 0;
 	fill.ordinal = task->ordinal;
 	fill.before = before;
 	json_members(published, fill_published, &fill);
-	for (i = 0; i < before->n; i++)
+	nnew = fill.scope->n;
+	new = palloc(sizeof(ScopeEntry) * nnew);
+	memcpy(new, fill.scope->entries, sizeof(ScopeEntry) * nnew);
+	qsort(new, nnew, sizeof(ScopeEntry), compare_entries);
+	for (i = 0, k = 0, fill.scope->n = 0; i < before->n || k < nnew;)
 	{
-		if (json_get(published, before->entries[i].key, before->entries[i].len) == NULL)
-			fill.scope->entries[fill.scope->n++] = before->entries[i];
+		int			cmp = i >= before->n ? 1 : k >= nnew ? -1 : compare_entries(&before->entries[i], &new[k]);
+
+		fill.scope->entries[fill.scope->n++] = cmp < 0 ? before->entries[i] : new[k];
+		i += cmp <= 0;
+		k += cmp >= 0;
 	}
-	qsort(fill.scope->entries, fill.scope->n, sizeof(ScopeEntry), compare_entries);
+	pfree(new);
 	task->outbound = fill.scope;
 	task->outbound_published = published;
 	task->outbound_scope = before;

@@ -40,14 +40,16 @@ typedef struct JoinView
 	Induced    *states;			/* per inbound task */
 	int			nrunning;
 	int			nerrors;
-	bool	   *visited;		/* per task: the search for a route was here */
-	int		   *pending;		/* tasks that it still has to look at */
+	bool	   *visited;		/* per task: a search for a route was here, in vain; NULL: none was needed */
+	int		   *pending;		/* what this search has visited, in order */
 } JoinView;
 
 static bool has_enough(Task *join);
 static bool arrives_anew(Task *join, Task *from);
 static bool follows_from(Task *join, Task *task);
 static void wait_for_branches(Task *join);
+static void queue_targets(Execution *execution, int spec, Bitmapset **visited, List **pending);
+static void queue_waiting(Task *join);
 static void view_inbound(JoinView *view, Task *join);
 static int	needed(const TaskSpec *spec);
 static void view_new_round(JoinView *view);
@@ -57,6 +59,7 @@ static Induced induced_state(JoinView *view, int inbound, const char **event);
 static bool possible_route(JoinView *view, int spec);
 static const char *event_towards(const Task *task, int spec);
 static Task *last_task(Execution *execution, int spec);
+static int	compare_ordinals(const ListCell *a, const ListCell *b);
 static void run_join(Task *task, JoinView *view);
 static char *list_inbound(JoinView *view, const char *text, Induced state);
 
@@ -89,6 +92,8 @@ join_arrive(Execution *execution, const Command *command)
 		return;
 	old = MemoryContextSwitchTo(execution->tree->cxt);
 	join->join_anew = bms_add_member(join->join_anew, from->spec);
+	if (!list_member_ptr(execution->new_rounds, join))
+		execution->new_rounds = lappend(execution->new_rounds, join);
 	MemoryContextSwitchTo(old);
 	task_touch(join);
 	/* One run at a time: one that is under way ends first. */
@@ -97,29 +102,80 @@ join_arrive(Execution *execution, const Command *command)
 }
 
 /*
- * Any waiting join below the task may be decided now: it triggered it, or a
- * route to it has closed.
+ * A join that waits below the task may be decided now: the task triggered it, or
+ * the last route to it over tasks that have not run has closed.  In a new round
+ * any end may decide.
  */
 void
 join_task_completed(Task *task)
 {
 	Execution  *execution = task->execution;
+	Bitmapset  *visited = NULL;
+	List	   *pending = NIL;
 	ListCell   *lc;
 
 	if (task->join_anew && state_is_final(task->state))
 		wait_for_branches(task);
-	foreach(lc, execution->waiting)
+	foreach(lc, execution->new_rounds)
 	{
 		Task	   *join = lfirst(lc);
 
-		/* One that waits for its next try is looked at when its timer says so. */
-		if (join->state == STATE_WAITING && join->retry_no > 0)
-			continue;
-		if (join->state == STATE_WAITING)
-			tree_queue_join(execution->tree, join);
+		if (join->join_anew)
+			queue_waiting(join);
 		else
-			execution->waiting = foreach_delete_current(execution->waiting, lc);
+			execution->new_rounds = foreach_delete_current(execution->new_rounds, lc);
 	}
+	if (execution->nwaiting == 0 || task->spec < 0)
+		return;
+	queue_targets(execution, task->spec, &visited, &pending);
+	while (pending != NIL)
+	{
+		int			spec = llast_int(pending);
+
+		CHECK_FOR_INTERRUPTS();
+		pending = list_delete_last(pending);
+		queue_targets(execution, spec, &visited, &pending);
+	}
+	bms_free(visited);
+}
+
+/* The joins that wait among what a task of the spec leads to; of the others those that have not run are looked beyond. */
+static void
+queue_targets(Execution *execution, int spec, Bitmapset **visited, List **pending)
+{
+	const WorkflowSpec *workflow = execution->workflow;
+	const TaskSpec *ts = &workflow->tasks[spec];
+	const SpecOnClause *clauses[] = {&ts->on_success, &ts->on_error, &ts->on_complete, &ts->on_skip};
+	int			i;
+	int			j;
+
+	for (i = 0; i < lengthof(clauses); i++)
+	{
+		for (j = 0; j < clauses[i]->ntransitions; j++)
+		{
+			const SpecTransition *t = &clauses[i]->transitions[j];
+
+			/* By name, too: what is named like a command counts among the inbound tasks. */
+			int			target = t->command == COMMAND_TASK ? t->task : spec_task_index(workflow, t->name);
+			Task	   *reached = target >= 0 ? last_task(execution, target) : NULL;
+
+			if (reached)
+				queue_waiting(reached);
+			else if (target >= 0 && !bms_is_member(target, *visited))
+			{
+				*visited = bms_add_member(*visited, target);
+				*pending = lappend_int(*pending, target);
+			}
+		}
+	}
+}
+
+/* One that waits for its next try is looked at when its timer says so. */
+static void
+queue_waiting(Task *join)
+{
+	if (join->state == STATE_WAITING && join->retry_no == 0)
+		tree_queue_join(join->execution->tree, join);
 }
 
 void
@@ -238,8 +294,7 @@ view_inbound(JoinView *view, Task *join)
 	view->execution = join->execution;
 	view->spec = task_spec(join);
 	view->states = palloc0(sizeof(Induced) * Max(view->spec->ninbound, 1));
-	view->visited = palloc0(sizeof(bool) * view->execution->workflow->ntasks);
-	view->pending = palloc(sizeof(int) * view->execution->workflow->ntasks);
+	view->visited = NULL;
 	view->nrunning = view->nerrors = 0;
 	for (i = 0; i < view->spec->ninbound; i++)
 	{
@@ -387,15 +442,21 @@ static bool
 possible_route(JoinView *view, int spec)
 {
 	int			n = 0;
+	int			next = 0;
 	bool		found = false;
 
+	if (view->visited == NULL)
+	{
+		view->visited = palloc0(sizeof(bool) * view->execution->workflow->ntasks);
+		view->pending = palloc(sizeof(int) * view->execution->workflow->ntasks);
+	}
 	if (view->visited[spec])
 		return false;
 	view->visited[spec] = true;
 	view->pending[n++] = spec;
-	while (n > 0 && !found)
+	while (next < n && !found)
 	{
-		int			reached = view->pending[--n];
+		int			reached = view->pending[next++];
 		const TaskSpec *ts = &view->execution->workflow->tasks[reached];
 		int			i;
 
@@ -414,8 +475,8 @@ possible_route(JoinView *view, int spec)
 			}
 		}
 	}
-	if (found)
-		memset(view->visited, 0, sizeof(bool) * view->execution->workflow->ntasks);
+	while (found && n > 0)
+		view->visited[view->pending[--n]] = false;
 	return found;
 }
 
@@ -442,29 +503,47 @@ last_task(Execution *execution, int spec)
 	return ordinal >= 0 ? execution->tasks[ordinal] : NULL;
 }
 
+static int
+compare_ordinals(const ListCell *a, const ListCell *b)
+{
+	return ((const Task *) lfirst(a))->ordinal - ((const Task *) lfirst(b))->ordinal;
+}
+
 /* Its context is what all executions of the inbound tasks that name it have published. */
 static void
 run_join(Task *task, JoinView *view)
 {
 	Execution  *execution = task->execution;
-	Task	  **sources = palloc(sizeof(Task *) * execution->ntasks);
+	List	   *found = NIL;
+	Task	  **sources;
 	int			nsources = 0;
 	Jsonb	   *merged;
+	ListCell   *lc;
 	int			i;
 	int			n = 0;
 
-	for (i = 0; i < execution->ntasks; i++)
+	for (i = 0; i < view->spec->ninbound; i++)
 	{
-		Task	   *t = execution->tasks[i];
+		int			ordinal = execution->last[view->spec->inbound[i]];
 
-		if (t != NULL && t != task && t->spec >= 0 && state_is_final(t->state) &&
-			event_towards(t, view->spec->index) != NULL)
-			sources[nsources++] = t;
+		while (ordinal >= 0)
+		{
+			Task	   *t = execution->tasks[ordinal];
+
+			if (t != task && state_is_final(t->state) && event_towards(t, view->spec->index) != NULL)
+				found = lappend(found, t);
+			ordinal = t->previous;
+		}
 	}
+	/* In the order in which they began: it decides between values that were published as often. */
+	list_sort(found, compare_ordinals);
+	sources = palloc(sizeof(Task *) * (list_length(found) + 1));
+	foreach(lc, found)
+		sources[nsources++] = lfirst(lc);
 	task->scope = scope_merge(execution, sources, nsources, task->ordinal, &merged);
 	json_ref_set(&task->merged, merged);
 
-	task->triggered_by = MemoryContextAlloc(execution->tree->cxt, sizeof(TriggeredBy) * (view->nrunning + 1));
+	task->triggered_by = MemoryContextAlloc(task->cxt, sizeof(TriggeredBy) * (view->nrunning + 1));
 	for (i = 0; i < view->spec->ninbound; i++)
 	{
 		if (view->states[i] == INDUCED_RUNNING)

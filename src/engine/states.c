@@ -111,13 +111,6 @@ task_set_state(Task *task, State state, const char *info)
 		task->started_at = task->updated_at;
 	task->finished_at = state_is_final(state) ? task->updated_at : DT_NOBEGIN;
 	task_touch(task);
-	if (state == STATE_WAITING && !list_member_ptr(task->execution->waiting, task))
-	{
-		MemoryContext old = MemoryContextSwitchTo(task->execution->tree->cxt);
-
-		task->execution->waiting = lappend(task->execution->waiting, task);
-		MemoryContextSwitchTo(old);
-	}
 	if (from != state)
 		notify_task(task);
 }
@@ -148,7 +141,11 @@ count_task(Task *task, int sign)
 	Execution  *execution = task->execution;
 
 	if (!state_is_final(task->state))
+	{
 		execution->nincomplete += sign;
+		if (task->state == STATE_WAITING)
+			execution->nwaiting += sign;
+	}
 	else if (task->state == STATE_CANCELLED)
 		execution->ncancelled += sign;
 	else if (task->state == STATE_ERROR && !task->error_handled)

@@ -354,8 +354,12 @@ load_task_row(Load *load, uint64 row)
 	load_runtime(task, json_ref_get(task->cxt, &ref));
 	task->items = get_json(row, 27);
 	execution_place_task(execution, task);
-	if (task->state == STATE_WAITING)
-		execution->waiting = lappend(execution->waiting, task);
+	if (task->join_anew)
+	{
+		MemoryContextSwitchTo(execution->cxt);
+		execution->new_rounds = lappend(execution->new_rounds, task);
+		MemoryContextSwitchTo(task->cxt);
+	}
 	add_folded_action(task, row);
 	MemoryContextSwitchTo(old);
 	id_put(load->tasks, &task->id, task);

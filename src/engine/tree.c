@@ -179,9 +179,13 @@ execution_place_task(Execution *execution, Task *task)
 	grow_tasks(execution, task->ordinal + 1);
 	execution->tasks[task->ordinal] = task;
 	execution->ntasks = Max(execution->ntasks, task->ordinal + 1);
+	task->previous = -1;
 	if (task->spec >= 0 && task->spec < execution->nlast &&
 		execution->last[task->spec] < task->ordinal)
+	{
+		task->previous = execution->last[task->spec];
 		execution->last[task->spec] = task->ordinal;
+	}
 	switch (task->state)
 	{
 		case STATE_SUCCESS:
@@ -192,6 +196,10 @@ execution_place_task(Execution *execution, Task *task)
 			break;
 		case STATE_CANCELLED:
 			execution->ncancelled++;
+			break;
+		case STATE_WAITING:
+			execution->nwaiting++;
+			execution->nincomplete++;
 			break;
 		default:
 			execution->nincomplete++;

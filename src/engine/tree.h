@@ -109,6 +109,7 @@ struct Task
 	Execution  *execution;
 	int			ordinal;
 	int			spec;			/* index into the workflow's tasks; -1: not in it any more */
+	int			previous;		/* ordinal of that task's run before this one, -1: none */
 	char	   *name;
 	bool		is_workflow;	/* type WORKFLOW */
 	State		state;
@@ -208,7 +209,8 @@ struct Execution
 	bool		told;			/* has ended, and its task knows */
 	List	   *backlog;		/* of Command * */
 	Jsonb	   *pending_runtime;	/* while loading: stored `timeout` and `backlog` */
-	List	   *waiting;		/* of Task *: joins that wait, and some that no longer do */
+	int			nwaiting;		/* tasks in state WAITING */
+	List	   *new_rounds;		/* of Task *: joins with `join_anew`, and some that have it no more */
 	TimestampTz created_at;
 	TimestampTz updated_at;
 	TimestampTz finished_at;

@@ -164,7 +164,7 @@ def complete_all(con):
         rows(con, "SELECT mistral.complete_action(id, '1') FROM unnest(%s::uuid[]) id", [f[0] for f in found])
 
 
-def measure(texts, data, tasks, repeat=1, look=False, external=False, seconds=600):
+def measure(texts, data, tasks, repeat=1, warm=False, look=False, external=False, seconds=600):
     """Loads the texts, runs `w` `repeat` times one after the other, and returns what it took."""
     e = Engine()
     try:
@@ -173,7 +173,7 @@ def measure(texts, data, tasks, repeat=1, look=False, external=False, seconds=60
             rows(e.con, "SELECT mistral.load_workflow(%s)", text)
         load = time.monotonic() - start
         # Once, so that the definition is compiled.
-        if repeat > 1:
+        if warm:
             one(e, data, False, external, seconds)
         wal = rows(e.con, "SELECT pg_current_wal_lsn()")[0][0]
         cpu = e.cpu()
@@ -216,10 +216,10 @@ def sizes(*all):
 def kinds():
     for name, make in (("chain", chain), ("variables", lambda n: chain(n, "v%d")), ("fan-join", fan), ("random-dag", dag),
                        ("fan-join-one", lambda n: fan(n, "one")), ("fan-join-error", lambda n: fan(n, "all", "on-error", "std.fail"))):
-        for n in sizes(10, 1000, 10000, 50000) if name in ("chain", "fan-join", "random-dag") else sizes(10, 1000, 10000):
-            yield name, n, dict(texts=[make(n)], data="{}", tasks=n, repeat=max(1, min(20, 2000 // n)))
+        for n in sizes(10, 1000, 10000, 50000) if name in ("chain", "fan-join", "random-dag") else sizes(10, 1000) if name == "variables" else sizes(10, 1000, 10000):
+            yield name, n, dict(texts=[make(n)], data="{}", tasks=n, repeat=max(1, 5000 // n), warm=True)
     for n in sizes(10, 1000, 10000, 100000):
-        yield "loop", n, dict(texts=[LOOP], data='{"n": %d}' % n, tasks=n, repeat=max(1, min(20, 2000 // n)))
+        yield "loop", n, dict(texts=[LOOP], data='{"n": %d}' % n, tasks=n, repeat=max(1, 5000 // n), warm=True)
     for size in (1, 100, 1000):
         yield "context-kb", size, dict(texts=[chain(1000)], data='{"big": "%s"}' % ("x%d" % size * (size * 512))[:size * 1024], tasks=1000, repeat=3)
     for n in sizes(1000, 100000, 1000000):
