@@ -17,15 +17,16 @@ enum
 };
 
 bool
-owned_offer(OwnedChoice *choice, Oid owner, bool public_, Oid role)
+owned_offer(OwnedChoice *choice, Oid owner, bool public_, Oid role, OwnedPurpose purpose)
 {
 	int			rank;
 
 	if (owner == role)
 		rank = RANK_OWN;
-	else if (has_privs_of_role(role, owner))
+	else if (has_privs_of_role(role, owner) &&
+			 (purpose == OWNED_MANAGE || is_member_of_role_nosuper(role, owner)))
 		rank = RANK_MEMBER;
-	else if (public_)
+	else if (public_ && purpose == OWNED_USE_PUBLIC)
 		rank = RANK_PUBLIC;
 	else
 		return false;
@@ -51,7 +52,7 @@ owned_check(const OwnedChoice *choice, const char *what, const char *name)
 }
 
 int
-owned_choose(uint64 nrows, Oid role, bool with_public, const char *what, const char *name)
+owned_choose(uint64 nrows, Oid role, OwnedPurpose purpose, const char *what, const char *name)
 {
 	OwnedChoice choice = {0};
 	int			row = -1;
@@ -61,7 +62,7 @@ owned_choose(uint64 nrows, Oid role, bool with_public, const char *what, const c
 		bool		isnull;
 		Oid			owner = DatumGetObjectId(db_datum(i, 2, &isnull));
 
-		if (owned_offer(&choice, owner, with_public && DatumGetBool(db_datum(i, 3, &isnull)), role))
+		if (owned_offer(&choice, owner, purpose == OWNED_USE_PUBLIC && DatumGetBool(db_datum(i, 3, &isnull)), role, purpose))
 			row = (int) i;
 	}
 	owned_check(&choice, what, name);

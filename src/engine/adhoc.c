@@ -48,7 +48,7 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 			break;
 		definition = definition_find(SPEC_ACTION, wanted, execution->namespace_, true,
 									 execution->workbook, execution->owner);
-		if (definition == NULL && registered_find(wanted, execution->owner, &registered))
+		if (definition == NULL && registered_find(wanted, execution->owner, OWNED_USE, &registered))
 		{
 			chain->type = registered.target ? &action_type_registered : &action_type_function;
 			chain->target = registered.target;

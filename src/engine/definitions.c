@@ -62,7 +62,7 @@ static void cache_init(void);
 static void cache_trim(void);
 static void cache_transaction_ended(XactEvent event, void *arg);
 static Definition *load_definition(const pg_uuid_t *id, MemoryContext context);
-static bool find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool with_public, pg_uuid_t *id);
+static bool find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, pg_uuid_t *id);
 static void lock_names(const SpecDocument *document, const char *namespace_, Oid owner);
 static void store_version(SpecKind kind, const char *name, const char *workbook, const char *namespace_, bool public_,
 						  Oid owner, const char *text, const char *input, List *tags);
@@ -214,7 +214,7 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 	{
 		for (int s = 0; names[n] != NULL && s < nnamespaces; s++)
 		{
-			if (find_id(kind, names[n], namespaces[s], role, true, &id))
+			if (find_id(kind, names[n], namespaces[s], role, OWNED_USE_PUBLIC, &id))
 				return definition_by_id(&id);
 		}
 	}
@@ -227,7 +227,7 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
  * start.
  */
 static bool
-find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool with_public, pg_uuid_t *id)
+find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, pg_uuid_t *id)
 {
 	const char *texts[] = {kind_names[kind], name, namespace_};
 	DbLookup	lookup;
@@ -240,9 +240,9 @@ find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, bool 
 		bool		isnull;
 		Oid			owner = DatumGetObjectId(slot_getattr(slot, COL_OWNER, &isnull));
 		Datum		scope = slot_getattr(slot, COL_SCOPE, &isnull);
-		bool		public_ = with_public && strcmp(TextDatumGetCString(scope), "public") == 0;
+		bool		public_ = strcmp(TextDatumGetCString(scope), "public") == 0;
 
-		if (owned_offer(&choice, owner, public_, role))
+		if (owned_offer(&choice, owner, public_, role, purpose))
 			*id = *DatumGetUUIDP(slot_getattr(slot, COL_ID, &isnull));
 	}
 	db_lookup_end(&lookup);
@@ -260,7 +260,7 @@ definition_retire(SpecKind kind, const char *name, const char *namespace_, Oid r
 	pg_uuid_t	id;
 	Datum		values[2];
 
-	if (!find_id(kind, name, namespace_, role, false, &id))
+	if (!find_id(kind, name, namespace_, role, OWNED_MANAGE, &id))
 		return false;
 	values[0] = UUIDPGetDatum(&id);
 	values[1] = TimestampTzGetDatum(clock_now());

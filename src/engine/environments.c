@@ -20,7 +20,7 @@
 
 /* Finds the row; leaves the result set in place for its columns. -1: none. */
 static int
-find_row(const char *name, Oid role, bool with_public)
+find_row(const char *name, Oid role, OwnedPurpose purpose)
 {
 	static DbStatement statement = {
 		"SELECT id, owner, scope = 'public', variables FROM mistral.environment WHERE name = $1",
@@ -28,13 +28,13 @@ find_row(const char *name, Oid role, bool with_public)
 	};
 	Datum		values[] = {CStringGetTextDatum(name)};
 
-	return owned_choose(db_execute(&statement, values, NULL, false, 0), role, with_public, "environment", name);
+	return owned_choose(db_execute(&statement, values, NULL, false, 0), role, purpose, "environment", name);
 }
 
 Jsonb *
 environment_find(const char *name, Oid role)
 {
-	int			row = find_row(name, role, true);
+	int			row = find_row(name, role, OWNED_USE_PUBLIC);
 	bool		isnull;
 
 	return row < 0 ? NULL : DatumGetJsonbPCopy(db_datum(row, 4, &isnull));
@@ -87,7 +87,7 @@ bool
 environment_delete(const char *name, Oid role)
 {
 	static DbStatement statement = {"DELETE FROM mistral.environment WHERE id = $1", 1, {UUIDOID}};
-	int			row = find_row(name, role, false);
+	int			row = find_row(name, role, OWNED_MANAGE);
 	pg_uuid_t	id;
 	Datum		values[1];
 	bool		isnull;

@@ -61,7 +61,7 @@ registered_store(const char *name, const char *target, Oid function, const char 
 }
 
 bool
-registered_find(const char *name, Oid role, RegisteredAction *action)
+registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action)
 {
 	static DbStatement statement = {
 		"SELECT id, owner, NULL, target, pg_catalog.to_regprocedure(function)::pg_catalog.oid FROM mistral.registered_action"
@@ -69,7 +69,7 @@ registered_find(const char *name, Oid role, RegisteredAction *action)
 		1, {TEXTOID}
 	};
 	Datum		values[1] = {CStringGetTextDatum(name)};
-	int			row = owned_choose(db_execute(&statement, values, NULL, false, 0), role, false, "action", name);
+	int			row = owned_choose(db_execute(&statement, values, NULL, false, 0), role, purpose, "action", name);
 	Datum		datum;
 	bool		isnull;
 
@@ -92,7 +92,7 @@ registered_delete(const char *name, Oid role)
 	RegisteredAction action;
 	Datum		values[1];
 
-	if (!registered_find(name, role, &action))
+	if (!registered_find(name, role, OWNED_MANAGE, &action))
 		return false;
 	values[0] = UUIDPGetDatum(&action.id);
 	return db_execute(&statement, values, NULL, false, 0) > 0;

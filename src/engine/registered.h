@@ -9,6 +9,8 @@
 
 #include "utils/uuid.h"
 
+#include "base/owned.h"
+
 /* What performs a registered action: the pull workers of a target, or a function of the database. */
 typedef struct RegisteredAction
 {
@@ -25,9 +27,9 @@ extern void registered_store(const char *name, const char *target, Oid function,
 
 /*
  * The action that the name means for `role`: its own first, then those of roles whose rights it has; false when there is
- * none.  Raises ERRCODE_AMBIGUOUS_FUNCTION when several match equally well.
+ * none (owned.h).  Raises ERRCODE_AMBIGUOUS_FUNCTION when several match equally well.
  */
-extern bool registered_find(const char *name, Oid role, RegisteredAction *action);
+extern bool registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action);
 
 /* Deletes the one that the name means; false when there is none. */
 extern bool registered_delete(const char *name, Oid role);

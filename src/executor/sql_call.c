@@ -68,7 +68,7 @@ sql_call_prepare(SqlCall *call, char **error)
 						  role, call->name, quote_identifier(role));
 		return false;
 	}
-	if (!registered_find(call->name, call->owner, &action) || !OidIsValid(action.function) ||
+	if (!registered_find(call->name, call->owner, OWNED_USE, &action) || !OidIsValid(action.function) ||
 		!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(action.function)))
 	{
 		*error = psprintf("the function of action %s does not exist any more", call->name);

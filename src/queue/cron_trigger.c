@@ -282,7 +282,7 @@ find_trigger(const char *name, Oid role)
 		"SELECT id, owner FROM mistral.cron_trigger WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
 	};
 	Datum		values[1] = {CStringGetTextDatum(name)};
-	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, false, "cron trigger", name);
+	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, OWNED_MANAGE, "cron trigger", name);
 	CronTrigger *trigger = NULL;
 	pg_uuid_t	id;
 	bool		isnull;

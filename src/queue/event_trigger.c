@@ -87,7 +87,7 @@ event_trigger_delete(const char *name, Oid role)
 		"DELETE FROM mistral.event_trigger WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
 	};
 	Datum		values[1] = {CStringGetTextDatum(name)};
-	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, false, "event trigger", name);
+	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, OWNED_MANAGE, "event trigger", name);
 	pg_uuid_t	id;
 	bool		isnull;
 

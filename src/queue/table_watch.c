@@ -76,7 +76,7 @@ table_watch_delete(const char *name, Oid role)
 		"DELETE FROM mistral.table_watch WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
 	};
 	Datum		values[1] = {CStringGetTextDatum(name)};
-	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, false, "watch", name);
+	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, OWNED_MANAGE, "watch", name);
 	ObjectAddress trigger = {TriggerRelationId, InvalidOid, 0};
 	pg_uuid_t	id;
 	Oid			relation;

@@ -1,6 +1,6 @@
 -- Rights: nothing for PUBLIC, kinds of users in plain GRANTs.
 BEGIN;
-SELECT plan(31);
+SELECT plan(36);
 
 CREATE ROLE grant_ann;
 CREATE ROLE "grant Bob";
@@ -83,6 +83,33 @@ SELECT mistral.revoke_access('"grant Bob"', 'author');
 SELECT mistral.revoke_access('"grant Bob"', 'publisher');
 SELECT lives_ok($$DROP ROLE "grant Bob"$$, 'a role without rights can be dropped');
 SELECT isnt_empty($$SELECT owner FROM mistral.workflows WHERE name = 'left'$$, 'its definition is still shown');
+
+-- what a name means to a superuser is not what anybody has put there
+SELECT mistral.load_workflow(E'version: 2\ngrant_helper:\n  output: {whose: mine}\n  tasks: {t: {action: std.noop}}');
+SELECT mistral.load_workbook($$
+version: '2.0'
+name: grant_shop
+workflows:
+  main:
+    output: {whose: <% task(t).result.whose %>}
+    tasks: {t: {workflow: grant_helper}}
+$$);
+SELECT mistral.grant_access('grant_ann', 'author');
+SET LOCAL ROLE grant_ann;
+SELECT mistral.load_workflow(E'version: 2\ngrant_shop.grant_helper:\n  output: {whose: hers}\n  tasks: {t: {action: std.noop}}');
+SELECT mistral.register_action('grant_action', target => 'hers');
+SELECT mistral.set_environment('grant_env', '{"whose": "hers"}');
+RESET ROLE;
+SELECT mistral.start_workflow('grant_shop.main') AS grant_id \gset
+DO $$BEGIN WHILE mistral.step() > 0 LOOP END LOOP; END$$;
+SELECT is((SELECT output FROM mistral.executions WHERE id = :'grant_id'), '{"whose": "mine"}', 'a workbook of a superuser calls the superuser''s workflow');
+SELECT throws_ok($$SELECT mistral.start_workflow('grant_shop.grant_helper')$$, 'MS003', NULL, 'nor does a superuser start what another role has loaded');
+SELECT throws_ok($$SELECT mistral.start_workflow('grant_shop.main', params => '{"env": "grant_env"}')$$, 'MS003', NULL, 'nor read its environment');
+SELECT mistral.load_workflow(E'version: 2\ngrant_action:\n  tasks: {t: {action: grant_action}}');
+SELECT mistral.start_workflow('grant_action') AS grant_id \gset
+DO $$BEGIN WHILE mistral.step() > 0 LOOP END LOOP; END$$;
+SELECT is((SELECT state FROM mistral.executions WHERE id = :'grant_id'), 'ERROR', 'nor hand work to its registered action');
+SELECT lives_ok($$SELECT mistral.delete_workflow('grant_shop.grant_helper')$$, 'but deletes it');
 
 SELECT * FROM finish();
 ROLLBACK;
