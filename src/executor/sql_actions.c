@@ -9,6 +9,7 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -131,6 +132,8 @@ sql_actions_perform(void)
 void
 sql_actions_performed(bool committed)
 {
+	/* The session is everybody's, and so would be the advisory locks that a call has left in it. */
+	LockReleaseSession(USER_LOCKMETHOD);
 	if (committed)
 	{
 		while (!dlist_is_empty(&performed))

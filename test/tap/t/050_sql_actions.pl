@@ -126,6 +126,9 @@ like(call('std.sql', '{"query": "SELECT $1::int", "params": ["1; DROP TABLE ledg
 like(call('std.sql', '{"query": "SELECT * FROM public.secret"}'), qr/^ERROR\|.*permission denied/, 'the owner\'s rights');
 like(call('std.sql', '{"query": "SELECT $1", "params": []}'), qr/^ERROR\|.*has 1 parameters/, 'as many parameters as there are');
 
+is(call('std.sql', '{"query": "SELECT 1 AS one FROM pg_advisory_lock(42)"}'), 'SUCCESS|{"rows": [{"one": 1}], "row_count": 1}', 'a lock of the session');
+ok(wait_for(sub { answer("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") eq '0' }, 10), 'ends with the transaction');
+
 # ---- an action that somebody ends while it runs
 
 $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('slow')");
