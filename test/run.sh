@@ -169,6 +169,7 @@ fi
 if wanted cases; then
 	heading "cases (workflows of our own against the original's answers)"
 	run_prove cases 300 --exec "$(server_python psycopg2)" test/conformance/run.py
+	run_prove random 300 --exec "$(server_python psycopg2)" test/conformance/workflow_random.py
 fi
 
 if wanted conformance && [ ! -x ../shared/conformance/run ]; then
