@@ -71,6 +71,23 @@ static void put_outcome(const SqlAction *action, State state, const Jsonb *resul
 static void forget(SqlAction *action);
 static void move_all(dlist_head *from, dlist_head *to);
 
+bool
+sql_actions_waiting(void)
+{
+	static DbStatement statement = {
+		"SELECT 1 FROM mistral.attempt WHERE performer OPERATOR(pg_catalog.=) '" SQL_PERFORMER "' "
+		"UNION ALL SELECT 1 FROM mistral.dispatch WHERE performer OPERATOR(pg_catalog.=) '" SQL_PERFORMER "' LIMIT 1",
+		0
+	};
+	DbSession	session;
+	bool		found;
+
+	db_enter(&session);
+	found = db_execute(&statement, NULL, NULL, false, 1) > 0;
+	db_leave(&session);
+	return found;
+}
+
 int
 sql_actions_claim(int place, const bool *dead, int nplaces, int max)
 {

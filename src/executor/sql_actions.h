@@ -21,6 +21,9 @@
 /* What waits for a performer of this kind. */
 #define SQL_PERFORMER "sql"
 
+/* In a transaction: whether there are any, claimed or not. */
+extern bool sql_actions_waiting(void);
+
 /*
  * In a transaction: takes over what workers of the places that `dead` marks (nplaces flags; NULL: nobody) have left, then at most `max`
  * in all of what waits, for the worker of this place.  Returns how many; what has been tried too often ends in ERROR here.

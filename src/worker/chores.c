@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/db.h"
 #include "engine/engine.h"
+#include "executor/sql_actions.h"
 #include "guc.h"
 #include "queue/cron_trigger.h"
 #include "queue/retention.h"
@@ -25,6 +26,8 @@
 #define WAITING_SLOTS_MS	1000	/* slots that wait for an execution are looked at at least so often */
 
 #define SWEEP_PAUSE_MS		1000	/* leases are looked at no more often */
+
+#define SQL_LOOK_MS			60000	/* SQL actions that nobody has are looked for at least so often */
 
 #define RETENTION_PAUSE		9		/* rest after a batch, in multiples of its time */
 #define RETENTION_PASS_MS	60000	/* rest between two passes, at least */
@@ -43,6 +46,8 @@ static struct
 	TimestampTz last_look;
 	Chore		leases;			/* due_at: no look before */
 	TimestampTz next_lease;		/* what the last look found: the next one that runs out, by clock_now() */
+	Chore		sql;
+	bool		sql_waits;
 	Chore		retention;
 	RetentionPass pass;
 	double		pass_ms;		/* time that this pass has taken */
@@ -54,6 +59,8 @@ static bool run_schedules(void);
 static void schedules_body(void *arg);
 static bool run_leases(void);
 static void leases_body(void *arg);
+static bool run_sql(void);
+static void sql_body(void *arg);
 static bool run_retention(void);
 static void retention_body(void *arg);
 static bool run(Chore *chore, void (*body) (void *arg), TimestampTz now);
@@ -64,6 +71,7 @@ chores_start(void)
 	memset(&chores, 0, sizeof(chores));
 	chores.schedules.due_at = DT_NOBEGIN;
 	chores.leases.due_at = DT_NOBEGIN;
+	chores.sql.due_at = DT_NOBEGIN;
 	chores.retention.due_at = DT_NOBEGIN;
 	chores.last_look = DT_NOBEGIN;
 }
@@ -77,6 +85,7 @@ chores_run(void)
 	if (my_worker == &my_database->workers[0])
 	{
 		done |= run_leases();
+		done |= run_sql();
 		done |= run_retention();
 	}
 	return done;
@@ -103,9 +112,10 @@ chores_sleep(void)
 		if (!TIMESTAMP_NOT_FINITE(lease))
 			sleep = Min(sleep, Max(TimestampDifferenceMilliseconds(clock_now(), lease),
 								   TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.leases.due_at)) + 1);
+		sleep = Min(sleep, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.sql.due_at) + 1);
+		if (retention_wanted())
+			sleep = Min(sleep, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.retention.due_at) + 1);
 	}
-	if (retention_wanted())
-		sleep = Min(sleep, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.retention.due_at) + 1);
 	return sleep;
 }
 
@@ -161,6 +171,29 @@ static void
 leases_body(void *arg)
 {
 	(void) engine_sweep_leases(&chores.next_lease);
+}
+
+/*
+ * Who dispatches SQL actions asks for a worker; those that were there when the
+ * server started, or whose worker died, have nobody who asks.
+ */
+static bool
+run_sql(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < chores.sql.due_at || !run(&chores.sql, sql_body, now))
+		return false;
+	chores.sql.due_at = TimestampTzPlusMilliseconds(now, SQL_LOOK_MS);
+	if (chores.sql_waits)
+		shmem_ask_sql_worker(my_database, 1);
+	return false;
+}
+
+static void
+sql_body(void *arg)
+{
+	chores.sql_waits = sql_actions_waiting();
 }
 
 static bool

@@ -116,7 +116,7 @@ initialize_state(SharedState *state)
 		DatabaseSlot *db = &state->databases[i];
 
 		ConditionVariableInit(&db->finished);
-		pg_atomic_init_u32(&db->sql_demand, 1);
+		pg_atomic_init_u32(&db->sql_demand, 0);
 		for (place = 0; place < WORKER_PLACES; place++)
 		{
 			WorkerSlot *worker = &db->workers[place];
