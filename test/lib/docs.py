@@ -62,7 +62,7 @@ def main():
         blocks = re.findall(r"^```sql\n(.*?)^```", open(os.path.join(TOP, name), encoding="utf-8").read(), re.M | re.S)
         clean()
         psql("postgres", "CREATE DATABASE %s" % DB)
-        ran = psql(DB, QUIET.join(blocks).replace(ADDRESS, "127.0.0.1:%d" % server.server_address[1]))
+        ran = psql(DB, QUIET.join(blocks + [""]).replace(ADDRESS, "127.0.0.1:%d" % server.server_address[1]))
         ended = psql(DB, "SELECT DISTINCT state FROM mistral.executions").stdout.strip()
         for n, (ok, what, said) in enumerate((
                 (blocks and ran.returncode == 0, "the SQL of %s runs" % name, ran.stdout[-2000:]),
