@@ -423,3 +423,21 @@ resolve_timestamp(const char *text, int len, YamlScalar *out)
 	*out = t;
 	return true;
 }
+
+/* A line ends with LF, CR, NEL, LS or PS: it is enough to look at the last byte. */
+static bool
+ends_line(unsigned char c)
+{
+	return c == '\n' || c == '\r' || c == 0x85 || c == 0xa8 || c == 0xa9;
+}
+
+bool
+yaml_has_many_directives(const char *text, int len)
+{
+	int			n = 0;
+
+	for (const char *p = text; (p = memchr(p, '%', text + len - p)) != NULL; p++)
+		if ((p == text || ends_line(p[-1])) && ++n > YAML_MAX_DIRECTIVES)
+			return true;
+	return false;
+}

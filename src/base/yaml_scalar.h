@@ -1,6 +1,7 @@
 /*
  * yaml_scalar.h
- *		What a plain YAML 1.1 scalar means, by the rules of PyYAML's SafeLoader.
+ *		What a plain YAML 1.1 scalar means, by the rules of PyYAML's SafeLoader,
+ *		and what is asked of a text before libyaml reads it.
  */
 #ifndef MISTRAL_YAML_SCALAR_H
 #define MISTRAL_YAML_SCALAR_H
@@ -44,5 +45,11 @@ typedef struct YamlScalar
  * checked here.  Only YAML_SCALAR_BIGINT allocates, in the current context.
  */
 extern void yaml_scalar_resolve(const char *text, int len, YamlScalar *out);
+
+/* Lines of a document that may be directives; libyaml compares each with all others. */
+#define YAML_MAX_DIRECTIVES 1000
+
+/* Whether a document in UTF-8 has more of them: to be asked before libyaml reads it. */
+extern bool yaml_has_many_directives(const char *text, int len);
 
 #endif							/* MISTRAL_YAML_SCALAR_H */

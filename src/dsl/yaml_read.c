@@ -92,7 +92,13 @@ yaml_read(const char *text, int len, YamlError *error)
 
 	utf8 = pg_server_to_any(text, len, PG_UTF8);
 	utf8_len = utf8 == text ? len : strlen(utf8);
-	utf8 = hide_indicators(reader, utf8, utf8_len, &utf8_len);
+	if (yaml_has_many_directives(utf8, utf8_len))
+	{
+		fail(reader, 1, 1, psprintf("more than %d directives in one document", YAML_MAX_DIRECTIVES), NULL);
+		utf8 = NULL;
+	}
+	else
+		utf8 = hide_indicators(reader, utf8, utf8_len, &utf8_len);
 	if (utf8 != NULL)
 	{
 		if (!yaml_parser_initialize(&reader->parser))

@@ -240,8 +240,11 @@ yaml_parse(const char *s, int len)
 {
 	Reader	   *r = palloc0(sizeof(Reader));
 	char	   *utf8 = pg_server_to_any(s, len, PG_UTF8);
+	int			utf8_len = utf8 == s ? len : strlen(utf8);
 	Value		value = value_null();
 
+	if (yaml_has_many_directives(utf8, utf8_len))
+		expr_limit("the YAML has more than %d directives", YAML_MAX_DIRECTIVES);
 	r->callback.func = reader_free;
 	r->callback.arg = r;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &r->callback);
@@ -249,7 +252,7 @@ yaml_parse(const char *s, int len)
 		expr_limit("out of memory for YAML");
 	r->has_parser = true;
 	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r->parser, (unsigned char *) utf8, utf8 == s ? len : strlen(utf8));
+	yaml_parser_set_input_string(&r->parser, (unsigned char *) utf8, utf8_len);
 	next_event(r);
 	next_event(r);
 	if (r->event.type == YAML_DOCUMENT_START_EVENT)

@@ -60,6 +60,7 @@ INSERT INTO bounds (bound, expression, message, state) VALUES
 ('depth', $e$'<% ' || repeat('not ', 1000000) || '1 %>'$e$, 'nested too deeply', 'MS012'),
 ('depth', $e$'<% ' || repeat('f(', 1000000) || repeat(')', 1000000) || ' %>'$e$, 'nested too deeply', 'MS012'),
 ('depth', $e$$q$<% json_parse('[' * 1000000) %>$q$$e$, 'nested too deeply', 'MS012'),
+('directives', $e$$q$<% yaml_parse(range(30000).select(concat('%TAG !a', str($), '! tag:x', "\n")).join('') + '--- a') %>$q$$e$, 'more than 1000 directives', 'MS012'),
 ('depth', $e$$q$<% yaml_parse('[' * 1000000) %>$q$$e$, 'nested too deeply', 'MS012'),
 ('tokens', $e$'<% ' || repeat('1 + ', 1000000) || '1 %>'$e$, 'too long|too many expressions', 'MS012'),
 ('tokens', $e$repeat('<% 1 %>', 1000000)$e$, 'too long|too many expressions', 'MS012'),

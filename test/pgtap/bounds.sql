@@ -45,6 +45,7 @@ SELECT is(pg_temp.data_outcome(to_jsonb(repeat('<% range(1000000).len() %> ', 50
 SELECT ok((SELECT count(*) = 1 AND bool_and(v.message ~ m.message) FROM mistral.validate(m.text) v), m.what)
   FROM (VALUES ('a: ' || repeat('[', 100000), 'nested deeper than 200 levels', 'a deep list'),
                (repeat('{a: ', 100000), 'nested deeper than 200 levels', 'a deep dictionary'),
+               ((SELECT string_agg('%TAG !a' || i || E'! tag:x\n', '') FROM generate_series(1, 100000) i) || '--- a', 'more than 1000 directives', 'too many directives'),
                ('a: [' || repeat('1,', 2000001) || ']', 'more than 2000000 values', 'too many values'),
                ('a: ' || repeat('x', 17000000), 'at most 16384 kB', 'a document that is too large')) m (text, message, what);
 
