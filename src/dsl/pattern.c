@@ -3,7 +3,8 @@
  *		The regular expressions that are part of the language, by PCRE2.
  *
  * Compiled once in a process and kept; matching allocates nothing that an error
- * could leak, and its steps are limited, so that no text can hold a backend.
+ * could leak, and its steps are limited from each place where a match may
+ * begin.  There may be many places: callouts look at the interrupts.
  */
 #include "postgres.h"
 
@@ -11,6 +12,7 @@
 #include <pcre2.h>
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 
 #include "dsl/pattern.h"
 
@@ -45,7 +47,15 @@ static pcre2_code *compiled[lengthof(patterns)];
 static pcre2_match_data *match_data = NULL;
 static pcre2_match_context *match_context = NULL;
 
+static int	watch(pcre2_callout_block *block, void *arg);
 static void compile_pattern(PatternId id);
+
+/* Called by PCRE2 before each item of a pattern: must not raise, but may end the match. */
+static int
+watch(pcre2_callout_block *block, void *arg)
+{
+	return InterruptPending && INTERRUPTS_CAN_BE_PROCESSED() ? PCRE2_ERROR_CALLOUT : 0;
+}
 
 bool
 pattern_search(PatternId id, const char *text, int len, int from, PatternMatch *match)
@@ -56,8 +66,12 @@ pattern_search(PatternId id, const char *text, int len, int from, PatternMatch *
 	if (compiled[id] == NULL)
 		compile_pattern(id);
 	/* The text's encoding was verified when it entered the server. */
-	rc = pcre2_match(compiled[id], (PCRE2_SPTR) text, len, from,
-					 GetDatabaseEncoding() == PG_UTF8 ? PCRE2_NO_UTF_CHECK : 0, match_data, match_context);
+	do
+	{
+		rc = pcre2_match(compiled[id], (PCRE2_SPTR) text, len, from,
+						 GetDatabaseEncoding() == PG_UTF8 ? PCRE2_NO_UTF_CHECK : 0, match_data, match_context);
+		CHECK_FOR_INTERRUPTS();
+	} while (rc == PCRE2_ERROR_CALLOUT);
 	if (rc == PCRE2_ERROR_NOMEMORY)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	if (rc < 0)
@@ -85,7 +99,7 @@ pattern_text(PatternId id)
 static void
 compile_pattern(PatternId id)
 {
-	uint32		options = GetDatabaseEncoding() == PG_UTF8 ? PCRE2_UTF | PCRE2_UCP : 0;
+	uint32		options = PCRE2_AUTO_CALLOUT | (GetDatabaseEncoding() == PG_UTF8 ? PCRE2_UTF | PCRE2_UCP : 0);
 	int			error;
 	PCRE2_SIZE	offset;
 	pcre2_code *code;
@@ -98,6 +112,7 @@ compile_pattern(PatternId id)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 		pcre2_set_match_limit(match_context, MATCH_LIMIT);
 		pcre2_set_heap_limit(match_context, HEAP_LIMIT);
+		pcre2_set_callout(match_context, watch, NULL);
 	}
 	if (match_data == NULL)
 	{

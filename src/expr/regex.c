@@ -360,6 +360,17 @@ compile_options(const Translation *t)
 	return options;
 }
 
+/* PCRE2 knows UTF-8 and single bytes: of other encodings it would cut characters in two. */
+static void
+check_encoding(const char *s, int len)
+{
+	if (pg_database_encoding_max_length() == 1 || GetDatabaseEncoding() == PG_UTF8)
+		return;
+	for (int i = 0; i < len; i++)
+		if (IS_HIGHBIT_SET(s[i]))
+			expr_fail("in a database in %s a regular expression works on ASCII only", GetDatabaseEncodingName());
+}
+
 Regex *
 regex_compile(const char *pattern, int len, int flags)
 {
@@ -373,6 +384,7 @@ regex_compile(const char *pattern, int len, int flags)
 
 	if (len > MAX_PATTERN_LENGTH)
 		expr_limit("a regular expression is longer than %d bytes", MAX_PATTERN_LENGTH);
+	check_encoding(pattern, len);
 	initStringInfo(&t.out);
 	translate(&t);
 	re->pattern = pnstrdup(pattern, len);
@@ -455,6 +467,9 @@ run(Regex *re, const char *s, int len, int start, uint32 options)
 	Watch		w = {0};
 	int			rc;
 
+	/* Whoever looks for all matches begins with one from the start. */
+	if (start == 0)
+		check_encoding(s, len);
 	/* An interrupt that is no error leaves the match to be found again. */
 	do
 	{

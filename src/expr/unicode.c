@@ -45,6 +45,21 @@ text_offset(const char *s, int len, int64 chars)
 	return p - s;
 }
 
+/* The number of a character that is neither ASCII nor UTF-8; where bytes mean nothing, that of "unknown". */
+static uint32
+converted_code(const char *s)
+{
+	char	   *utf8;
+	uint32		code;
+
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return 0xfffd;
+	utf8 = pg_server_to_any(s, pg_mblen(s), PG_UTF8);
+	code = utf8_to_unicode((const unsigned char *) utf8);
+	pfree(utf8);
+	return code;
+}
+
 uint32
 char_code(const char *s)
 {
@@ -52,7 +67,7 @@ char_code(const char *s)
 		return (unsigned char) *s;
 	if (GetDatabaseEncoding() == PG_UTF8)
 		return utf8_to_unicode((const unsigned char *) s);
-	return 0xfffd;
+	return converted_code(s);
 }
 
 /* The code point in the database's encoding; raises where it has none. */

@@ -73,6 +73,18 @@ SELECT expression AS endless FROM endless WHERE language = 'Jinja2' \gset
 SELECT is(pg_temp.cancelled(:'endless'), 'cancelled', 'statement_timeout ends a Jinja2 expression');
 SELECT expression AS endless FROM endless WHERE language = 'a regular' \gset
 SELECT is(pg_temp.cancelled(:'endless'), 'cancelled', 'statement_timeout ends a regular expression');
+CREATE FUNCTION pg_temp.cancelled_lint(definition text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    before numeric := pg_temp.seconds_used();
+BEGIN
+    PERFORM mistral.lint(definition);
+    RETURN 'done';
+EXCEPTION WHEN query_canceled THEN
+    RETURN CASE WHEN pg_temp.seconds_used() - before < 1.0 THEN 'cancelled' ELSE 'cancelled late' END;
+END
+$$;
+SELECT is(pg_temp.cancelled_lint(E'version: "2.0"\nw:\n  tasks:\n    t:\n      action: std.echo x=1 ' || repeat('a={{', 8000)), 'cancelled',
+          'statement_timeout ends the reading of a command');
 SELECT expression AS endless FROM endless WHERE language = 'Jinja2' \gset
 SET LOCAL statement_timeout = 0;
 
