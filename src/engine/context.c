@@ -10,6 +10,7 @@
 #include "utils/numeric.h"
 
 #include "base/json.h"
+#include "base/json_flat.h"
 #include "engine/context.h"
 
 /* The ordinal of values that belong to no task: a final context being merged. */
@@ -30,6 +31,7 @@ typedef struct MergeItem
 
 static int	compare_keys(const char *a, int alen, const char *b, int blen);
 static int	compare_entries(const void *a, const void *b);
+static int	compare_stored(const void *a, const void *b);
 static void fill_published(void *arg, const char *key, int len, const JsonbValue *value);
 static void merge_entry(Execution *execution, MergeItem *item, const ScopeEntry *entry);
 static bool same_place(const ScopeEntry *a, const ScopeEntry *b);
@@ -219,31 +221,56 @@ scope_to_jsonb(Execution *execution, const Scope *scope, const Jsonb *merged)
 Jsonb *
 scope_store(const Scope *scope)
 {
-	JsonBuilder b = {0};
+	const ScopeEntry **entries;
+	JsonFlat	f;
+	int			size = 0;
 	int			i;
 
 	if (scope->n == 0)
 		return NULL;
-	json_begin_object(&b);
+	entries = palloc(sizeof(ScopeEntry *) * scope->n);
 	for (i = 0; i < scope->n; i++)
 	{
-		const ScopeEntry *entry = &scope->entries[i];
-
-		json_add_key(&b, pnstrdup(entry->key, entry->len));
-		json_begin_array(&b);
-		json_add_int(&b, entry->merged ? -1 - entry->ordinal : entry->ordinal);
-		json_add_int(&b, entry->version);
-		json_end_array(&b);
+		entries[i] = &scope->entries[i];
+		size += entries[i]->len;
 	}
-	json_end_object(&b);
-	return json_finish(&b);
+	qsort(entries, scope->n, sizeof(ScopeEntry *), compare_stored);
+	/* Besides the key: its entry, its value's, and the number with its padding. */
+	json_flat_begin(&f, size + scope->n * 20 + sizeof(uint32));
+	json_flat_open_object(&f, scope->n);
+	for (i = 0; i < scope->n; i++)
+		json_flat_string(&f, entries[i]->key, entries[i]->len);
+	for (i = 0; i < scope->n; i++)
+	{
+		int			ordinal = entries[i]->merged ? -1 - entries[i]->ordinal : entries[i]->ordinal;
+
+		if (entries[i]->version == 1)
+		{
+			json_flat_int(&f, ordinal);
+			continue;
+		}
+		json_flat_open_array(&f, 2);
+		json_flat_int(&f, ordinal);
+		json_flat_int(&f, entries[i]->version);
+		json_flat_close(&f);
+	}
+	json_flat_close(&f);
+	pfree(entries);
+	return json_flat_finish(&f);
 }
 
 static int
-array_int(const JsonbValue *array, int i)
+compare_stored(const void *a, const void *b)
 {
-	JsonbValue *v = getIthJsonbValueFromContainer(array->val.binary.data, i);
+	const ScopeEntry *x = *(const ScopeEntry *const *) a;
+	const ScopeEntry *y = *(const ScopeEntry *const *) b;
 
+	return json_compare_keys(x->key, x->len, y->key, y->len);
+}
+
+static int
+stored_int(const JsonbValue *v)
+{
 	return v && v->type == jbvNumeric
 		? DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(v->val.numeric))) : 0;
 }
@@ -253,13 +280,14 @@ load_entry(void *arg, const char *key, int len, const JsonbValue *value)
 {
 	Scope	   *scope = arg;
 	ScopeEntry *entry = &scope->entries[scope->n++];
-	int			ordinal = array_int(value, 0);
+	bool		pair = value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
+	int			ordinal = stored_int(pair ? getIthJsonbValueFromContainer(value->val.binary.data, 0) : value);
 
 	entry->key = key;
 	entry->len = len;
 	entry->merged = ordinal < 0;
 	entry->ordinal = ordinal < 0 ? -1 - ordinal : ordinal;
-	entry->version = array_int(value, 1);
+	entry->version = pair ? stored_int(getIthJsonbValueFromContainer(value->val.binary.data, 1)) : 1;
 }
 
 /* Keys point into `stored`, which must be in the tree's context. */

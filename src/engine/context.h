@@ -30,7 +30,10 @@ extern const ScopeEntry *scope_find(const Scope *scope, const char *key, int len
 /* The whole as one object; `merged` holds the values of entries with a negative ordinal. */
 extern Jsonb *scope_to_jsonb(Execution *execution, const Scope *scope, const Jsonb *merged);
 
-/* The stored form: {"var": [ordinal, version]}, the ordinal -1 - n for a merged value. */
+/*
+ * The stored form: {"var": [ordinal, version]}, or the ordinal alone for version
+ * 1; the ordinal -1 - n for a merged value.
+ */
 extern Jsonb *scope_store(const Scope *scope);
 extern const Scope *scope_load(Tree *tree, const Jsonb *stored);
 

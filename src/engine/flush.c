@@ -20,6 +20,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/json_flat.h"
 #include "base/rows.h"
 #include "engine/context.h"
 #include "engine/items.h"
@@ -554,43 +555,54 @@ delete_timers(List *trees)
 static Jsonb *
 store_triggered_by(const Task *task)
 {
-	JsonBuilder b = {0};
+	JsonFlat	f;
 	int			i;
 
 	if (task->ntriggered_by == 0)
 		return NULL;
-	json_begin_array(&b);
+	json_flat_begin(&f, task->ntriggered_by * 48);
+	json_flat_open_array(&f, task->ntriggered_by);
 	for (i = 0; i < task->ntriggered_by; i++)
 	{
-		json_begin_array(&b);
-		json_add_int(&b, task->triggered_by[i].ordinal);
-		json_add_string(&b, task->triggered_by[i].event);
-		json_end_array(&b);
+		const TriggeredBy *by = &task->triggered_by[i];
+
+		json_flat_open_array(&f, 2);
+		json_flat_int(&f, by->ordinal);
+		json_flat_string(&f, by->event, strlen(by->event));
+		json_flat_close(&f);
 	}
-	json_end_array(&b);
-	return json_finish(&b);
+	json_flat_close(&f);
+	return json_flat_finish(&f);
 }
 
 static Jsonb *
 store_next_tasks(const Task *task)
 {
-	JsonBuilder b = {0};
+	JsonFlat	f;
+	int			n = 0;
 	int			i;
 
 	if (task->nnext_tasks == 0)
 		return NULL;
-	json_begin_array(&b);
+	for (i = 0; i < task->nnext_tasks; i++)
+		n += task->next_tasks[i].spec >= 0;
+	json_flat_begin(&f, sizeof(uint32) + n * 48);
+	json_flat_open_array(&f, n);
 	for (i = 0; i < task->nnext_tasks; i++)
 	{
-		if (task->next_tasks[i].spec < 0)
+		const NextTask *next = &task->next_tasks[i];
+		const char *name;
+
+		if (next->spec < 0)
 			continue;
-		json_begin_array(&b);
-		json_add_string(&b, task->execution->workflow->tasks[task->next_tasks[i].spec].name);
-		json_add_string(&b, task->next_tasks[i].event);
-		json_end_array(&b);
+		name = task->execution->workflow->tasks[next->spec].name;
+		json_flat_open_array(&f, 2);
+		json_flat_string(&f, name, strlen(name));
+		json_flat_string(&f, next->event, strlen(next->event));
+		json_flat_close(&f);
 	}
-	json_end_array(&b);
-	return json_finish(&b);
+	json_flat_close(&f);
+	return json_flat_finish(&f);
 }
 
 static Jsonb *
