@@ -40,7 +40,10 @@ extern int	check_enter(Check *check, const char *key);
 extern int	check_enter_index(Check *check, int index);
 extern void check_leave(Check *check, int mark);
 
-/* "Did you mean ...?" or NULL: the nearest candidate within a third of its length. */
+/* So many names are compared for a "Did you mean ...?". */
+#define MAX_CANDIDATES 1000
+
+/* "Did you mean ...?" or NULL: the nearest of the first MAX_CANDIDATES within a third of its length. */
 extern char *suggest(const char *word, const char *const *candidates, int ncandidates);
 
 /* A rule looks at one value and reports what is wrong; true when nothing is. */

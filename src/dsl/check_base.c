@@ -131,7 +131,7 @@ suggest(const char *word, const char *const *candidates, int ncandidates)
 
 	if (strlen(word) > MAX_SUGGEST)
 		return NULL;
-	for (i = 0; i < ncandidates; i++)
+	for (i = 0; i < Min(ncandidates, MAX_CANDIDATES); i++)
 	{
 		int			len = strlen(candidates[i]);
 		int			d;

@@ -11,9 +11,6 @@
 #include "dsl/check.h"
 #include "mistral.h"
 
-/* So many names are compared for a "Did you mean ...?". */
-#define MAX_SUGGEST_TASKS 1000
-
 /* So many are listed where none is near. */
 #define MAX_LISTED_TASKS 12
 
@@ -426,7 +423,7 @@ check_workflow_links(Check *check, const YamlNode *key, const YamlNode *workflow
 static void
 unknown_task(Check *check, const TaskTable *table, const YamlNode *at, const char *name)
 {
-	int			n = Min(table->ntasks, MAX_SUGGEST_TASKS);
+	int			n = Min(table->ntasks, MAX_CANDIDATES);
 	const char **names = palloc(Max(n, 1) * sizeof(char *));
 	char	   *hint;
 	int			i;

@@ -173,6 +173,9 @@ say_variable(void *arg, const char *name, int offset)
 	const LintPlace *place = inspection->place;
 	char	   *hint;
 
+	/* A hint that nobody would see costs a comparison with a thousand names. */
+	if (list_length(lint->check->document->problems) >= MAX_PROBLEMS)
+		return;
 	if (!place->variables || lint_has_variable(lint, name) ||
 		(place->items && place->task != NULL && lint_has_item(place->task->node, name)))
 		return;
