@@ -17,6 +17,7 @@
 
 #include <signal.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -26,6 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "dsl/spec.h"
 #include "expr/expr.h"
@@ -206,7 +208,7 @@ compile_definition(const SpecDefinition *definition)
 	for (int i = 0; i < workflow->ntasks; i++)
 	{
 		evaluate_data(workflow->tasks[i].input);
-		evaluate_data(workflow->tasks[i].publish);
+		evaluate_data(workflow->tasks[i].publish.branch);
 	}
 }
 
@@ -275,11 +277,14 @@ static void
 run_once(const uint8 *data, size_t size)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext work = heap_context_create(caller, "fuzz input");
 	ErrorContextCallback *errors = error_context_stack;
 	size_t		before;
 	char	   *text;
 
+	/* As whoever catches an expression's errors does it; some memory is given back when it aborts. */
+	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(work);
 	text = as_text(data, size);
 	before = heap_peak = heap_used;
@@ -298,6 +303,8 @@ run_once(const uint8 *data, size_t size)
 		judge_error();
 	}
 	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	CurrentResourceOwner = owner;
 	MemoryContextSwitchTo(caller);
 	if ((heap_peak - before) / 1024 > (size_t) guc_expression_memory * 4)
 		report("too much memory", psprintf("%zu kB", (heap_peak - before) / 1024));

@@ -31,7 +31,7 @@ cp $out/*.so "$work/"
 at_exit() {
 	local t pid
 	# A single-user server writes its number with a sign.
-	read -r pid 2>/dev/null <"$SERVER_DIR/fuzz/postmaster.pid" && kill "${pid#-}"
+	read -r pid 2>/dev/null <"$SERVER_DIR/fuzz/postmaster.pid" && kill "${pid#-}" 2>/dev/null
 	for t in $targets; do
 		[ ! -d "$work/$t/corpus" ] || { mkdir -p "$out/corpus/$t"; cp -r "$work/$t/corpus/." "$out/corpus/$t/"; }
 		[ ! -d "$work/$t/found" ] || cp -r "$work/$t/found/." "$out/found/"

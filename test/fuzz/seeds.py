@@ -16,12 +16,6 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-NAMES = {
-    "yaql": ["yaql_func_list.h"],
-    "jinja": ["jinja_filter_list.h", "jinja_test_list.h", "jinja_global_list.h", "jinja_mistral_list.h",
-              "jinja_method_list.h"],
-    "yaml": [],
-}
 
 
 def read(*path):
@@ -86,9 +80,11 @@ def main():
         with open(os.path.join(directory, "%04d" % n), "wb") as f:
             f.write(seed)
     with open(dictionary, "w", encoding="ascii") as f:
-        for path in NAMES[target]:
-            for name in re.findall(r'^\w+\([^"]*"(\w+)"', read("src", "expr", path), flags=re.M):
-                f.write(quoted(name))
+        for path in sorted(glob.glob(os.path.join(TOP, "src", "expr", "*_list.h"))):
+            # What is the languages' own, and what both have.
+            if target in ("yaql", "jinja") and not os.path.basename(path).startswith(("jinja_", "yaql_")[target == "jinja"]):
+                for name in re.findall(r'^\w+\([^"]*"(\w+)"', read("src", "expr", os.path.basename(path)), flags=re.M):
+                    f.write(quoted(name))
         f.write(read("test", "fuzz", target + ".dict"))
     print(len(seeds))
 
