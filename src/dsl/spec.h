@@ -221,6 +221,7 @@ typedef struct SpecDocument
 	List	   *tags;			/* of the workbook */
 	List	   *definitions;	/* of SpecDefinition *, in the document's order */
 	List	   *problems;		/* of SpecProblem *, in the document's order */
+	List	   *load_problems;	/* of SpecProblem *: what the language allows and loading refuses */
 	bool		too_large;		/* the problem is mistral.max_definition_size */
 } SpecDocument;
 

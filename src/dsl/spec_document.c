@@ -14,7 +14,7 @@
 static SpecKind find_kind(const YamlNode *root);
 static void check_workbook(Check *check, const YamlNode *root);
 static void check_list(Check *check, const YamlNode *root, SpecKind kind);
-static bool check_name(Check *check, const YamlNode *at, const char *name);
+static void check_name(Check *check, const YamlNode *at, const char *name);
 static void check_item(Check *check, const YamlNode *key, const YamlNode *item, SpecKind kind);
 static bool rule_workflows(Check *check, const YamlNode *node);
 static bool rule_actions(Check *check, const YamlNode *node);
@@ -133,8 +133,8 @@ check_workbook(Check *check, const YamlNode *root)
 	{
 		int			mark = check_enter(check, "name");
 
-		if (check_name(check, name, name->text))
-			check->document->workbook = name->text;
+		check_name(check, name, name->text);
+		check->document->workbook = name->text;
 		check_leave(check, mark);
 	}
 	check_table(check, root, &workbook_keys);
@@ -179,18 +179,25 @@ rule_actions(Check *check, const YamlNode *node)
 	return check_section(check, node, SPEC_ACTION);
 }
 
-/* What the original refuses only when it stores the definition. */
-static bool
+/*
+ * What the original, too, refuses only when it stores the definition: the
+ * language allows it, and so does validate.
+ */
+static void
 check_name(Check *check, const YamlNode *at, const char *name)
 {
+	SpecDocument *document = check->document;
+	List	   *problems = document->problems;
 	int			length = pg_mbstrlen(name);
 
+	document->problems = document->load_problems;
 	if (strchr(name, ' ') != NULL)
-		return check_problem(check, at, "Write a hyphen or an underscore.",
-							 "expected a name without spaces, found \"%s\"", name);
-	if (length == 0 || length > MAX_NAME_LENGTH)
-		return check_problem(check, at, NULL, "expected a name of 1 to %d characters, found %d", MAX_NAME_LENGTH, length);
-	return true;
+		check_problem(check, at, "Write a hyphen or an underscore.",
+					  "expected a name without spaces, found \"%s\"", name);
+	else if (length == 0 || length > MAX_NAME_LENGTH)
+		check_problem(check, at, NULL, "expected a name of 1 to %d characters, found %d", MAX_NAME_LENGTH, length);
+	document->load_problems = document->problems;
+	document->problems = problems;
 }
 
 /* As the catalog has it. */

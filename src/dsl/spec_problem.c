@@ -35,6 +35,7 @@ spec_check_load(SpecDocument *document)
 
 	if (document->problems != NIL)
 		return;
+	document->problems = document->load_problems;
 	check.document = document;
 	initStringInfo(&check.path);
 	foreach(lc, document->definitions)

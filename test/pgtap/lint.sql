@@ -170,6 +170,10 @@ INSERT INTO rules (rule, bad, expected, good) VALUES
 -- errors are there, too; what is wrong is not looked at further
 ('error', pg_temp.tasks('t: {actoin: std.nop, publish: {x: <% $.y %>}}'), 'error 4:9 expected a key of a task, found "actoin"',
  pg_temp.tasks('t: {action: std.noop}')),
+('name with a space', E'version: "2.0"\n"my a": {base: std.noop}\n', 'error 2:1 expected a name without spaces, found "my a"',
+ E'version: "2.0"\nmy.a: {base: std.noop}\n'),
+('long name', E'version: "2.0"\n' || pg_catalog.repeat('x', 256) || E': {base: std.noop}\n', 'error 2:1 expected a name of 1 to 255 characters, found 256',
+ E'version: "2.0"\nmy.a: {base: std.noop}\n'),
 ('reserved name', E'version: "2.0"\nstd.a: {base: std.noop}\n', 'error 2:1 expected a name that does not start with "std.", found "std.a"',
  E'version: "2.0"\nmy.a: {base: std.noop}\n');
 
