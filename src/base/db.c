@@ -44,6 +44,8 @@ static bool callback_registered = false;
 static void prepare(DbStatement *statement);
 static void pin_setting(const char *name, const char *value);
 static void load_extension(void);
+static void open_lookup(DbLookup *lookup, const char *table, const char *index);
+static void begin_lookup(DbLookup *lookup, Snapshot snapshot, ScanKey keys, int nkeys);
 
 void
 db_enter(DbSession *session)
@@ -201,18 +203,41 @@ db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const ch
 	int			i;
 
 	Assert(ntexts <= DB_LOOKUP_KEYS);
-	lookup->rel = table_open(db_table(table), AccessShareLock);
-	lookup->index = index_open(db_table(index), AccessShareLock);
+	open_lookup(lookup, table, index);
 	for (i = 0; i < ntexts; i++)
 		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid, lookup->index->rd_indcollation[i],
 							   F_TEXTEQ, CStringGetTextDatum(texts[i]));
 
 	/* What this transaction has just written is seen, too. */
 	CommandCounterIncrement();
-	lookup->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	begin_lookup(lookup, GetTransactionSnapshot(), keys, ntexts);
+}
+
+void
+db_lookup_latest(DbLookup *lookup, const char *table, const char *index, const pg_uuid_t *id)
+{
+	ScanKeyData key;
+
+	open_lookup(lookup, table, index);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	CommandCounterIncrement();
+	begin_lookup(lookup, GetLatestSnapshot(), &key, 1);
+}
+
+static void
+open_lookup(DbLookup *lookup, const char *table, const char *index)
+{
+	lookup->rel = table_open(db_table(table), AccessShareLock);
+	lookup->index = index_open(db_table(index), AccessShareLock);
+}
+
+static void
+begin_lookup(DbLookup *lookup, Snapshot snapshot, ScanKey keys, int nkeys)
+{
+	lookup->snapshot = RegisterSnapshot(snapshot);
 	lookup->slot = table_slot_create(lookup->rel, NULL);
-	lookup->scan = compat_index_beginscan(lookup->rel, lookup->index, lookup->snapshot, ntexts);
-	index_rescan(lookup->scan, keys, ntexts, NULL, 0);
+	lookup->scan = compat_index_beginscan(lookup->rel, lookup->index, lookup->snapshot, nkeys);
+	index_rescan(lookup->scan, keys, nkeys, NULL, 0);
 }
 
 TupleTableSlot *

@@ -14,6 +14,7 @@
 
 #include "access/genam.h"
 #include "executor/spi.h"
+#include "utils/uuid.h"
 
 typedef struct DbSession
 {
@@ -105,6 +106,9 @@ typedef struct DbLookup
 } DbLookup;
 
 extern void db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts);
+
+/* The same by the one column of a primary key, with the newest snapshot, as db_read_latest. */
+extern void db_lookup_latest(DbLookup *lookup, const char *table, const char *index, const pg_uuid_t *id);
 extern TupleTableSlot *db_lookup_next(DbLookup *lookup);
 extern void db_lookup_end(DbLookup *lookup);
 

@@ -23,6 +23,14 @@
 #include "queue/message.h"
 #include "queue/pull.h"
 
+/* Columns of action_execution, from 1. */
+#define ACTION_ROOT_ID 4
+#define ACTION_OWNER 7
+#define ACTION_STATE 9
+#define ACTION_ATTEMPT 11
+#define ACTION_RUNTIME 16
+#define ACTION_RESULT 18
+
 typedef struct FoundAction
 {
 	pg_uuid_t	root_id;
@@ -33,6 +41,7 @@ typedef struct FoundAction
 } FoundAction;
 
 static void find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
+static Jsonb *json_column(TupleTableSlot *slot, int attnum);
 static Jsonb *pending_outcome(const pg_uuid_t *id, int attempt);
 static void check_same(const pg_uuid_t *id, const Jsonb *before, const Jsonb *now);
 static void insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
@@ -121,37 +130,42 @@ control_run_action(const char *name, const Jsonb *input, const char *namespace_,
 	return id;
 }
 
+/* Twice for each completion, which is why it does without a statement. */
 static void
 find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 {
-	static DbStatement select = {
-		"SELECT root_id, state, attempt, owner, result, runtime OPERATOR(pg_catalog.->) 'sent', "
-		"runtime OPERATOR(pg_catalog.?) 'target' "
-		"FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) $1",
-		1, {UUIDOID}
-	};
-	Datum		values[1] = {UUIDPGetDatum(id)};
-	Datum		datum;
+	DbLookup	lookup;
+	TupleTableSlot *slot;
+	Jsonb	   *runtime;
 	bool		isnull;
 
-	if (db_read_latest(&select, values, 1) == 0 ||
-		!has_privs_of_role(role, DatumGetObjectId(db_datum(0, 4, &isnull))))
+	db_lookup_latest(&lookup, "action_execution", "action_execution_pkey", id);
+	slot = db_lookup_next(&lookup);
+	if (slot == NULL ||
+		!has_privs_of_role(role, DatumGetObjectId(slot_getattr(slot, ACTION_OWNER, &isnull))))
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_UNDEFINED_ACTION),
 				 errmsg("action execution %s does not exist, or nobody has to complete it", id_cstring(id)),
 				 errhint("The view mistral.action_executions lists those you may see; RUNNING ones can be completed.")));
-	found->root_id = *DatumGetUUIDP(db_datum(0, 1, &isnull));
-	(void) state_parse(TextDatumGetCString(db_datum(0, 2, &isnull)), &found->state);
-	found->attempt = DatumGetInt32(db_datum(0, 3, &isnull));
-	found->pulled = DatumGetBool(db_datum(0, 7, &isnull)) && !isnull;
-	datum = db_datum(0, 6, &isnull);
-	if (!isnull)
-	{
-		found->outcome = DatumGetJsonbPCopy(datum);
-		return;
-	}
-	datum = db_datum(0, 5, &isnull);
-	found->outcome = message_action_result(state_name(found->state), isnull ? NULL : DatumGetJsonbPCopy(datum));
+	found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
+	(void) state_parse(TextDatumGetCString(slot_getattr(slot, ACTION_STATE, &isnull)), &found->state);
+	found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
+	runtime = json_column(slot, ACTION_RUNTIME);
+	found->pulled = json_get(runtime, "target", strlen("target")) != NULL;
+	found->outcome = json_get_jsonb(runtime, "sent");
+	/* What has not ended has no other outcome that somebody asks for. */
+	if (found->outcome == NULL && state_is_final(found->state))
+		found->outcome = message_action_result(state_name(found->state), json_column(slot, ACTION_RESULT));
+	db_lookup_end(&lookup);
+}
+
+static Jsonb *
+json_column(TupleTableSlot *slot, int attnum)
+{
+	bool		isnull;
+	Datum		datum = slot_getattr(slot, attnum, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(datum);
 }
 
 /* What another completion of this attempt says, which no step has taken yet. */
