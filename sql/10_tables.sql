@@ -74,7 +74,8 @@ COMMENT ON TABLE mistral.execution IS
   'Workflow executions. globals: vars and globally published variables. runtime: commands kept back by a pause, seconds of the timeout that runs. stamp: the transaction that last changed the tree (roots only)';
 
 -- A task's context is not copied into it: scope maps each visible variable to
--- the ordinal of the task that published it (merged: values that a join made).
+-- the ordinal of the task that published it (merged: values that a join made);
+-- where there are many, [base, {own}], the base in one row and its ordinal in the others.
 CREATE TABLE mistral.task (
     id uuid PRIMARY KEY,
     execution_id uuid NOT NULL,

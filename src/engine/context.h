@@ -11,7 +11,7 @@
 #ifndef MISTRAL_CONTEXT_H
 #define MISTRAL_CONTEXT_H
 
-#include "engine/tree.h"
+#include "engine/scope.h"
 
 /* The scope after the task: inbound plus what it published. In the tree's context. */
 extern const Scope *scope_outbound(Task *task);
@@ -25,16 +25,8 @@ extern const Scope *scope_merge(Execution *execution, Task **tasks, int ntasks, 
 
 /* The value of an entry. */
 extern JsonbValue *scope_value(Execution *execution, const ScopeEntry *entry, const Jsonb *merged);
-extern const ScopeEntry *scope_find(const Scope *scope, const char *key, int len);
 
 /* The whole as one object; `merged` holds the values of entries with a negative ordinal. */
 extern Jsonb *scope_to_jsonb(Execution *execution, const Scope *scope, const Jsonb *merged);
-
-/*
- * The stored form: {"var": [ordinal, version]}, or the ordinal alone for version
- * 1; the ordinal -1 - n for a merged value.
- */
-extern Jsonb *scope_store(const Scope *scope);
-extern const Scope *scope_load(Tree *tree, const Jsonb *stored);
 
 #endif							/* MISTRAL_CONTEXT_H */

@@ -184,7 +184,7 @@ evaluation_begin(Evaluation *e, const EvalPlace *place)
 	{
 		system_get, system_keys, &e->place
 	};
-	if (place->scope && place->scope->n > 0)
+	if (place->scope && !SCOPE_IS_EMPTY(place->scope))
 		e->sources[e->nsources++] = (ValueSource)
 	{
 		scope_get, scope_keys, &e->place
@@ -280,8 +280,9 @@ static void
 scope_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int len), void *emit_arg)
 {
 	EvalPlace  *place = arg;
-	int			i;
+	ScopeWalk	walk = {place->scope};
+	const ScopeEntry *entry;
 
-	for (i = 0; i < place->scope->n; i++)
-		emit(emit_arg, place->scope->entries[i].key, place->scope->entries[i].len);
+	while ((entry = scope_next(&walk)) != NULL)
+		emit(emit_arg, entry->key, entry->len);
 }

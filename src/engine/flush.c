@@ -344,7 +344,7 @@ fill_task(TupleTableSlot *slot, Task *task)
 		put_null(&f);
 	}
 	put_ref(&f, &task->published);
-	put_json(&f, scope_store(task->scope));
+	put_json(&f, scope_store(task));
 	put_ref(&f, &task->merged);
 	put_json(&f, store_triggered_by(task));
 	put_json(&f, store_next_tasks(task));

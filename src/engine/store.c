@@ -41,6 +41,8 @@ typedef struct Load
 	HTAB	   *tasks;
 	List	   *all;			/* of Execution * */
 	List	   *parents;		/* of pg_uuid_t *, beside `all`: the parent task, or NULL */
+	List	   *unresolved;		/* of Task *: the base of its variables is in another row */
+	List	   *holders;		/* of int, beside it: whose */
 } Load;
 
 static Tree *new_cached_tree(const pg_uuid_t *root_id);
@@ -154,6 +156,7 @@ load_trees(List *trees, bool whole)
 {
 	Load		load = {.whole = whole};
 	ListCell   *lc;
+	ListCell   *lh;
 
 	load.trees = id_table("mistral load: trees");
 	load.executions = id_table("mistral load: executions");
@@ -174,6 +177,8 @@ load_trees(List *trees, bool whole)
 		execution_attach(execution, definition_by_id(&execution->definition_id));
 	}
 	load_tasks(&load);
+	forboth(lc, load.unresolved, lh, load.holders)
+		scope_resolve(lfirst(lc), lfirst_int(lh));
 	load_actions(&load);
 	link_executions(&load);
 	hash_destroy(load.trees);
@@ -326,6 +331,7 @@ load_task_row(Load *load, uint64 row)
 	Task	   *task = task_alloc(execution);
 	MemoryContext old = MemoryContextSwitchTo(task->cxt);
 	JsonRef		ref;
+	int			holder;
 
 	task->tid = get_place(row, 1);
 	task->id = get_id(row, 2, &isnull);
@@ -344,7 +350,7 @@ load_task_row(Load *load, uint64 row)
 	task->state_info = get_text(row, 18);
 	task->published = get_json(row, 21);
 	ref = get_json(row, 22);
-	task->scope = scope_load(tree, json_ref_get(tree->cxt, &ref));
+	task->scope = scope_load(task, json_ref_get(tree->cxt, &ref), &holder);
 	task->merged = get_json(row, 23);
 	ref = get_json(row, 24);
 	load_triggered_by(task, json_ref_get(task->cxt, &ref));
@@ -362,6 +368,11 @@ load_task_row(Load *load, uint64 row)
 	}
 	add_folded_action(task, row);
 	MemoryContextSwitchTo(old);
+	if (holder >= 0)
+	{
+		load->unresolved = lappend(load->unresolved, task);
+		load->holders = lappend_int(load->holders, holder);
+	}
 	id_put(load->tasks, &task->id, task);
 }
 

@@ -51,9 +51,18 @@ typedef struct ScopeEntry
 	int			version;		/* times it was published along the branch */
 } ScopeEntry;
 
-/* A branch's variables, ordered by key; immutable, shared between tasks. */
+/* Many variables that scopes have in common, ordered by key. */
+typedef struct ScopeBase
+{
+	int			holder;			/* the task whose row holds it, -1: none yet */
+	int			n;
+	ScopeEntry	entries[FLEXIBLE_ARRAY_MEMBER];
+} ScopeBase;
+
+/* A branch's variables, ordered by key, over those of the base; immutable, shared between tasks. */
 typedef struct Scope
 {
+	ScopeBase  *base;			/* NULL: none */
 	int			n;
 	ScopeEntry	entries[FLEXIBLE_ARRAY_MEMBER];
 } Scope;
