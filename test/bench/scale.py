@@ -216,7 +216,7 @@ def sizes(*all):
 def kinds():
     for name, make in (("chain", chain), ("variables", lambda n: chain(n, "v%d")), ("fan-join", fan), ("random-dag", dag),
                        ("fan-join-one", lambda n: fan(n, "one")), ("fan-join-error", lambda n: fan(n, "all", "on-error", "std.fail"))):
-        for n in sizes(10, 1000, 10000, 50000) if name in ("chain", "fan-join", "random-dag") else sizes(10, 1000) if name == "variables" else sizes(10, 1000, 10000):
+        for n in sizes(10, 1000, 10000, 50000) if name in ("chain", "fan-join", "random-dag") else sizes(10, 1000, 10000):
             yield name, n, dict(texts=[make(n)], data="{}", tasks=n, repeat=max(1, 5000 // n), warm=True)
     for n in sizes(10, 1000, 10000, 100000):
         yield "loop", n, dict(texts=[LOOP], data='{"n": %d}' % n, tasks=n, repeat=max(1, 5000 // n), warm=True)
