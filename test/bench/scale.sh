@@ -2,7 +2,7 @@
 # How cost grows with size: workflows of 10 to 50,000 tasks, joins of 10,000
 # branches, with-items of a million, deep trees, large contexts.
 #
-#   scale.sh [NAME ...]     only the rows whose name contains one of these; SCALE_SMALL=1: a tenth of the sizes
+#   scale.sh [NAME ...]     only the rows whose names begin so; SCALE_SMALL=1: a tenth of the sizes
 #
 # A private server with its default, durable settings.  Per row: time and CPU of the engine per task, WAL per
 # task, the engine's peak memory (VmHWM), unfinished rows at most at any look, and the ratio to the first row
