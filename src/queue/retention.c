@@ -32,8 +32,7 @@ typedef struct Found
 	bool		end;			/* of the table */
 } Found;
 
-static void find_executions(RetentionPass *pass, Found *found);
-static void find_lone_actions(RetentionPass *pass, Found *found);
+static void find(RetentionPass *pass, Found *found);
 static bool is_ignored(const char *state);
 static bool is_old(TimestampTz finished_at);
 
@@ -49,10 +48,9 @@ retention_run(RetentionPass *pass, int *ndeleted)
 	Found		found = {0};
 	LockedRoot *locked = palloc(sizeof(LockedRoot) * DELETE_SIZE);
 
-	*ndeleted = 0;
+	find(pass, &found);
 	if (!pass->lone)
 	{
-		find_executions(pass, &found);
 		/* Who is locked is looked at again in the next pass. */
 		found.n = store_lock_roots(found.ids, found.n, false, locked);
 		for (int i = 0; i < found.n; i++)
@@ -60,12 +58,8 @@ retention_run(RetentionPass *pass, int *ndeleted)
 		if (found.n > 0)
 			forget_trees(found.ids, found.n);
 	}
-	else
-	{
-		find_lone_actions(pass, &found);
-		if (found.n > 0)
-			forget_lone_actions(found.ids, found.n);
-	}
+	else if (found.n > 0)
+		forget_lone_actions(found.ids, found.n);
 	*ndeleted = found.n;
 	if (!found.end)
 		return false;
@@ -78,60 +72,41 @@ retention_run(RetentionPass *pass, int *ndeleted)
 	return true;
 }
 
-/* Roots that have ended and that no setting keeps. */
+/* What has ended and no setting keeps: roots, or actions without a workflow. Only roots are limited in number. */
 static void
-find_executions(RetentionPass *pass, Found *found)
+find(RetentionPass *pass, Found *found)
 {
-	static DbStatement select = {
+	static DbStatement roots = {
 		"SELECT id, state, finished_at FROM mistral.execution WHERE id OPERATOR(pg_catalog.>) $1"
 		" AND root_id OPERATOR(pg_catalog.=) id ORDER BY id LIMIT $2",
 		2, {UUIDOID, INT8OID}
 	};
-	Datum		values[2] = {UUIDPGetDatum((pg_uuid_t *) pass->after), Int64GetDatum(LOOK_SIZE)};
-	uint64		n = db_execute(&select, values, NULL, true, 0);
-	uint64		i;
-
-	for (i = 0; i < n && found->n < DELETE_SIZE; i++)
-	{
-		bool		isnull;
-		bool		running;
-		Datum		finished_at = db_datum(i, 3, &running);
-
-		memcpy(pass->after, DatumGetUUIDP(db_datum(i, 1, &isnull))->data, UUID_LEN);
-		if (running || is_ignored(TextDatumGetCString(db_datum(i, 2, &isnull))))
-			continue;
-		if (is_old(DatumGetTimestampTz(finished_at)) || pass->excess > 0)
-		{
-			pass->excess = Max(pass->excess - 1, 0);
-			memcpy(found->ids[found->n++].data, pass->after, UUID_LEN);
-		}
-		else
-			pass->nfinished++;
-	}
-	found->end = i == n && n < LOOK_SIZE;
-}
-
-static void
-find_lone_actions(RetentionPass *pass, Found *found)
-{
-	static DbStatement select = {
+	static DbStatement lone_actions = {
 		"SELECT id, state, finished_at FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.>) $1"
 		" AND task_id IS NULL ORDER BY id LIMIT $2",
 		2, {UUIDOID, INT8OID}
 	};
 	Datum		values[2] = {UUIDPGetDatum((pg_uuid_t *) pass->after), Int64GetDatum(LOOK_SIZE)};
-	uint64		n = db_execute(&select, values, NULL, true, 0);
+	uint64		n = db_execute(pass->lone ? &lone_actions : &roots, values, NULL, true, 0);
 	uint64		i;
 
 	for (i = 0; i < n && found->n < DELETE_SIZE; i++)
 	{
 		bool		isnull;
 		bool		running;
+		bool		excess = pass->excess > 0 && !pass->lone;
 		Datum		finished_at = db_datum(i, 3, &running);
 
 		memcpy(pass->after, DatumGetUUIDP(db_datum(i, 1, &isnull))->data, UUID_LEN);
-		if (!running && !is_ignored(TextDatumGetCString(db_datum(i, 2, &isnull))) && is_old(DatumGetTimestampTz(finished_at)))
+		if (running || is_ignored(TextDatumGetCString(db_datum(i, 2, &isnull))))
+			continue;
+		if (is_old(DatumGetTimestampTz(finished_at)) || excess)
+		{
+			pass->excess -= excess;
 			memcpy(found->ids[found->n++].data, pass->after, UUID_LEN);
+		}
+		else if (!pass->lone)
+			pass->nfinished++;
 	}
 	found->end = i == n && n < LOOK_SIZE;
 }
