@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "utils/fmgrprotos.h"
-#include "utils/builtins.h"
 #include "parser/parse_func.h"
 #include "nodes/value.h"
 #include "catalog/pg_type.h"

@@ -27,8 +27,9 @@
 /* A clock that has gone back so far has been set. */
 #define CLOCK_SET_BACK	(INT64CONST(60) * USECS_PER_SEC)
 
-/* Whoever is locked is tried again after so long. */
+/* Whoever is locked is tried again after so long, and what cannot even be read (its time zone has gone) after this. */
 #define LOCKED_RETRY	USECS_PER_SEC
+#define BROKEN_RETRY	(INT64CONST(60) * USECS_PER_SEC)
 
 /* Slots are remembered for so long, so that a clock set back repeats none. */
 #define SLOTS_KEPT		(INT64CONST(3) * USECS_PER_DAY)
@@ -43,6 +44,7 @@ typedef struct Due
 	bool		waiting;		/* a slot that has waited for an execution to end */
 	bool		postponed;		/* locked, or its earlier execution still runs */
 	int			nslots;
+	char	   *error;			/* why it could not fire */
 } Due;
 
 /* When this process last looked; the first look plans anew, since the clock may have been set while nobody was there. */
@@ -54,7 +56,8 @@ static int	take_waiting(TimestampTz now, int limit, Due **due);
 static void fire(Due *due);
 static void fire_body(void *arg);
 static void fire_waiting_body(void *arg);
-static void fail(Due *due, const char *error);
+static void fail_body(void *arg);
+static void plan_anew_body(void *arg);
 static TimestampTz slot_to_fire(const CronTrigger *trigger, const Due *due);
 static TimestampTz last_slot(const CronTrigger *trigger, TimestampTz slot, TimestampTz now);
 static bool fire_slot(CronTrigger *trigger, TimestampTz slot, Due *due);
@@ -64,7 +67,7 @@ static int	count_waiting(const CronTrigger *trigger);
 static void change_waiting(const CronTrigger *trigger, TimestampTz slot, bool waits);
 static void start(CronTrigger *trigger, TimestampTz slot);
 static void note_fired(CronTrigger *trigger, TimestampTz slot, const char *error);
-static void postpone(const Due *due);
+static void postpone(const Due *due, int64 delay);
 static void forget_slots(TimestampTz now);
 static TimestampTz next_due(void);
 
@@ -123,16 +126,25 @@ plan_anew(TimestampTz now)
 	}
 	for (uint64 i = 0; i < n; i++)
 	{
-		CronTrigger *trigger = cron_trigger_load(&due[i].trigger_id, false, NULL);
-		TimestampTz from;
-
 		CHECK_FOR_INTERRUPTS();
-		if (trigger == NULL || trigger->paused || trigger->pattern == NULL || due[i].slot == trigger->first_time)
-			continue;
-		from = cron_plan_from(trigger, now);
-		if (cron_trigger_next(trigger, from) < due[i].slot)
-			cron_plan(trigger, from);
+		due[i].now = now;
+		/* An error is told when the trigger is due. */
+		(void) guard_isolated(plan_anew_body, &due[i]);
 	}
+}
+
+static void
+plan_anew_body(void *arg)
+{
+	const Due  *due = arg;
+	CronTrigger *trigger = cron_trigger_load(&due->trigger_id, false, NULL);
+	TimestampTz from;
+
+	if (trigger == NULL || trigger->paused || trigger->pattern == NULL || due->slot == trigger->first_time)
+		return;
+	from = cron_plan_from(trigger, due->now);
+	if (cron_trigger_next(trigger, from) < due->slot)
+		cron_plan(trigger, from);
 }
 
 /* ---------------------------------------------------------------- taking */
@@ -188,12 +200,16 @@ take_waiting(TimestampTz now, int limit, Due **due)
 static void
 fire(Due *due)
 {
-	char	   *error = guard_isolated(due->waiting ? fire_waiting_body : fire_body, due);
-
-	if (error)
-		fail(due, error);
+	due->error = guard_isolated(due->waiting ? fire_waiting_body : fire_body, due);
+	if (due->error && guard_isolated(fail_body, due) != NULL)
+	{
+		due->nslots = 0;
+		due->postponed = true;
+		if (!due->waiting)
+			postpone(due, BROKEN_RETRY);
+	}
 	else if (due->postponed && !due->waiting)
-		postpone(due);
+		postpone(due, LOCKED_RETRY);
 }
 
 static void
@@ -241,19 +257,17 @@ fire_waiting_body(void *arg)
  * this slot is paused, to be tried again when somebody resumes it.
  */
 static void
-fail(Due *due, const char *error)
+fail_body(void *arg)
 {
-	bool		locked = false;
-	CronTrigger *trigger = cron_trigger_load(&due->trigger_id, false, &locked);
+	Due		   *due = arg;
+	CronTrigger *trigger;
 	TimestampTz slot = due->slot;
 
 	due->nslots = 0;
+	due->postponed = false;
+	trigger = cron_trigger_load(&due->trigger_id, false, &due->postponed);
 	if (trigger == NULL)
-	{
-		if (locked && !due->waiting)
-			postpone(due);
 		return;
-	}
 	if (due->waiting)
 		change_waiting(trigger, slot, false);
 	else if (trigger->pattern == NULL)
@@ -267,7 +281,7 @@ fail(Due *due, const char *error)
 		(void) cron_use_slot(trigger, slot, NULL, "error");
 		cron_plan(trigger, slot);
 	}
-	note_fired(trigger, slot, error);
+	note_fired(trigger, slot, due->error);
 }
 
 /* Which of the slots that have passed is to fire now; DT_NOEND: none. */
@@ -482,9 +496,9 @@ note_fired(CronTrigger *trigger, TimestampTz slot, const char *error)
 	db_execute(&update, values, nulls, false, 0);
 }
 
-/* The trigger, or who is to be stopped, is locked: later. */
+/* The trigger, or who is to be stopped, is locked, or it cannot be read: later. */
 static void
-postpone(const Due *due)
+postpone(const Due *due, int64 delay)
 {
 	static DbStatement update = {
 		"UPDATE mistral.cron_due SET due_at = $3 WHERE trigger_id OPERATOR(pg_catalog.=) $1 AND due_at OPERATOR(pg_catalog.=) $2",
@@ -494,7 +508,7 @@ postpone(const Due *due)
 
 	values[0] = UUIDPGetDatum(&due->trigger_id);
 	values[1] = TimestampTzGetDatum(due->due_at);
-	values[2] = TimestampTzGetDatum(due->now + LOCKED_RETRY);
+	values[2] = TimestampTzGetDatum(due->now + delay);
 	db_execute(&update, values, NULL, false, 0);
 }
 

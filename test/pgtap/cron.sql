@@ -232,6 +232,15 @@ SELECT mistral.resume_cron_trigger('bad once');
 SELECT pg_temp.run();
 SELECT is((SELECT count(*)::int FROM mistral.cron_triggers WHERE name = 'bad once'), 0, 'and starts when it is resumed');
 
+-- Not even one that cannot be read: its time zone is known no longer.
+UPDATE mistral.cron_trigger SET timezone = 'Mars/Olympus' WHERE name = 'bad';
+SELECT pg_temp.at('13:12');
+SELECT pg_temp.run();
+SELECT is(pg_temp.slots('good'), '13:11 started, 13:12 started', 'one that cannot be read does not hold up a good one');
+SELECT is((SELECT to_char(due_at AT TIME ZONE 'UTC', 'HH24:MI') FROM mistral.cron_due WHERE trigger_id = (SELECT id FROM mistral.cron_trigger WHERE name = 'bad')),
+          '13:13', 'it is tried again later');
+UPDATE mistral.cron_trigger SET timezone = 'UTC' WHERE name = 'bad';
+
 -- What is refused.
 SELECT throws_ok($$SELECT mistral.create_cron_trigger('x', 'nowhere', '* * * * *')$$, 'MS003', 'workflow "nowhere" does not exist');
 SELECT throws_ok($$SELECT mistral.create_cron_trigger('x', 'w', '* * * * *')$$, 'MS004', 'cannot start workflow "w"');
@@ -257,7 +266,7 @@ SELECT is((SELECT count(*)::int FROM mistral.cron_triggers), 0, 'another''s trig
 SELECT throws_ok($$SELECT mistral.delete_cron_trigger('mine')$$, 'MS003', 'cron trigger "mine" does not exist');
 SELECT throws_ok($$SELECT mistral.run_schedules()$$, '42501', NULL, 'who operates does not run the schedules');
 RESET ROLE;
-SELECT pg_temp.at('13:12');
+SELECT pg_temp.at('13:13');
 SELECT pg_temp.run();
 SELECT is((SELECT owner::text FROM mistral.executions WHERE workflow_name = 'shared'), 'mistral_cron_ann', 'it starts with its owner''s rights');
 
