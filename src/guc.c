@@ -29,6 +29,7 @@ char	   *guc_fake_now = NULL;
 char	   *guc_http_allow = NULL;
 char	   *guc_http_deny = NULL;
 int			guc_http_max_connections = 1000;
+bool		guc_maintenance = false;
 int			guc_max_definition_size = 16384;
 int			guc_max_result_size = 16384;
 char	   *guc_notify = NULL;
@@ -94,6 +95,11 @@ guc_init(void)
 							"HTTP requests in flight for each database.",
 							NULL, &guc_http_max_connections, 1000, 1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("mistral.maintenance",
+							 "Whether executions that have not begun wait.",
+							 "When on, those under way go on, and what is started is kept until it is off.",
+							 &guc_maintenance, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.max_definition_size",
 							"Size of the text of a definition.",
 							NULL, &guc_max_definition_size, 16384, 1, MAX_KILOBYTES,

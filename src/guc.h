@@ -19,6 +19,7 @@ extern char *guc_fake_now;		/* timestamp that mistral.now() gives; empty: the cl
 extern char *guc_http_allow;	/* networks that HTTP may reach although denied */
 extern char *guc_http_deny;		/* networks that HTTP may not reach */
 extern int	guc_http_max_connections;	/* requests in flight per executor */
+extern bool guc_maintenance;	/* whether executions that have not begun wait */
 extern int	guc_max_definition_size;	/* kB of a definition's text */
 extern int	guc_max_result_size;	/* kB of one input, result, output or published value */
 extern char *guc_notify;		/* kinds of notifications sent: executions, tasks, actions */

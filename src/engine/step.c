@@ -31,6 +31,7 @@
 #include "engine/states.h"
 #include "engine/store.h"
 #include "engine/workflow.h"
+#include "guc.h"
 #include "queue/inbox.h"
 #include "queue/message.h"
 #include "queue/pull.h"
@@ -93,6 +94,7 @@ static int	compare_by_root(const void *a, const void *b);
 static int	priority(const InboxMessage *message);
 static void index_messages(Batch *batch);
 static void step_trees(Batch *batch);
+static bool must_wait(const Tree *tree);
 static Tree *step_one(Batch *batch, Tree *tree, const InboxMessage *messages, int nmessages);
 static void run_tree(void *arg);
 static Tree *fail_tree(Tree *tree, const char *error);
@@ -199,7 +201,7 @@ collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look)
 	batch->locked = palloc(sizeof(LockedRoot) * batch->maxids);
 
 	if (full_look)
-		batch->nfound = inbox_look(MAX_MESSAGES, &found);
+		batch->nfound = inbox_look(MAX_MESSAGES, !guc_maintenance, &found);
 	batch->hints = palloc(sizeof(MessageHint) * Max(nhints + batch->nfound, 1));
 	if (nhints > 0)
 		memcpy(batch->hints, hints, sizeof(MessageHint) * nhints);
@@ -409,7 +411,7 @@ step_trees(Batch *batch)
 		BatchRoot  *root = find_root(batch, &batch->ids[i]);
 		const InboxMessage *messages = batch->messages + root->first;
 
-		if (root->nmessages == 0)
+		if (root->nmessages == 0 || (root->tree && must_wait(root->tree)))
 			continue;
 		if (n > 0)
 		{
@@ -433,6 +435,13 @@ step_trees(Batch *batch)
 	batch->trees = stepped;
 	batch->messages = consumed;
 	batch->nmessages = n;
+}
+
+/* In maintenance what has not begun keeps its messages, whatever they are: they count when it may begin. */
+static bool
+must_wait(const Tree *tree)
+{
+	return guc_maintenance && tree->root->ntasks == 0 && !state_is_final(tree->root->state);
 }
 
 /* Returns the tree to write: another copy when the step failed. */

@@ -17,11 +17,14 @@
 #include "engine/states.h"
 #include "engine/store.h"
 #include "engine/why.h"
+#include "guc.h"
+#include "queue/message.h"
 
 static WaitReason *add_reason(List **reasons, const char *kind, const pg_uuid_t *id, const char *name,
 							  const char *state, const char *detail);
 static void add_lock(List **reasons, const pg_uuid_t *root_id);
 static void add_queue(List **reasons, const pg_uuid_t *root_id, MemoryContext cxt);
+static const char *not_taken(const char *kind);
 static void add_execution(List **reasons, Execution *execution);
 static void add_task(List **reasons, Task *task);
 static void add_timer(List **reasons, const pg_uuid_t *target, const char *name, State state, TimestampTz since);
@@ -102,11 +105,19 @@ add_queue(List **reasons, const pg_uuid_t *root_id, MemoryContext cxt)
 		char	   *kind = TextDatumGetCString(db_datum(i, 2, &isnull));
 		Datum		error = db_datum(i, 4, &no_error);
 		WaitReason *reason = add_reason(reasons, "message", &id, kind, NULL,
-										no_error ? "the engine has not taken it yet"
+										no_error ? not_taken(kind)
 										: psprintf("it failed and was put aside: %s", TextDatumGetCString(error)));
 
 		reason->since = DatumGetTimestampTz(db_datum(i, 3, &isnull));
 	}
+}
+
+static const char *
+not_taken(const char *kind)
+{
+	if (guc_maintenance && strcmp(kind, MESSAGE_START) == 0)
+		return "mistral.maintenance is on: nothing begins";
+	return "the engine has not taken it yet";
 }
 
 static void

@@ -23,6 +23,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "queue/inbox.h"
+#include "queue/message.h"
 
 /* Columns of mistral.message, from 1. */
 enum
@@ -40,14 +41,18 @@ static bool read_row(TupleTableSlot *slot, const MessageHint *hint, InboxMessage
 static int	compare_messages(const void *a, const void *b);
 
 int
-inbox_look(int limit, MessageHint **hints)
+inbox_look(int limit, bool starts, MessageHint **hints)
 {
 	static DbStatement select = {
 		"SELECT ctid, id, root_id FROM mistral.message LIMIT $1",
 		1, {INT8OID}
 	};
+	static DbStatement select_others = {
+		"SELECT ctid, id, root_id FROM mistral.message WHERE kind OPERATOR(pg_catalog.<>) '" MESSAGE_START "' LIMIT $1",
+		1, {INT8OID}
+	};
 	Datum		values[1] = {Int64GetDatum(limit)};
-	uint64		n = db_execute(&select, values, NULL, false, 0);
+	uint64		n = db_execute(starts ? &select : &select_others, values, NULL, false, 0);
 	uint64		i;
 
 	*hints = palloc(sizeof(MessageHint) * Max(n, 1));

@@ -74,6 +74,7 @@ static struct
 	TimestampTz skipped_at;
 	uint32		unlocked_seen;
 	bool		full;			/* a look at the whole table is due */
+	bool		maintenance;	/* the setting, at the last look: starts were left in the table */
 	TimestampTz full_at;		/* when it will be due */
 	bool		more;			/* timers are left over */
 	TimestampTz next_timer;
@@ -172,13 +173,15 @@ collect(TimestampTz now)
 	int			n;
 	int			i;
 
-	if (pg_atomic_exchange_u32(&my_worker->look, 0) != 0 || now >= engine.full_at)
+	if (pg_atomic_exchange_u32(&my_worker->look, 0) != 0 || now >= engine.full_at ||
+		(engine.maintenance && !guc_maintenance))
 	{
 		/* What the ring holds is committed, and the look will find it. */
 		ring_clear(my_worker);
 		drop_hints(&engine.waiting, engine.waiting.n);
 		engine.full = true;
 	}
+	engine.maintenance = guc_maintenance;
 
 	/* While a look goes on, new hints stay in the ring, lest they put it off for ever. */
 	while (!engine.full && engine.waiting.n < engine.limit)

@@ -142,5 +142,24 @@ subtest 'engines' => sub {
 		'more messages in a transaction than are remembered: all are found');
 };
 
+subtest 'maintenance' => sub {
+	my $under_way = start('delayed');
+
+	ok( wait_for(sub { sql("SELECT count(*) FROM mistral.tasks WHERE execution_id = '$under_way'") eq '1' }, 5),
+		'an execution is under way');
+	sql('ALTER SYSTEM SET mistral.maintenance = on');
+	$node->reload;
+	ok(wait_for(sub { sql('SHOW mistral.maintenance') eq 'on' }, 5), 'maintenance begins');
+	my $kept = start('short');
+	is(sql("SELECT mistral.wait_workflow('$under_way', '5 s')"), 'SUCCESS', 'it goes on to its end');
+	is(sql("SELECT state FROM mistral.executions WHERE id = '$kept'"), 'IDLE', 'what was started waits');
+	$node->restart;
+	ok(wait_for_workers($node, 'postgres', 10), 'the server is started again');
+	is(sql("SELECT state FROM mistral.executions WHERE id = '$kept'"), 'IDLE', 'and it waits still');
+	sql('ALTER SYSTEM RESET mistral.maintenance');
+	$node->reload;
+	is(sql("SELECT mistral.wait_workflow('$kept', '5 s')"), 'SUCCESS', 'and begins when it is over');
+};
+
 $node->stop;
 done_testing();
