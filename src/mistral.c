@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "base/clock.h"
 #include "compat.h"
 #include "guc.h"
 #include "worker/launcher.h"
@@ -24,6 +25,7 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	clock_init();
 	guc_init();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;

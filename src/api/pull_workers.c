@@ -111,7 +111,7 @@ mistral_register_action(PG_FUNCTION_ARGS)
 static TimestampTz
 arg_lease(FunctionCallInfo fcinfo, int n)
 {
-	TimestampTz now = clock_now();
+	TimestampTz now = clock_timers();
 	TimestampTz until = now;
 
 	if (!PG_ARGISNULL(n))

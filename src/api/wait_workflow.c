@@ -25,6 +25,7 @@
 #include "utils/wait_event.h"
 
 #include "api/args.h"
+#include "base/clock.h"
 #include "base/db.h"
 #include "base/ids.h"
 #include "errcodes.h"
@@ -44,7 +45,7 @@ mistral_wait_workflow(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *id = PG_GETARG_UUID_P(0);
 	TimestampTz deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-																   TimestampTzGetDatum(GetCurrentTimestamp()),
+																   TimestampTzGetDatum(clock_steady()),
 																   PG_GETARG_DATUM(1)));
 	bool		checked = false;
 	char	   *state;
@@ -58,7 +59,7 @@ mistral_wait_workflow(PG_FUNCTION_ARGS)
 	for (;;)
 	{
 		state = look(id, &ended);
-		if (ended || GetCurrentTimestamp() >= deadline)
+		if (ended || clock_steady() >= deadline)
 			break;
 		if (!checked && shared == NULL)
 			ereport(ERROR,
@@ -144,7 +145,7 @@ row_is_ours(uint64 row, int xmin)
 static void
 sleep_until(TimestampTz deadline)
 {
-	long		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	long		timeout = TimestampDifferenceMilliseconds(clock_steady(), deadline);
 	DatabaseSlot *db;
 
 	timeout = Min(Max(timeout, 1), LONGEST_SLEEP_MS);

@@ -19,6 +19,7 @@
 #include "utils/wait_event.h"
 
 #include "api/args.h"
+#include "base/clock.h"
 #include "base/db.h"
 #include "errcodes.h"
 #include "guc.h"
@@ -97,7 +98,7 @@ mistral_worker_status(PG_FUNCTION_ARGS)
 Datum
 mistral_stop_worker(PG_FUNCTION_ARGS)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz start = clock_steady();
 	DatabaseSlot *db;
 	int			workers;
 
@@ -114,7 +115,7 @@ mistral_stop_worker(PG_FUNCTION_ARGS)
 		LWLockRelease(registry_lock());
 		if (workers == 0)
 			break;
-		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STOP_WAIT_MS))
+		if (TimestampDifferenceExceeds(start, clock_steady(), STOP_WAIT_MS))
 		{
 			ereport(WARNING,
 					(errmsg("mistral workers of this database are still busy"),

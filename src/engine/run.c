@@ -321,7 +321,7 @@ tree_add_timer(Tree *tree, const char *kind, const pg_uuid_t *target, int64 dela
 	TimerRow   *timer = palloc(sizeof(TimerRow));
 
 	id_new(&timer->id);
-	timer->due_at = TimestampTzPlusMilliseconds(clock_now(), delay_ms);
+	timer->due_at = TimestampTzPlusMilliseconds(clock_timers(), delay_ms);
 	timer->kind = kind;
 	timer->target_id = *target;
 	tree->timers = lappend(tree->timers, timer);

@@ -217,7 +217,7 @@ collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look)
 static void
 take_timers(Batch *batch)
 {
-	TimestampTz now = clock_now();
+	TimestampTz now = clock_timers();
 	int			wanted = batch->limit;
 	int			ready;
 	int			i;

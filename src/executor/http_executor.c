@@ -180,7 +180,7 @@ executor_relieved(void)
 {
 	bool		relieved = http_pool_relieved();
 
-	if (selective_owed && GetCurrentTimestamp() >= selective_after)
+	if (selective_owed && clock_steady() >= selective_after)
 		relieved = true;
 	if (relieved)
 		selective_owed = false;
@@ -219,7 +219,7 @@ executor_claim(int max)
 	SPITupleTable *rows;
 	const char *crowded[CLAIM_MAX_CROWDED];
 	int			ncrowded;
-	TimestampTz begin = GetCurrentTimestamp();
+	TimestampTz begin = clock_steady();
 
 	max = Min(max, executor_room());
 	if (max <= 0)
@@ -238,7 +238,7 @@ executor_claim(int max)
 	n = db_execute(&claim, values, NULL, false, 0);
 	rows = SPI_tuptable;
 	if (ncrowded > 0)
-		selective_after = GetCurrentTimestamp() + CLAIM_REST * (GetCurrentTimestamp() - begin);
+		selective_after = clock_steady() + CLAIM_REST * (clock_steady() - begin);
 	for (i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -282,7 +282,7 @@ executor_poll_fd(void)
 int
 executor_drive(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = clock_steady();
 	TimestampTz next = selective_owed ? selective_after : 0;
 	dlist_mutable_iter iter;
 	int			ready = 0;
@@ -637,7 +637,7 @@ defer(HttpRequest *request)
 
 	dlist_delete(&request->node);
 	request->record_failures++;
-	request->record_after = GetCurrentTimestamp() + Min(delay_ms, RECORD_RETRY_MAX_MS) * 1000;
+	request->record_after = clock_steady() + Min(delay_ms, RECORD_RETRY_MAX_MS) * 1000;
 	dlist_push_tail(&deferred, &request->node);
 }
 

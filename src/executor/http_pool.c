@@ -24,6 +24,7 @@
 #include "common/hashfn.h"
 #include "lib/ilist.h"
 
+#include "base/clock.h"
 #include "executor/http_egress.h"
 #include "executor/http_pool.h"
 #include "executor/http_response.h"
@@ -233,7 +234,7 @@ http_pool_take(void)
 void
 http_pool_wake_at(TimestampTz when)
 {
-	int64		wait_ns = Max(when - GetCurrentTimestamp(), 0) * 1000;
+	int64		wait_ns = Max(when - clock_steady(), 0) * 1000;
 
 	wake_due = monotonic_now() + wait_ns;
 	arm_timer();
@@ -385,7 +386,7 @@ dispatch_event(const struct epoll_event *event)
 static void
 start(HttpRequest *request)
 {
-	request->deadline = GetCurrentTimestamp() + (int64) request->timeout_ms * 1000;
+	request->deadline = clock_steady() + (int64) request->timeout_ms * 1000;
 	if (http_transfer_prepare(request) && curl_multi_add_handle(multi, request->easy) == CURLM_OK)
 	{
 		slots[request->slot].running++;

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "executor/http_egress.h"
 #include "executor/http_response.h"
 #include "executor/http_transfer.h"
@@ -108,7 +109,7 @@ http_transfer_free(HttpRequest *request)
 static bool
 set_options(HttpRequest *request)
 {
-	int64		left_ms = (request->deadline - GetCurrentTimestamp()) / 1000;
+	int64		left_ms = (request->deadline - clock_steady()) / 1000;
 
 	SET(CURLOPT_PRIVATE, (void *) request);
 	SET(CURLOPT_ERRORBUFFER, request->curl_error);

@@ -234,7 +234,7 @@ pull_sweep(void (*told) (const char *target), TimestampTz *next)
 	bool		isnull;
 	Datum		datum;
 
-	values[0] = TimestampTzGetDatum(clock_now());
+	values[0] = TimestampTzGetDatum(clock_timers());
 	values[1] = Int32GetDatum(SWEEP_LIMIT);
 	n = db_execute(&sweep, values, NULL, false, 0);
 	rows = SPI_tuptable;

@@ -3,8 +3,9 @@
  *		What an engine does besides advancing executions.
  *
  * Each chore says when it is due next, and one that fails waits longer each
- * time.  Schedules go by the clock that timers go by; retention takes a tenth
- * of one processor at most, and rests between two passes over the table.
+ * time.  Schedules go by the wall clock, and are compared with it every few
+ * seconds, for somebody may set it; the others by elapsed time.  Retention
+ * takes a tenth of one processor at most, and rests between two passes.
  * Leases are looked at when the earliest may have run out.
  */
 #include "postgres.h"
@@ -23,6 +24,7 @@
 
 #define SHORTEST_BACKOFF_MS 1000
 #define LONGEST_BACKOFF_MS	60000
+#define CLOCK_LOOK_MS		2000	/* the wall clock is looked at at least so often where there are schedules */
 #define WAITING_SLOTS_MS	1000	/* slots that wait for an execution are looked at at least so often */
 
 #define SWEEP_PAUSE_MS		1000	/* leases are looked at no more often */
@@ -45,7 +47,7 @@ static struct
 	CronRun		cron;			/* what the last look at the cron triggers found */
 	TimestampTz last_look;
 	Chore		leases;			/* due_at: no look before */
-	TimestampTz next_lease;		/* what the last look found: the next one that runs out, by clock_now() */
+	TimestampTz next_lease;		/* what the last look found: the next one that runs out, by clock_timers() */
 	Chore		sql;
 	bool		sql_waits;
 	Chore		retention;
@@ -104,17 +106,17 @@ chores_sleep(void)
 	long		sleep = LONG_MAX;
 
 	if (!TIMESTAMP_NOT_FINITE(chores.schedules.due_at))
-		sleep = TimestampDifferenceMilliseconds(clock_now(), chores.schedules.due_at) + 1;
+		sleep = Min(TimestampDifferenceMilliseconds(clock_now(), chores.schedules.due_at) + 1, CLOCK_LOOK_MS);
 	if (my_worker == &my_database->workers[0])
 	{
 		TimestampTz lease = (TimestampTz) pg_atomic_read_u64(&my_worker->lease_due);
 
 		if (!TIMESTAMP_NOT_FINITE(lease))
-			sleep = Min(sleep, Max(TimestampDifferenceMilliseconds(clock_now(), lease),
-								   TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.leases.due_at)) + 1);
-		sleep = Min(sleep, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.sql.due_at) + 1);
+			sleep = Min(sleep, Max(TimestampDifferenceMilliseconds(clock_timers(), lease),
+								   TimestampDifferenceMilliseconds(clock_steady(), chores.leases.due_at)) + 1);
+		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_steady(), chores.sql.due_at) + 1);
 		if (retention_wanted())
-			sleep = Min(sleep, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), chores.retention.due_at) + 1);
+			sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_steady(), chores.retention.due_at) + 1);
 	}
 	return sleep;
 }
@@ -153,14 +155,14 @@ schedules_body(void *arg)
 static bool
 run_leases(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = clock_steady();
 	bool		done;
 
-	if (now < chores.leases.due_at || clock_now() < (TimestampTz) pg_atomic_read_u64(&my_worker->lease_due))
+	if (now < chores.leases.due_at || clock_timers() < (TimestampTz) pg_atomic_read_u64(&my_worker->lease_due))
 		return false;
 	/* Forgotten before the look: a lease that this does not see says so itself, at its commit. */
 	pg_atomic_write_u64(&my_worker->lease_due, (uint64) DT_NOEND);
-	chores.next_lease = clock_now();
+	chores.next_lease = clock_timers();
 	chores.leases.due_at = TimestampTzPlusMilliseconds(now, SWEEP_PAUSE_MS);
 	done = run(&chores.leases, leases_body, now);
 	(void) shmem_lease_due(my_worker, chores.next_lease);
@@ -180,7 +182,7 @@ leases_body(void *arg)
 static bool
 run_sql(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = clock_steady();
 
 	if (now < chores.sql.due_at || !run(&chores.sql, sql_body, now))
 		return false;
@@ -199,7 +201,7 @@ sql_body(void *arg)
 static bool
 run_retention(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = clock_steady();
 	instr_time	start;
 	instr_time	end;
 	double		ms;
@@ -220,7 +222,7 @@ run_retention(void)
 	}
 	else
 		ms *= RETENTION_PAUSE;
-	chores.retention.due_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) Min(ms, USECS_PER_DAY / 1000));
+	chores.retention.due_at = TimestampTzPlusMilliseconds(clock_steady(), (int64) Min(ms, USECS_PER_DAY / 1000));
 	return true;
 }
 

@@ -128,7 +128,7 @@ mistral_engine_main(Datum arg)
 			worker_leave(ENDING_ASKED);
 		if (worker_take_recheck() || engine.full)
 			worker_wait_adoption();
-		now = GetCurrentTimestamp();
+		now = clock_steady();
 		if (engine.backoff > 0 && now < engine.resume_at)
 		{
 			worker_wait(WORKER_BACKOFF, TimestampDifferenceMilliseconds(now, engine.resume_at) + 1, -1);
@@ -142,7 +142,7 @@ mistral_engine_main(Datum arg)
 			worker_wait(WORKER_RUNNING, 0, -1);
 			continue;
 		}
-		worker_wait(WORKER_IDLE, sleep_time(GetCurrentTimestamp()), -1);
+		worker_wait(WORKER_IDLE, sleep_time(clock_steady()), -1);
 	}
 }
 
@@ -219,7 +219,7 @@ work(TimestampTz now)
 	if (!full_look)
 		nhints = Min(engine.waiting.n, engine.limit);
 	if (!full_look && nhints == 0 && !engine.more &&
-		(clock_now() < engine.next_timer || now < engine.timers_retry_at))
+		(clock_timers() < engine.next_timer || now < engine.timers_retry_at))
 	{
 		pg_atomic_write_u32(&my_worker->skipping, engine.skipped.n > 0 || engine.timers_retry_at != 0);
 		return false;
@@ -239,13 +239,13 @@ work(TimestampTz now)
 	if (full_look)
 	{
 		engine.full = result.more && progress;
-		engine.full_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+		engine.full_at = TimestampTzPlusMilliseconds(clock_steady(),
 													 result.more && !progress ? SKIP_RETRY_MS : FULL_LOOK_MS);
 	}
 	/* A due timer that was not consumed concerns a tree that somebody has locked. */
 	engine.timers_retry_at = 0;
-	if (!progress && engine.next_timer <= clock_now())
-		engine.timers_retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SKIP_RETRY_MS);
+	if (!progress && engine.next_timer <= clock_timers())
+		engine.timers_retry_at = TimestampTzPlusMilliseconds(clock_steady(), SKIP_RETRY_MS);
 	engine.limit = Min(engine.limit * 2, guc_batch_size);
 	engine.backoff = 0;
 	return true;
@@ -311,13 +311,13 @@ remember_skipped(const EngineStepResult *result, bool full_look)
 	if (result->skipped == 0)
 		return;
 	if (engine.skipped.n == 0)
-		engine.skipped_at = GetCurrentTimestamp();
+		engine.skipped_at = clock_steady();
 	for (i = 0; i < result->skipped; i++)
 	{
 		if (add_hint(list, &result->skipped_hints[i]))
 			continue;
 		/* Too many to remember: the table knows them. */
-		engine.full_at = Min(engine.full_at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SKIP_RETRY_MS));
+		engine.full_at = Min(engine.full_at, TimestampTzPlusMilliseconds(clock_steady(), SKIP_RETRY_MS));
 		return;
 	}
 }
@@ -343,7 +343,7 @@ handle_failed_batch(int nhints, bool full_look)
 			return;
 		}
 		engine.full = false;
-		engine.full_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FULL_LOOK_MS);
+		engine.full_at = TimestampTzPlusMilliseconds(clock_steady(), FULL_LOOK_MS);
 		engine.limit = Max(engine.limit / 2, 1);
 		return;
 	}
@@ -379,13 +379,13 @@ accuse(const MessageHint *hint)
 	if (engine.nsuspects == MAX_SUSPECTS)
 	{
 		/* Its turn comes with the next look at the table. */
-		engine.full_at = Min(engine.full_at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SKIP_RETRY_MS));
+		engine.full_at = Min(engine.full_at, TimestampTzPlusMilliseconds(clock_steady(), SKIP_RETRY_MS));
 		return;
 	}
 	suspect = &engine.suspects[engine.nsuspects++];
 	suspect->hint = *hint;
 	suspect->failures = 1;
-	suspect->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SUSPECT_RETRY_MS);
+	suspect->retry_at = TimestampTzPlusMilliseconds(clock_steady(), SUSPECT_RETRY_MS);
 	strlcpy(suspect->error, worker_error.message, ERROR_TEXT_SIZE);
 }
 
@@ -496,7 +496,7 @@ static void
 back_off(void)
 {
 	engine.backoff = Min(Max(engine.backoff * 2, SHORTEST_BACKOFF_MS), LONGEST_BACKOFF_MS);
-	engine.resume_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), engine.backoff);
+	engine.resume_at = TimestampTzPlusMilliseconds(clock_steady(), engine.backoff);
 }
 
 /* Until something is due by itself. */
@@ -518,7 +518,7 @@ sleep_time(TimestampTz now)
 	if (engine.timers_retry_at != 0)
 		sleep = Min(sleep, TimestampDifferenceMilliseconds(now, engine.timers_retry_at) + 1);
 	else if (!TIMESTAMP_NOT_FINITE(engine.next_timer))
-		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_now(), engine.next_timer) + 1);
+		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_timers(), engine.next_timer) + 1);
 	return Min(sleep, FULL_LOOK_MS);
 }
 

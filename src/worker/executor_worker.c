@@ -12,6 +12,7 @@
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "executor/http_executor.h"
 #include "worker/launcher.h"
 #include "worker/loop.h"
@@ -76,7 +77,7 @@ mistral_executor_main(Datum arg)
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = clock_steady();
 
 		check_leaving(now);
 		if (worker_take_recheck())
@@ -89,7 +90,7 @@ mistral_executor_main(Datum arg)
 		executor.unrecorded = executor_drive();
 		record(now);
 		worker_wait(executor_in_flight() > 0 ? WORKER_RUNNING : WORKER_IDLE,
-					sleep_time(GetCurrentTimestamp()), executor_poll_fd());
+					sleep_time(clock_steady()), executor_poll_fd());
 	}
 }
 
@@ -144,7 +145,7 @@ claim(TimestampTz now)
 	executor_submit();
 	part_done(&executor.claiming, CLAIM_SIZE);
 	executor.look = batch.n > 0;
-	executor.look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_MS);
+	executor.look_at = TimestampTzPlusMilliseconds(clock_steady(), LOOK_MS);
 	pg_atomic_fetch_add_u64(&my_worker->steps, 1);
 	pg_atomic_fetch_add_u64(&my_worker->executions, batch.n);
 }
@@ -210,7 +211,7 @@ part_failed(Part *part)
 {
 	part->size = Max(part->size / 2, 1);
 	part->backoff = Min(Max(part->backoff * 2, SHORTEST_BACKOFF_MS), LONGEST_BACKOFF_MS);
-	part->resume_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), part->backoff);
+	part->resume_at = TimestampTzPlusMilliseconds(clock_steady(), part->backoff);
 }
 
 static void

@@ -36,6 +36,7 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
+#include "base/clock.h"
 #include "compat.h"
 #include "guc.h"
 #include "worker/launcher.h"
@@ -118,11 +119,11 @@ mistral_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	MemoryContextSwitchTo(TopMemoryContext);
 	take_over();
-	start_not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), crash_delay());
+	start_not_before = TimestampTzPlusMilliseconds(clock_steady(), crash_delay());
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = clock_steady();
 		bool		changed;
 		long		delay;
 		int			i;
@@ -130,7 +131,7 @@ mistral_launcher_main(Datum arg)
 		LWLockAcquire(registry_lock(), LW_EXCLUSIVE);
 		changed = shared->probe_all;
 		shared->probe_all = false;
-		shared->launcher_last_loop = now;
+		shared->launcher_last_loop = GetCurrentTimestamp();
 		LWLockRelease(registry_lock());
 
 		if (changed || now >= next_scan)
@@ -142,7 +143,7 @@ mistral_launcher_main(Datum arg)
 		for (i = 0; i < MAX_DATABASES; i++)
 			manage_database(i, now);
 
-		delay = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_action);
+		delay = TimestampDifferenceMilliseconds(clock_steady(), next_action);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Max(delay, 1), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
@@ -383,7 +384,7 @@ manage_place(int index, int place, TimestampTz now)
 
 	if (worker->proc != NULL)
 	{
-		if (info->backoff > 0 && TimestampDifferenceExceeds(worker->started_at, now, STABLE_MS))
+		if (info->backoff > 0 && TimestampDifferenceExceeds(worker->started_at, GetCurrentTimestamp(), STABLE_MS))
 			info->backoff = 0;
 		info->settled = false;
 		return;

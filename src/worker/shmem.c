@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "base/clock.h"
 #include "compat.h"
 #include "errcodes.h"
 #include "guc.h"
@@ -86,7 +87,7 @@ count_crashes(void)
 {
 	static TimestampTz set_up_at = 0;
 	static int	crashes = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = clock_steady();
 	int			window = crashes < PATIENT_CRASHES ? CRASH_WINDOW_MS : LONG_CRASH_WINDOW_MS;
 
 	if (set_up_at != 0)

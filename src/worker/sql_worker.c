@@ -10,6 +10,7 @@
 #include "postmaster/bgworker.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "executor/sql_actions.h"
 #include "guc.h"
 #include "worker/launcher.h"
@@ -50,7 +51,7 @@ mistral_sql_main(Datum arg)
 	sql.place = order.place - SQL_PLACE;
 	sql.recover = true;
 	worker_wait_adoption();
-	sql.idle_since = GetCurrentTimestamp();
+	sql.idle_since = clock_steady();
 
 	for (;;)
 	{
@@ -64,11 +65,11 @@ mistral_sql_main(Datum arg)
 			worker_wait(WORKER_BACKOFF, sql.backoff, -1);
 		if (claim() | perform())
 		{
-			sql.idle_since = GetCurrentTimestamp();
+			sql.idle_since = clock_steady();
 			worker_wait(WORKER_RUNNING, 0, -1);
 			continue;
 		}
-		if (sql.backoff == 0 && TimestampDifferenceExceeds(sql.idle_since, GetCurrentTimestamp(), STAY_MS))
+		if (sql.backoff == 0 && TimestampDifferenceExceeds(sql.idle_since, clock_steady(), STAY_MS))
 		{
 			sql.look = true;
 			if (is_last())
@@ -77,7 +78,7 @@ mistral_sql_main(Datum arg)
 					worker_leave(ENDING_ASKED);
 				shmem_ask_sql_worker(my_database, sql.place + 1);
 			}
-			sql.idle_since = GetCurrentTimestamp();
+			sql.idle_since = clock_steady();
 			continue;
 		}
 		worker_wait(WORKER_IDLE, STAY_MS + 1, -1);

@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/clock.h"
 #include "compat.h"
 #include "worker/shmem.h"
 #include "worker/utility.h"
@@ -191,14 +192,14 @@ hold_database(Oid database)
 static void
 wait_until_empty(Oid database)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz start = clock_steady();
 	bool		terminated = false;
 
 	for (;;)
 	{
 		DatabaseSlot *db;
 		int			workers;
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now = clock_steady();
 
 		LWLockAcquire(registry_lock(), LW_SHARED);
 		db = shmem_find_database(database);

@@ -73,6 +73,7 @@ look() {
 	python_with psycopg2,jsonschema >/dev/null || need python3-jsonschema
 	python_with psycopg2,croniter >/dev/null || need python3-croniter
 	have nm || need binutils
+	compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || need libfaketime
 }
 
 install() {
