@@ -29,7 +29,7 @@ PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
                '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_CFLAGS    = -std=gnu17 -fvisibility=hidden -Wextra -Werror -Wno-unused-parameter \
                -Wno-missing-field-initializers -Wno-sign-compare
-SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lm
+SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lcrypto -lm
 
 # Bitcode for the JIT compiler gains nothing here and needs a second compiler.
 override with_llvm := no

@@ -36,6 +36,7 @@ char	   *guc_notify = NULL;
 int			guc_retention = -1;
 char	   *guc_retention_ignored_states = NULL;
 int			guc_retention_max_executions = 0;
+char	   *guc_secret_key_file;
 int			guc_sql_timeout = 60000;
 int			guc_sql_workers = 2;
 int			guc_yaql_limit_iterators = -1;
@@ -125,6 +126,11 @@ guc_init(void)
 							"Finished executions that are kept, the oldest go first; 0 means no limit.",
 							NULL, &guc_retention_max_executions, 0, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.secret_key_file",
+							   "File with the keys under which secrets are stored.",
+							   "Lines of 64 hexadecimal digits; the first key seals, all of them open.",
+							   &guc_secret_key_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.sql_timeout",
 							"Time that an SQL action may take; 0 means no limit.",
 							"A task's timeout makes it shorter.", &guc_sql_timeout, 60000, 0, INT_MAX,

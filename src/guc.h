@@ -26,6 +26,7 @@ extern char *guc_notify;		/* kinds of notifications sent: executions, tasks, act
 extern int	guc_retention;		/* s that finished executions are kept; -1: for ever */
 extern char *guc_retention_ignored_states;	/* executions in these states are kept for ever */
 extern int	guc_retention_max_executions;	/* finished executions that are kept; 0: no limit */
+extern char *guc_secret_key_file;	/* where the keys of secrets are; empty: there are none */
 extern int	guc_sql_timeout;	/* ms that an SQL action may take; 0: no limit */
 extern int	guc_sql_workers;	/* processes per database that run SQL actions */
 extern int	guc_yaql_limit_iterators;	/* elements an iterator may yield; -1: no limit */

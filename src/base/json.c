@@ -376,6 +376,36 @@ json_without(const Jsonb *object, const char *key)
 	return json_finish(&b);
 }
 
+Jsonb *
+json_map_strings(const Jsonb *value, char *(*map) (void *arg, const char *text, int len), void *arg)
+{
+	JsonbIterator *it = JsonbIteratorInit((JsonbContainer *) &value->root);
+	JsonbParseState *state = NULL;
+	JsonbValue *result = NULL;
+	JsonbValue	item;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&it, &item, false)) != WJB_DONE)
+	{
+		bool		scalar = token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM;
+
+		CHECK_FOR_INTERRUPTS();
+		if (scalar && item.type == jbvString)
+		{
+			char	   *mapped = map(arg, item.val.string.val, item.val.string.len);
+
+			if (mapped)
+			{
+				item.val.string.val = mapped;
+				item.val.string.len = strlen(mapped);
+			}
+		}
+		/* A scalar by itself is an array that says so in the token that begins it. */
+		result = pushJsonbValue(&state, token, scalar || (token == WJB_BEGIN_ARRAY && item.val.array.rawScalar) ? &item : NULL);
+	}
+	return JsonbValueToJsonb(result);
+}
+
 char *
 json_to_text(const Jsonb *value)
 {

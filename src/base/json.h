@@ -78,6 +78,12 @@ extern Jsonb *json_copy(const Jsonb *value);
 /* Calls `member` for each member of an object, in jsonb's order. */
 extern void json_members(const Jsonb *object, void (*member) (void *arg, const char *key, int len, const JsonbValue *value), void *arg);
 
+/*
+ * The value with its strings, keys too, as `map` gives them back: palloc'd, or NULL for one that stays.
+ * Members whose keys become the same are one member then.
+ */
+extern Jsonb *json_map_strings(const Jsonb *value, char *(*map) (void *arg, const char *text, int len), void *arg);
+
 /* A string from a jsonb value of type string. */
 extern char *json_value_cstring(const JsonbValue *value);
 

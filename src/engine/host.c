@@ -1,7 +1,7 @@
 /*
  * host.c
  *		What the engine offers to expressions: task(), tasks(), execution(),
- *		executions(), env(), global().
+ *		executions(), env(), global(), secret().
  *
  * The execution's own tree is looked at in memory, where it may be ahead of the
  * tables; others are read from the tables, as far as the execution's owner may
@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "engine/host.h"
+#include "engine/secrets.h"
 #include "engine/states.h"
 #include "engine/store.h"
 
@@ -52,6 +53,7 @@ static Value host_executions(void *arg, const char *id, const char *root_id, con
 							 const char *from_time, const char *to_time);
 static Value host_env(void *arg);
 static Value host_global(void *arg, const char *name);
+static Value host_secret(void *arg, const char *name);
 static void add_tasks(TaskFilter *filter, Execution *execution);
 static bool has_sub_in_state(const Task *task);
 static pg_uuid_t parse_id(const char *text);
@@ -68,6 +70,7 @@ const ExprHost engine_host = {
 	.executions = host_executions,
 	.env = host_env,
 	.global = host_global,
+	.secret = host_secret,
 };
 
 /* ---------------------------------------------------------------- values */
@@ -312,6 +315,21 @@ host_global(void *arg, const char *name)
 	JsonbValue *value = json_get(json_ref_get(place->execution->cxt, &place->execution->globals), name, strlen(name));
 
 	return value ? value_from_jsonb_value(value) : value_null();
+}
+
+/* What stands for the secret until a request goes out. */
+static Value
+host_secret(void *arg, const char *name)
+{
+	EvalPlace  *place = arg;
+	char	   *error;
+	char	   *reference = secret_reference(name, &place->execution->tree->root_id, place->execution->owner, &error);
+
+	if (reference == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_EXPRESSION),
+				 errmsg("%s", error)));
+	return text_value(reference);
 }
 
 /* ---------------------------------------------------------------- finding */

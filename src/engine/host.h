@@ -1,7 +1,7 @@
 /*
  * host.h
  *		What the engine offers to expressions: task(), tasks(), execution(),
- *		executions(), env(), global().
+ *		executions(), env(), global(), secret().
  */
 #ifndef MISTRAL_HOST_H
 #define MISTRAL_HOST_H

@@ -27,6 +27,8 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/secret_key.h"
+#include "engine/secrets.h"
 #include "executor/http_egress.h"
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
@@ -77,6 +79,7 @@ static bool selective_owed = false; /* one was asked for meanwhile */
 
 static Datum text_array(const char **texts, int n);
 static void claim_row(uint64 row);
+static void build(HttpRequest *request, Jsonb *input, const Jsonb *headers, int timeout, Oid owner);
 static void refuse_row(uint64 row, const char *action, Oid owner);
 static void put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *text);
 static Jsonb *get_jsonb(uint64 row, int attnum);
@@ -449,9 +452,32 @@ claim_row(uint64 row)
 	request->safe_rerun = DatumGetBool(db_datum(row, 10, &isnull));
 	request->waits = strcmp(action, ACTION_WAIT_NAME) == 0;
 	timeout = DatumGetInt32(db_datum(row, 6, &isnull));
-	http_request_build(request, input, headers, isnull ? 0 : timeout);
+	if (isnull)
+		timeout = 0;
+	build(request, input, headers, timeout, DatumGetObjectId(db_datum(row, 4, &isnull)));
 	request->held = http_request_size(request);
 	bytes_held += request->held;
+}
+
+/* With the secrets that its input refers to; reads tables, and so replaces the last result. */
+static void
+build(HttpRequest *request, Jsonb *input, const Jsonb *headers, int timeout, Oid owner)
+{
+	List	   *secrets;
+	char	   *error;
+
+	input = secrets_resolve(input, &request->root_id, owner, &secrets, &error);
+	if (error)
+	{
+		http_request_fail(request, "%s", error);
+		return;
+	}
+	http_request_build(request, input, headers, timeout);
+	if (secrets != NIL)
+	{
+		secret_mask_set(&request->mask, secrets, request->user, request->password);
+		secret_wipe(input, VARSIZE(input));
+	}
 }
 
 static void
@@ -620,7 +646,7 @@ static void
 put_result(HttpRequest *request)
 {
 	bool		failed;
-	Jsonb	   *result = http_response_result(request, &failed);
+	Jsonb	   *result = secret_mask_apply(&request->mask, http_response_result(request, &failed));
 
 	/* std.mistral_http waits for somebody to complete it, unless it was not even taken. */
 	if (request->waits && !failed)

@@ -43,6 +43,7 @@ http_request_free(HttpRequest *request)
 	http_buffer_reset(&request->head);
 	http_buffer_reset(&request->content);
 	http_buffer_reset(&request->jar);
+	secret_mask_free(&request->mask);
 	free(request);
 }
 

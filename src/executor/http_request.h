@@ -17,6 +17,7 @@
 #include "utils/uuid.h"
 
 #include "executor/http_curl.h"
+#include "executor/secret_mask.h"
 
 #define HTTP_MAX_REDIRECTS		10
 #define HTTP_DEFAULT_TIMEOUT_MS	60000
@@ -71,6 +72,7 @@ typedef struct HttpRequest
 	bool		follow;
 	bool		verify;
 	int			timeout_ms;		/* for all hops together */
+	SecretMask	mask;			/* secrets that are in it */
 
 	/* Under way. */
 	CURL	   *easy;

@@ -45,6 +45,7 @@ typedef struct ExprHost
 							   const char *from_time, const char *to_time);
 	Value		(*env) (void *arg);
 	Value		(*global) (void *arg, const char *name);
+	Value		(*secret) (void *arg, const char *name);
 } ExprHost;
 
 /* What one evaluation sees; a variable that is VALUE_UNDEFINED is the root's key of that name. */

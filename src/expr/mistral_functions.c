@@ -118,6 +118,16 @@ mistral_global(MistralCall *call)
 	ASK_HOST(call, global, env_->host_arg, name);
 }
 
+Value
+mistral_secret(MistralCall *call)
+{
+	char	   *name = text_arg(call, 0);
+
+	if (name == NULL)
+		expr_fail("secret() takes the name of a secret");
+	ASK_HOST(call, secret, env_->host_arg, name);
+}
+
 static const Value *
 need_string(MistralCall *call)
 {

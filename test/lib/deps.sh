@@ -49,6 +49,7 @@ look() {
 	fi
 	header yaml.h || need libyaml-dev
 	header curl/curl.h || need libcurl4-openssl-dev
+	header openssl/evp.h || need libssl-dev
 	have cc && printf '#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>\n' | cc -E -x c - >/dev/null 2>&1 ||
 		need libpcre2-dev
 	python_with json >/dev/null || need python3

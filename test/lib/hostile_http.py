@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An HTTP server that answers in every way that a client must survive.
 
-    hostile_http.py [--address 127.0.0.1] [--port 0] [--certificate FILE]
+    hostile_http.py [--address 127.0.0.1] [--port 0] [--certificate FILE] [--keep FILE]
 
 Prints its port on a line of its own, then serves until it is killed or its
 standard input ends (so that it never outlives the test that started it).
@@ -10,6 +10,7 @@ The first part of the path names the case, what follows are its arguments:
 /status/503, /delay/1.5, /huge/50.  CASES lists them.  With a certificate (and
 its key in the same file) it speaks TLS.  It takes a proxy's requests for its own.  /echo gives back the
 request as JSON, /hits says how many requests came (without those for /hits).
+--keep adds each request to a file, a line of JSON each.
 """
 
 import argparse
@@ -81,15 +82,18 @@ def answer(sock, body=b"", status=200, reason="OK", content_type=None, headers=(
     state.keep = True           # a complete answer: the connection may serve another request
 
 
-@case
-def echo(sock, request):
-    text = {
+def described(request):
+    return {
         "method": request.method,
         "target": request.target,
         "headers": {key.lower(): value for key, value in request.headers},
         "body": request.body.decode("utf-8", "replace"),
     }
-    answer(sock, json.dumps(text).encode(), content_type="application/json", request=request)
+
+
+@case
+def echo(sock, request):
+    answer(sock, json.dumps(described(request)).encode(), content_type="application/json", request=request)
 
 
 @case
@@ -416,6 +420,7 @@ def served():
 
 
 served.count = 0
+served.keep = None
 
 
 class Handler(socketserver.BaseRequestHandler):
@@ -435,6 +440,9 @@ class Handler(socketserver.BaseRequestHandler):
         if request.parts[0] != "hits":
             with hits_lock:
                 served.count += 1
+                if served.keep:
+                    served.keep.write(json.dumps(described(request)) + "\n")
+                    served.keep.flush()
         function = CASES.get(request.parts[0])
         if function:
             function(self.request, request)
@@ -476,7 +484,10 @@ def main():
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--certificate")
+    parser.add_argument("--keep")
     options = parser.parse_args()
+    if options.keep:
+        served.keep = open(options.keep, "a")
     server = Server((options.address, options.port), Handler)
     if options.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
