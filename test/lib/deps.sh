@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the build, the demo and the tests need of the system.
 #
-#   deps.sh [demo|test|bench|fuzz]   names what is missing; as root on a system with
+#   deps.sh [demo|test|bench|fuzz|node]   names what is missing; as root on a system with
 #                           apt it installs that, else it exits with 1
 #
 # Everything is looked for by what it provides, not by package name, so that a
@@ -63,6 +63,12 @@ look() {
 		# The compiler, libFuzzer and the sanitizers' runtime.
 		have clang || need clang
 		clang_runtime fuzzer_no_main || need libclang-rt-dev
+		return
+	fi
+	if [ "$what" = node ]; then
+		# A node that is not Debian's keeps Debian's modules out: it needs a pg of its own.
+		have node || need nodejs
+		node -e 'require("pg")' >/dev/null 2>&1 || need node-pg
 		return
 	fi
 	[ "$what" = test ] || return
