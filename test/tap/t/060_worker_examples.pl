@@ -100,7 +100,8 @@ squares:
   tasks:
     t:
       with-items: i in <% range($.n) %>
-      action: square n=<% $.i %> seconds=0.4
+      action: square
+      input: {n: <% $.i %>, seconds: 0.4}
 failing:
   output-on-error: {said: <% task(t).result %>}
   tasks:
