@@ -402,9 +402,7 @@ static void
 finish(HttpRequest *request)
 {
 	http_transfer_free(request);
-	/* What came of an answer that is none would be held until the record, at the cost of good ones. */
-	if (request->failed)
-		http_response_clear(request);
+	http_response_ended(request);
 	dlist_push_tail(&finished, &request->node);
 	nfinished++;
 }

@@ -96,6 +96,8 @@ typedef struct HttpRequest
 	size_t		head_seen;		/* bytes and lines of all heads, informational ones too */
 	int			lines_seen;
 	HttpBuffer	content;		/* decoded body of the last answer */
+	dlist_node	content_node;	/* in the list of what can be given up, while `content_listed` */
+	bool		content_listed;
 	HttpBuffer	jar;			/* cookies that are held: "name\tvalue\n" */
 } HttpRequest;
 

@@ -33,6 +33,10 @@
 /* A body is sure of this much room, however much others hold. */
 #define HTTP_SURE_BODY	(64 * 1024)
 
+/* What all bodies may hold together: in multiples of mistral.max_result_size, and at least. */
+#define HTTP_BODIES_FACTOR 16
+#define HTTP_BODIES_MIN (64 * 1024 * 1024)
+
 typedef struct Conversion
 {
 	const char *bytes;
@@ -51,7 +55,10 @@ typedef enum JsonLook
 } JsonLook;
 
 static size_t bodies_held = 0;
+static dlist_head receiving = DLIST_STATIC_INIT(receiving); /* what holds more than it is sure of, and has not ended */
 
+static bool make_room(HttpRequest *request);
+static void unlist(HttpRequest *request);
 static size_t body_limit(void);
 static void fail_size(HttpRequest *request);
 static void convert_text(void *arg);
@@ -100,17 +107,15 @@ http_response_on_body(char *data, size_t size, size_t nitems, void *arg)
 	size_t		len = size * nitems;
 	size_t		before = request->content.capacity;
 
+	if (request->failed)
+		return 0;				/* given up for the sake of others */
 	if (len > body_limit() || request->content.len > body_limit() - len)
 	{
 		fail_size(request);
 		return 0;
 	}
-	if (request->content.len + len > HTTP_SURE_BODY &&
-		bodies_held > Max(16 * body_limit(), (size_t) 64 * 1024 * 1024))
-	{
-		http_request_fail(request, "responses under way hold more than 16 times mistral.max_result_size");
+	if (request->content.len + len > HTTP_SURE_BODY && !make_room(request))
 		return 0;
-	}
 	if (!http_buffer_append(&request->content, data, len))
 	{
 		http_request_fail(request, "out of memory");
@@ -126,9 +131,23 @@ http_response_held(void)
 	return bodies_held;
 }
 
+/*
+ * Until the record a good answer is kept.  What came of one that is none is not,
+ * it would take the room of good ones.
+ */
+void
+http_response_ended(HttpRequest *request)
+{
+	if (request->failed)
+		http_response_clear(request);
+	else
+		unlist(request);
+}
+
 void
 http_response_clear(HttpRequest *request)
 {
+	unlist(request);
 	bodies_held -= request->content.capacity;
 	http_buffer_reset(&request->content);
 	http_buffer_reset(&request->head);
@@ -173,6 +192,47 @@ http_response_result(HttpRequest *request, bool *failed)
 	}
 	*failed = request->status < 200 || request->status > 306;
 	return result;
+}
+
+/*
+ * Room for more of an answer that has what it is sure of.  When all answers
+ * together hold too much, the largest under way is given up: answers without an
+ * end shall not be the end of ordinary ones.
+ */
+static bool
+make_room(HttpRequest *request)
+{
+	if (!request->content_listed)
+		dlist_push_tail(&receiving, &request->content_node);
+	request->content_listed = true;
+
+	while (bodies_held > Max(HTTP_BODIES_FACTOR * body_limit(), (size_t) HTTP_BODIES_MIN))
+	{
+		HttpRequest *largest = request;
+		dlist_iter	iter;
+
+		dlist_foreach(iter, &receiving)
+		{
+			HttpRequest *other = dlist_container(HttpRequest, content_node, iter.cur);
+
+			if (other->content.capacity > largest->content.capacity)
+				largest = other;
+		}
+		http_request_fail(largest, "responses under way hold more than %d times mistral.max_result_size, and this is the largest",
+						  HTTP_BODIES_FACTOR);
+		http_response_clear(largest);
+		if (largest == request)
+			return false;
+	}
+	return true;
+}
+
+static void
+unlist(HttpRequest *request)
+{
+	if (request->content_listed)
+		dlist_delete(&request->content_node);
+	request->content_listed = false;
 }
 
 static size_t

@@ -164,6 +164,12 @@ def huge_length(sock, request):
 
 
 @case
+def stuck(sock, request):
+    sock.sendall(head(length=10 ** 12) + b"x" * request.argument(900000))
+    time.sleep(600)
+
+
+@case
 def sized(sock, request):
     answer(sock, b"x" * request.argument(1000), content_type="text/plain")
 
