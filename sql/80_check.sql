@@ -28,6 +28,7 @@ BEGIN ATOMIC
    WHERE NOT EXISTS (SELECT FROM mistral.task t WHERE t.id OPERATOR(pg_catalog.=) m.target_id)
      AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) m.target_id)
      AND NOT EXISTS (SELECT FROM mistral.action_execution a WHERE a.id OPERATOR(pg_catalog.=) m.target_id)
+     AND NOT EXISTS (SELECT FROM mistral.webhook w WHERE w.id OPERATOR(pg_catalog.=) m.target_id)
   UNION ALL
   SELECT 'attempt of an action that has ended', p.action_id, p.action
     FROM mistral.attempt p

@@ -80,6 +80,7 @@ static const struct
 	{"rerun_task", OPERATOR},
 	{"resume_cron_trigger", OPERATOR},
 	{"resume_workflow", OPERATOR},
+	{"retry_webhook", OPERATOR},
 	{"row_changed", OPERATOR},
 	{"run_action", OPERATOR},
 	{"set_environment", AUTHOR},

@@ -26,6 +26,7 @@
 #include "engine/items.h"
 #include "engine/states.h"
 #include "engine/store.h"
+#include "engine/webhook.h"
 #include "queue/message.h"
 #include "queue/pull.h"
 
@@ -105,6 +106,7 @@ store_flush(List *trees)
 	delete_timers(trees);
 	write_timers(trees);
 	write_dispatches(trees);
+	webhooks_write(trees);
 	settle_offers(trees);
 
 	/* A later flush of the same transaction updates what this one wrote. */

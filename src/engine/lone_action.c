@@ -31,7 +31,8 @@ lone_actions_lock(const pg_uuid_t *ids, int nids, HTAB *roots, Size flag_offset)
 	};
 	static DbStatement present = {
 		"SELECT id FROM mistral.execution WHERE id OPERATOR(pg_catalog.=) ANY ($1) UNION ALL "
-		"SELECT id FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND task_id IS NULL",
+		"SELECT id FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND task_id IS NULL UNION ALL "
+		"SELECT id FROM mistral.webhook WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
 		1, {UUIDARRAYOID}
 	};
 	Datum	   *elements = palloc(sizeof(Datum) * nids);

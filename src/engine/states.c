@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "engine/notify.h"
 #include "engine/states.h"
+#include "engine/webhook.h"
 
 static const char *const names[STATE_COUNT] = {
 	[STATE_IDLE] = "IDLE",
@@ -78,6 +79,8 @@ state_can_change(State from, State to)
 void
 execution_set_state(Execution *execution, State state, const char *info)
 {
+	State		from = execution->state;
+
 	if (!state_can_change(execution->state, state))
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_INVALID_TRANSITION),
@@ -95,6 +98,8 @@ execution_set_state(Execution *execution, State state, const char *info)
 		execution->finished_at = DT_NOBEGIN;
 	row_touch(&execution->change);
 	notify_execution(execution);
+	if (from != state)
+		webhook_execution_changed(execution, from);
 }
 
 void
@@ -112,7 +117,10 @@ task_set_state(Task *task, State state, const char *info)
 	task->finished_at = state_is_final(state) ? task->updated_at : DT_NOBEGIN;
 	task_touch(task);
 	if (from != state)
+	{
 		notify_task(task);
+		webhook_task_changed(task, from);
+	}
 }
 
 void

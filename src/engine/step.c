@@ -30,6 +30,7 @@
 #include "engine/run.h"
 #include "engine/states.h"
 #include "engine/store.h"
+#include "engine/webhook.h"
 #include "engine/workflow.h"
 #include "guc.h"
 #include "queue/inbox.h"
@@ -49,7 +50,7 @@ typedef struct BatchRoot
 	bool		locked;
 	int			first;			/* its messages, once they are sorted */
 	int			nmessages;
-	Tree	   *tree;			/* NULL: an action without a workflow, or gone */
+	Tree	   *tree;			/* NULL: a webhook, an action without a workflow, or gone */
 } BatchRoot;
 
 typedef struct Batch
@@ -292,7 +293,10 @@ lock(Batch *batch)
 			find_root(batch, &batch->locked[batch->nlocked + i].id)->locked = true;
 		batch->nlocked += nlocked;
 		if (nlocked < n)
+		{
+			webhooks_lock(ids, n, batch->roots, offsetof(BatchRoot, locked));
 			lone_actions_lock(ids, n, batch->roots, offsetof(BatchRoot, locked));
+		}
 		for (i = 0; i < n; i++)
 			batch->ntaken += find_root(batch, &ids[i])->locked;
 		batch->ntried += n;
@@ -427,7 +431,7 @@ step_trees(Batch *batch)
 		}
 		if (root->tree)
 			stepped = lappend(stepped, step_one(batch, root->tree, messages, root->nmessages));
-		else
+		else if (!webhook_apply(messages, root->nmessages))
 			lone_action_apply(messages, root->nmessages);
 		memcpy(consumed + n, messages, sizeof(InboxMessage) * root->nmessages);
 		n += root->nmessages;

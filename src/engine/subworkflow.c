@@ -38,6 +38,7 @@ subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, boo
 	InputSplit	split;
 	Execution  *child;
 	Jsonb	   *input;
+	Jsonb	   *notify;
 	char	   *name;
 
 	*forced = true;
@@ -61,6 +62,13 @@ subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, boo
 	split.workflow = definition->workflow;
 	json_begin_object(&split.input);
 	json_begin_object(&split.params);
+	notify = json_get_jsonb(json_ref_get(parent->cxt, &parent->params), "notify");
+	if (notify)
+	{
+		/* Who is told of the parent is told of the child, unless the task says otherwise. */
+		json_add_key(&split.params, "notify");
+		json_add_jsonb(&split.params, notify);
+	}
 	json_members(input, split_member, &split);
 	if (json_get(input, "env", strlen("env")) == NULL)
 	{

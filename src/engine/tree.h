@@ -233,6 +233,9 @@ struct Execution
 	int			nlast;
 	int		   *last;			/* per task of the spec: ordinal of its last execution, -1: none */
 
+	bool		notify_known;	/* whether `notify` has been looked up */
+	const Jsonb *notify;		/* who is told of changes: params.notify; NULL: nobody */
+
 	const WorkflowSpec *workflow;	/* while stepping; NULL: its definition is gone */
 	RowChange	change;
 	ItemPointerData tid;
@@ -300,6 +303,7 @@ struct Tree
 	List	   *held;			/* of pg_uuid_t *: those of executions that have ended */
 	List	   *released;		/* of pg_uuid_t *: those of executions that run again */
 	List	   *notices;		/* notify.c keeps and sends them */
+	List	   *webhooks;		/* webhook.c keeps and writes them */
 	int			nfinished;
 
 	dlist_node	lru;

@@ -41,6 +41,7 @@
 #define PERFORMER "http"
 #define ACTION_HTTP_NAME "std.http"
 #define ACTION_WAIT_NAME "std.mistral_http"
+#define WEBHOOK_NAME "webhook"
 
 /*
  * How much may be claimed, in multiples of what may run: the others wait here
@@ -79,7 +80,8 @@ static bool selective_owed = false; /* one was asked for meanwhile */
 
 static Datum text_array(const char **texts, int n);
 static void claim_row(uint64 row);
-static void build(HttpRequest *request, Jsonb *input, const Jsonb *headers, int timeout, Oid owner);
+static void build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout, Oid owner);
+static Jsonb *sign(const Jsonb *input, const Jsonb *headers, Oid owner, List **secrets, char **error);
 static void refuse_row(uint64 row, const char *action, Oid owner);
 static void put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *text);
 static Jsonb *get_jsonb(uint64 row, int attnum);
@@ -206,6 +208,7 @@ executor_claim(int max)
 		"LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
 		"checked AS MATERIALIZED (SELECT taken.*, CASE action "
 		"WHEN 'std.http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
+		"WHEN 'webhook' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
 		"WHEN 'std.mistral_http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_mistral_http(jsonb)', 'EXECUTE') "
 		"ELSE false END AS allowed FROM taken), "
 		"begun AS (INSERT INTO mistral.attempt (action_id, attempt, root_id, performer, owner, action, safe_rerun, "
@@ -454,19 +457,26 @@ claim_row(uint64 row)
 	timeout = DatumGetInt32(db_datum(row, 6, &isnull));
 	if (isnull)
 		timeout = 0;
-	build(request, input, headers, timeout, DatumGetObjectId(db_datum(row, 4, &isnull)));
+	build(request, strcmp(action, WEBHOOK_NAME) == 0, input, headers, timeout, DatumGetObjectId(db_datum(row, 4, &isnull)));
 	request->held = http_request_size(request);
 	bytes_held += request->held;
 }
 
 /* With the secrets that its input refers to; reads tables, and so replaces the last result. */
 static void
-build(HttpRequest *request, Jsonb *input, const Jsonb *headers, int timeout, Oid owner)
+build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout, Oid owner)
 {
 	List	   *secrets;
 	char	   *error;
 
 	input = secrets_resolve(input, &request->root_id, owner, &secrets, &error);
+	if (error)
+	{
+		http_request_fail(request, "%s", error);
+		return;
+	}
+	if (webhook && json_get_string(input, "secret"))
+		headers = sign(input, headers, owner, &secrets, &error);
 	if (error)
 	{
 		http_request_fail(request, "%s", error);
@@ -480,6 +490,27 @@ build(HttpRequest *request, Jsonb *input, const Jsonb *headers, int timeout, Oid
 	}
 }
 
+/*
+ * Signs a webhook: HMAC-SHA-256 over "<seconds>.<body>", with the seconds beside
+ * it, so that whoever knows the secret can refuse what is forged or old.
+ */
+static Jsonb *
+sign(const Jsonb *input, const Jsonb *headers, Oid owner, List **secrets, char **error)
+{
+	char	   *value = secret_value(json_get_string(input, "secret"), owner, error);
+	char	   *now;
+	char	   *text;
+
+	if (value == NULL)
+		return NULL;
+	*secrets = lappend(*secrets, value);
+	now = psprintf(INT64_FORMAT, (int64) timestamptz_to_time_t(clock_now()));
+	text = psprintf("%s.%s", now, json_get_string(input, "body"));
+	return json_merge(headers, json_pair("Mistral-Signature",
+										 json_from_string(psprintf("t=%s,v1=%s", now,
+																   secret_hmac_hex(value, strlen(value), text, strlen(text))))));
+}
+
 static void
 refuse_row(uint64 row, const char *action, Oid owner)
 {
@@ -489,6 +520,9 @@ refuse_row(uint64 row, const char *action, Oid owner)
 	int			attempt = DatumGetInt32(db_datum(row, 3, &isnull));
 	char	   *role = GetUserNameFromId(owner, true);
 
+	/* Who tells by HTTP needs the same right. */
+	if (strcmp(action, WEBHOOK_NAME) == 0)
+		action = ACTION_HTTP_NAME;
 	if (strcmp(action, ACTION_HTTP_NAME) != 0 && strcmp(action, ACTION_WAIT_NAME) != 0)
 		put_error(&root_id, &action_id, attempt, psprintf("the HTTP executor does not know action %s", action));
 	else if (role == NULL)
