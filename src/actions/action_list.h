@@ -5,6 +5,8 @@
  *
  * Parameters are names separated by spaces; one with "=default" is optional.
  */
+ACTION("std.approve", ACTION_ANSWER, NULL, "question details=null approvers=null escalate_to=null escalate_after=null",
+	   "Asks a question and ends when somebody who may answer approves or rejects.")
 ACTION("std.async_noop", ACTION_WAIT, NULL, "", "Does nothing until somebody completes it.")
 ACTION("std.echo", ACTION_INLINE, run_echo, "output delay=0", "Gives back its input, after a delay in seconds.")
 ACTION("std.fail", ACTION_INLINE, run_fail, "error_data=null", "Fails, with the data given.")

@@ -7,6 +7,7 @@
 #include "lib/stringinfo.h"
 
 #include "actions/registry.h"
+#include "actions/std_approve.h"
 #include "actions/std_basic.h"
 #include "base/json.h"
 
@@ -112,7 +113,11 @@ action_check_input(const ActionType *type, const Jsonb *input)
 	json_members(input, check_member, &check);
 
 	if (missing.len == 0 && check.unexpected.len == 0)
-		return NULL;
+	{
+		char	   *error = type->mode == ACTION_ANSWER ? approve_check(input) : NULL;
+
+		return error ? psprintf("invalid input of action \"%s\": %s", type->name, error) : NULL;
+	}
 	initStringInfo(&message);
 	appendStringInfo(&message, "invalid input of action \"%s\":", type->name);
 	if (missing.len)

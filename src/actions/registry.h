@@ -17,6 +17,7 @@ typedef enum ActionMode
 {
 	ACTION_INLINE,				/* runs within the engine's step: total, bounded, no side effect */
 	ACTION_WAIT,				/* somebody calls complete_action */
+	ACTION_ANSWER,				/* somebody who is asked calls approve or reject */
 	ACTION_HTTP,				/* the executor performs it and records the result */
 	ACTION_HTTP_WAIT,			/* the executor sends it; somebody calls complete_action */
 	ACTION_PULL,				/* a pull worker claims it and calls complete_action */
@@ -64,6 +65,12 @@ extern char *action_check_input(const ActionType *type, const Jsonb *input);
 
 /* Who performs an action that is dispatched: a process of ours that does HTTP, or SQL. */
 extern const char *action_performer(const ActionType *type);
+
+/* Whether nobody is handed the action: there is nothing to perform. */
+#define ACTION_ONLY_WAITS(type) ((type)->mode == ACTION_WAIT || (type)->mode == ACTION_ANSWER)
+
+/* Whether pull workers may perform the action. */
+#define ACTION_TAKES_TARGET(type) ((type)->mode != ACTION_INLINE && (type)->mode != ACTION_ANSWER)
 
 /* Whether the action ends outside the engine's step. */
 #define ACTION_IS_ASYNC(type) ((type)->mode != ACTION_INLINE)

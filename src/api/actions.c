@@ -14,16 +14,21 @@
 #include "api/args.h"
 #include "base/db.h"
 #include "base/json.h"
+#include "engine/approval.h"
 #include "engine/control.h"
 #include "worker/shmem.h"
 
 SQL_FUNCTION(mistral_complete_action);
 SQL_FUNCTION(mistral_fail_action);
 SQL_FUNCTION(mistral_cancel_action);
+SQL_FUNCTION(mistral_approve);
+SQL_FUNCTION(mistral_reject);
+SQL_FUNCTION(mistral_may_answer);
 SQL_FUNCTION(mistral_run_action);
 SQL_FUNCTION(mistral_builtin_actions);
 
 static void finish(FunctionCallInfo fcinfo, State state, const Jsonb *result, int attempt);
+static void answer(FunctionCallInfo fcinfo, bool approved);
 static int	arg_attempt(FunctionCallInfo fcinfo, int n);
 
 /* complete_action(id, result, attempt) */
@@ -53,6 +58,29 @@ mistral_cancel_action(PG_FUNCTION_ARGS)
 {
 	finish(fcinfo, STATE_CANCELLED, NULL, 0);
 	PG_RETURN_VOID();
+}
+
+/* approve(id, comment) */
+Datum
+mistral_approve(PG_FUNCTION_ARGS)
+{
+	answer(fcinfo, true);
+	PG_RETURN_VOID();
+}
+
+/* reject(id, comment) */
+Datum
+mistral_reject(PG_FUNCTION_ARGS)
+{
+	answer(fcinfo, false);
+	PG_RETURN_VOID();
+}
+
+/* may_answer(request, owner, asked_at): strict, and about nothing but its arguments and the current role */
+Datum
+mistral_may_answer(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(approval_may_answer(PG_GETARG_JSONB_P(0), PG_GETARG_OID(1), PG_GETARG_TIMESTAMPTZ(2), GetUserId()));
 }
 
 /* run_action(action, input, namespace, target) returns uuid */
@@ -115,6 +143,19 @@ finish(FunctionCallInfo fcinfo, State state, const Jsonb *result, int attempt)
 
 	db_enter(&session);
 	control_finish_action(&id, state, result, attempt, session.caller);
+	db_leave(&session);
+	workers_check_running();
+}
+
+static void
+answer(FunctionCallInfo fcinfo, bool approved)
+{
+	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
+	char	   *comment = arg_text_or_null(fcinfo, 1);
+	DbSession	session;
+
+	db_enter(&session);
+	control_answer(&id, approved, comment, session.caller);
 	db_leave(&session);
 	workers_check_running();
 }

@@ -26,6 +26,7 @@ SQL_FUNCTION(mistral_revoke_access);
 #define WORKER		0x04
 #define VIEWER		0x08
 #define PUBLISHER	0x10
+#define APPROVER	0x20
 
 #define READERS		(AUTHOR | OPERATOR | VIEWER)
 
@@ -34,7 +35,7 @@ static const struct
 	const char *name;
 	int			kind;
 }			kinds[] = {
-	{"author", AUTHOR}, {"operator", OPERATOR}, {"worker", WORKER}, {"viewer", VIEWER}, {"publisher", PUBLISHER}
+	{"author", AUTHOR}, {"operator", OPERATOR}, {"worker", WORKER}, {"viewer", VIEWER}, {"publisher", PUBLISHER}, {"approver", APPROVER}
 };
 
 /* Functions, all overloads; those that this version lacks are passed over. */
@@ -43,6 +44,7 @@ static const struct
 	const char *name;
 	int			kinds;
 }			functions[] = {
+	{"approve", APPROVER},
 	{"backfill_cron_trigger", OPERATOR},
 	{"builtin_actions", READERS},
 	{"cancel_action", WORKER},
@@ -70,6 +72,7 @@ static const struct
 	{"load_action", AUTHOR},
 	{"load_workbook", AUTHOR},
 	{"load_workflow", AUTHOR},
+	{"may_answer", READERS | APPROVER},
 	{"next_runs", READERS},
 	{"now", READERS},
 	{"pause_cron_trigger", OPERATOR},
@@ -77,6 +80,7 @@ static const struct
 	{"publish_definition", PUBLISHER},
 	{"publish_event", OPERATOR},
 	{"register_action", AUTHOR},
+	{"reject", APPROVER},
 	{"rerun_task", OPERATOR},
 	{"resume_cron_trigger", OPERATOR},
 	{"resume_workflow", OPERATOR},
@@ -163,7 +167,7 @@ arg_kind(FunctionCallInfo fcinfo, int argno)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("kind of access \"%s\" does not exist", name),
-			 errhint("The kinds are author, operator, worker, viewer and publisher.")));
+			 errhint("The kinds are author, operator, worker, viewer, publisher and approver.")));
 }
 
 /* The role's name, quoted for a command. */

@@ -288,7 +288,7 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 		notify_target(tree, chain->target);
 	else
 		notify_action(action);
-	if (chain->target == NULL && chain->type->mode == ACTION_WAIT)
+	if (chain->target == NULL && ACTION_ONLY_WAITS(chain->type))
 		return;
 	old = MemoryContextSwitchTo(tree->step_cxt);
 	row = palloc0(sizeof(DispatchRow));

@@ -93,7 +93,7 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 bool
 adhoc_set_target(AdhocChain *chain, const char *target, char **error)
 {
-	if (chain->type->mode == ACTION_INLINE || target == NULL)
+	if (!ACTION_TAKES_TARGET(chain->type) || target == NULL)
 		return true;
 	if (strlen(target) > MAX_TARGET)
 	{

@@ -30,7 +30,7 @@ extern bool adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb 
 
 /*
  * The chain's target is `target` (NULL: none, or a registered action's own),
- * unless the engine computes the action itself.  False and *error when it is no
+ * unless the engine computes the action itself or people answer it.  False and *error when it is no
  * name of a target.
  */
 extern bool adhoc_set_target(AdhocChain *chain, const char *target, char **error);

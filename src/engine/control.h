@@ -50,6 +50,12 @@ extern void control_delete(const pg_uuid_t *id, Oid role);
  */
 extern void control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role);
 
+/*
+ * Answers a question of std.approve: SUCCESS or ERROR with who, when and why.
+ * For those who are asked; the same role's same answer again is harmless.
+ */
+extern void control_answer(const pg_uuid_t *id, bool approved, const char *comment, Oid role);
+
 /* Runs one action without a workflow; `target` NULL: as its name says. */
 extern pg_uuid_t control_run_action(const char *name, const Jsonb *input, const char *namespace_, const char *target,
 									Oid role);

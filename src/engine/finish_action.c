@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -15,6 +16,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "engine/adhoc.h"
+#include "engine/approval.h"
 #include "engine/control.h"
 #include "engine/lone_action.h"
 #include "engine/states.h"
@@ -24,11 +26,15 @@
 #include "queue/pull.h"
 
 /* Columns of action_execution, from 1. */
+#define ACTION_TASK_ID 2
 #define ACTION_ROOT_ID 4
 #define ACTION_OWNER 7
+#define ACTION_NAME 8
 #define ACTION_STATE 9
 #define ACTION_ATTEMPT 11
+#define ACTION_CREATED_AT 12
 #define ACTION_RUNTIME 16
+#define ACTION_INPUT 17
 #define ACTION_RESULT 18
 
 typedef struct FoundAction
@@ -38,44 +44,133 @@ typedef struct FoundAction
 	int			attempt;
 	bool		pulled;			/* it is for pull workers */
 	Jsonb	   *outcome;		/* what ended it, as it was sent; NULL while it runs */
+	bool		has_task;
+	pg_uuid_t	task_id;
+	Oid			owner;
+	TimestampTz created_at;
+	const Jsonb *question;		/* the input of std.approve; NULL: another action */
 } FoundAction;
 
+static void check_size(const pg_uuid_t *id, const Jsonb *result);
+static void put_outcome(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role, FoundAction *found);
+static void check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role);
+static bool nobody_waits(const FoundAction *found);
+static Jsonb *without_time(const Jsonb *outcome);
+
 static void find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
+static bool may_see(TupleTableSlot *slot, Oid role, FoundAction *found);
 static Jsonb *json_column(TupleTableSlot *slot, int attnum);
 static Jsonb *pending_outcome(const pg_uuid_t *id, int attempt);
-static void check_same(const pg_uuid_t *id, const Jsonb *before, const Jsonb *now);
+static void check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, const Jsonb *now);
 static void insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
 						  State state, const Jsonb *result);
 static void insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role);
+
+void
+control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role)
+{
+	FoundAction found;
+
+	check_size(id, result);
+	find_action(id, role, &found);
+	/* Whoever could send any result could say that somebody else has approved. */
+	if (found.question && state != STATE_CANCELLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("action execution %s waits for an answer", id_cstring(id)),
+				 errhint("Those who are asked call mistral.approve or mistral.reject.")));
+	put_outcome(id, state, result, attempt, role, &found);
+}
+
+void
+control_answer(const pg_uuid_t *id, bool approved, const char *comment, Oid role)
+{
+	FoundAction found;
+	JsonBuilder b = {0};
+	Jsonb	   *result;
+
+	find_action(id, role, &found);
+	check_asked(id, &found, role);
+	json_begin_object(&b);
+	json_add_key(&b, "approved");
+	json_add_bool(&b, approved);
+	json_add_key(&b, "by");
+	json_add_string(&b, GetUserNameFromId(role, false));
+	json_add_key(&b, "at");
+	json_add_time(&b, clock_now());
+	json_add_key(&b, "comment");
+	json_add_string(&b, comment);
+	json_end_object(&b);
+	result = json_finish(&b);
+	check_size(id, result);
+	put_outcome(id, approved ? STATE_SUCCESS : STATE_ERROR, result, 0, role, &found);
+}
 
 /*
  * The completion is put first, under the key that lets only one in, and the
  * action is read afterwards with a newer snapshot: whichever way this and a
  * step of the engine overlap, one of the two looks sees the other.
  */
-void
-control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role)
+static void
+put_outcome(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role, FoundAction *found)
 {
-	FoundAction found;
-	Jsonb	   *payload;
+	Jsonb	   *payload = message_action_result(state_name(state), result);
 
+	if (!state_is_final(found->state))
+	{
+		if (!message_put(&found->root_id, MESSAGE_ACTION, id, found->attempt, payload))
+			check_same(id, found, pending_outcome(id, found->attempt), payload);
+		else if (found->pulled)
+			pull_end(id, attempt);
+		find_action(id, role, found);
+	}
+	if (state_is_final(found->state))
+		check_same(id, found, found->outcome, payload);
+}
+
+static void
+check_size(const pg_uuid_t *id, const Jsonb *result)
+{
 	if (result && VARSIZE(result) > (Size) guc_max_result_size * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_TOO_LARGE),
 				 errmsg("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size),
 				 errdetail("The action execution %s goes on waiting.", id_cstring(id))));
-	find_action(id, role, &found);
-	payload = message_action_result(state_name(state), result);
-	if (!state_is_final(found.state))
-	{
-		if (!message_put(&found.root_id, MESSAGE_ACTION, id, found.attempt, payload))
-			check_same(id, pending_outcome(id, found.attempt), payload);
-		else if (found.pulled)
-			pull_end(id, attempt);
-		find_action(id, role, &found);
-	}
-	if (state_is_final(found.state))
-		check_same(id, found.outcome, payload);
+}
+
+/* That the action asks, asks this role, and that its task still wants to know. */
+static void
+check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role)
+{
+	if (found->question == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_UNDEFINED_ACTION),
+				 errmsg("action execution %s asks nobody", id_cstring(id)),
+				 errhint("The view mistral.approvals lists what waits for an answer.")));
+	if (!approval_may_answer(found->question, found->owner, found->created_at, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not answer action execution %s", GetUserNameFromId(role, false), id_cstring(id)),
+				 errdetail("It waits for %s.", approval_who(found->question, found->owner, found->created_at))));
+	if (!state_is_final(found->state) && nobody_waits(found))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_ACTION_FINISHED),
+				 errmsg("the answer to action execution %s comes too late", id_cstring(id)),
+				 errdetail("Its task or its workflow has ended without it.")));
+}
+
+/* A task that timed out, and a workflow that was stopped, leave their actions as they are. */
+static bool
+nobody_waits(const FoundAction *found)
+{
+	static DbStatement select = {
+		"SELECT FROM mistral.task t JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) t.execution_id "
+		"WHERE t.id OPERATOR(pg_catalog.=) $1 AND (t.finished_at IS NOT NULL OR e.finished_at IS NOT NULL)",
+		1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(&found->task_id)};
+
+	return found->has_task && db_read_latest(&select, values, 1) > 0;
 }
 
 pg_uuid_t
@@ -125,7 +220,7 @@ control_run_action(const char *name, const Jsonb *input, const char *namespace_,
 		/* The engine tells whoever listens: sessions do not notify. */
 		(void) message_put(&id, MESSAGE_CONTINUE, NULL, 0, NULL);
 	}
-	else if (chain.type->mode != ACTION_INLINE && chain.type->mode != ACTION_WAIT)
+	else if (chain.type->mode != ACTION_INLINE && !ACTION_ONLY_WAITS(chain.type))
 		insert_dispatch(&id, &chain, role);
 	return id;
 }
@@ -137,12 +232,13 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	DbLookup	lookup;
 	TupleTableSlot *slot;
 	Jsonb	   *runtime;
+	Datum		task_id;
 	bool		isnull;
 
 	db_lookup_latest(&lookup, "action_execution", "action_execution_pkey", id);
 	slot = db_lookup_next(&lookup);
-	if (slot == NULL ||
-		!has_privs_of_role(role, DatumGetObjectId(slot_getattr(slot, ACTION_OWNER, &isnull))))
+	memset(found, 0, sizeof(*found));
+	if (slot == NULL || !may_see(slot, role, found))
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_UNDEFINED_ACTION),
 				 errmsg("action execution %s does not exist, or nobody has to complete it", id_cstring(id)),
@@ -150,6 +246,10 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
 	(void) state_parse(TextDatumGetCString(slot_getattr(slot, ACTION_STATE, &isnull)), &found->state);
 	found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
+	task_id = slot_getattr(slot, ACTION_TASK_ID, &isnull);
+	found->has_task = !isnull;
+	if (!isnull)
+		found->task_id = *DatumGetUUIDP(task_id);
 	runtime = json_column(slot, ACTION_RUNTIME);
 	found->pulled = json_get(runtime, "target", strlen("target")) != NULL;
 	found->outcome = json_get_jsonb(runtime, "sent");
@@ -157,6 +257,22 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	if (found->outcome == NULL && state_is_final(found->state))
 		found->outcome = message_action_result(state_name(found->state), json_column(slot, ACTION_RESULT));
 	db_lookup_end(&lookup);
+}
+
+/* The owner's rights, or being asked; fills what the second depends on. */
+static bool
+may_see(TupleTableSlot *slot, Oid role, FoundAction *found)
+{
+	bool		isnull;
+	char	   *name = TextDatumGetCString(slot_getattr(slot, ACTION_NAME, &isnull));
+	Jsonb	   *runtime = json_column(slot, ACTION_RUNTIME);
+
+	found->owner = DatumGetObjectId(slot_getattr(slot, ACTION_OWNER, &isnull));
+	found->created_at = DatumGetTimestampTz(slot_getattr(slot, ACTION_CREATED_AT, &isnull));
+	if (approval_asks(name, runtime))
+		found->question = approval_request(runtime, json_column(slot, ACTION_INPUT));
+	return has_privs_of_role(role, found->owner) ||
+		(found->question && approval_may_answer(found->question, found->owner, found->created_at, role));
 }
 
 static Jsonb *
@@ -186,14 +302,28 @@ pending_outcome(const pg_uuid_t *id, int attempt)
 }
 
 static void
-check_same(const pg_uuid_t *id, const Jsonb *before, const Jsonb *now)
+check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, const Jsonb *now)
 {
-	if (before == NULL || json_equal(before, now))
+	char	   *by;
+
+	if (before == NULL || json_equal(before, now) ||
+		(found->question && json_equal(without_time(before), without_time(now))))
 		return;
+	by = found->question ? json_get_string(json_get_jsonb(before, "result"), "by") : NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_MISTRAL_ACTION_FINISHED),
 			 errmsg("action execution %s has ended already, as %s", id_cstring(id), json_get_string(before, "state")),
-			 errdetail("The first completion counts; this one says something else.")));
+			 by ? errdetail("Role \"%s\" has answered. The first answer counts; this one says something else.", by)
+			 : errdetail("The first completion counts; this one says something else.")));
+}
+
+/* An answer but for when it was given: the same role's same answer is a repetition. */
+static Jsonb *
+without_time(const Jsonb *outcome)
+{
+	Jsonb	   *result = json_get_jsonb(outcome, "result");
+
+	return json_is_object(result) ? json_merge(outcome, json_pair("result", json_without(result, "at"))) : json_copy(outcome);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "engine/approval.h"
 #include "engine/control.h"
 #include "engine/join.h"
 #include "engine/states.h"
@@ -195,15 +196,20 @@ add_action(List **reasons, ActionExecution *action)
 	WaitReason *reason;
 	const char *kind = "action";
 	const char *detail = "somebody has to call complete_action or fail_action";
+	const Jsonb *runtime = json_ref_get(action->cxt, &action->runtime);
 	TimestampTz since = action->created_at;
 	bool		isnull;
 
 	if (action->type && !ACTION_IS_ASYNC(action->type))
 	{
-		if (json_get_bool(json_ref_get(action->cxt, &action->runtime), "delayed", false))
+		if (json_get_bool(runtime, "delayed", false))
 			return;				/* its timer is listed */
 		detail = "the engine has not run it yet";
 	}
+	else if (approval_asks(action->name, runtime))
+		detail = psprintf("%s has to call approve or reject",
+						  approval_who(approval_request(runtime, json_ref_get(action->cxt, &action->input)),
+									   action->task->execution->owner, action->created_at));
 	else if (db_execute(&attempt, values, NULL, false, 1) == 1)
 	{
 		bool		sql = DatumGetBool(db_datum(0, 2, &isnull));
