@@ -207,11 +207,11 @@ COMMENT ON TABLE mistral.attempt IS
   'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome; performer sql: the worker of that place has it, or had, and begun so many tries';
 
 -- The same for pull workers: an offer that is claimed becomes a lease, and again
--- an offer when the lease runs out.
+-- an offer when the lease runs out.  What people are asked is an offer without a target.
 CREATE TABLE mistral.offer (
     action_id uuid PRIMARY KEY,
     root_id uuid NOT NULL,
-    target text NOT NULL,
+    target text,
     owner oid NOT NULL,
     action text NOT NULL,
     attempt int NOT NULL,
@@ -222,7 +222,7 @@ CREATE TABLE mistral.offer (
 -- An execution that ends with actions on offer is rare enough for an index that names what it changes.
 CREATE INDEX offer_target ON mistral.offer (target, action_id) WHERE NOT held;
 COMMENT ON TABLE mistral.offer IS
-  'Actions that wait for a pull worker of their target. attempt: the delivery that is next. held: their execution has ended';
+  'Actions that wait for a pull worker of their target, or (null) for the answer of people. attempt: the delivery that is next. held: their execution has ended';
 
 CREATE TABLE mistral.lease (
     action_id uuid PRIMARY KEY,

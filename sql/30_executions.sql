@@ -150,7 +150,10 @@ SELECT a.id,
        a.created_at,
        a.updated_at,
        a.finished_at,
-       a.runtime OPERATOR(pg_catalog.->>) 'target' AS target
+       a.runtime OPERATOR(pg_catalog.->>) 'target' AS target,
+       CASE WHEN a.finished_at IS NOT NULL
+             AND COALESCE(a.runtime OPERATOR(pg_catalog.->>) 'type', a.name) OPERATOR(pg_catalog.=) 'std.approve'
+            THEN COALESCE(a.runtime OPERATOR(pg_catalog.#>) '{sent,result}', a.result) END AS answer
   FROM mistral.action_execution a
  WHERE pg_catalog.pg_has_role(a.owner, 'USAGE')
 UNION ALL
@@ -168,12 +171,15 @@ SELECT t.action_id,
        t.created_at,
        t.updated_at,
        t.finished_at,
-       NULL::text
+       NULL::text,
+       NULL::jsonb
   FROM mistral.task t
   JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) t.execution_id
  WHERE t.action_id IS NOT NULL AND pg_catalog.pg_has_role(e.owner, 'USAGE');
 COMMENT ON VIEW mistral.action_executions IS
   'Action executions of the executions you may see; task_id is null for an action run alone, target for one that no pull worker performs';
+COMMENT ON COLUMN mistral.action_executions.answer IS
+  'Who approved or rejected what a std.approve asked, when and with what comment, whatever an ad-hoc action made of it; null for all else';
 
 CREATE FUNCTION mistral.why(id uuid)
   RETURNS TABLE (kind text, object_id uuid, name text, state text, detail text, since timestamptz, due_at timestamptz)

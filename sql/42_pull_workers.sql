@@ -18,7 +18,7 @@ SELECT w.target,
        pg_catalog.count(*) FILTER (WHERE NOT w.leased) AS waiting,
        pg_catalog.count(*) FILTER (WHERE w.leased) AS leased,
        pg_catalog.min(w.created_at) FILTER (WHERE NOT w.leased) AS oldest
-  FROM (SELECT o.target, o.owner, o.created_at, false AS leased FROM mistral.offer o WHERE NOT o.held
+  FROM (SELECT o.target, o.owner, o.created_at, false AS leased FROM mistral.offer o WHERE o.target IS NOT NULL AND NOT o.held
         UNION ALL
         SELECT l.target, l.owner, l.created_at, true FROM mistral.lease l) w
  WHERE pg_catalog.pg_has_role(w.owner, 'USAGE')

@@ -3,7 +3,7 @@
 CREATE FUNCTION mistral.grant_access(role regrole, kind text)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_grant_access';
 COMMENT ON FUNCTION mistral.grant_access(regrole, text) IS
-  'Grants a role what an author, an operator, a worker, a viewer or a publisher needs, in plain GRANTs; for the extension''s owner';
+  'Grants a role what an author, an operator, a worker, a viewer, a publisher or an approver needs, in plain GRANTs; for the extension''s owner';
 
 CREATE FUNCTION mistral.revoke_access(role regrole, kind text)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mistral_revoke_access';

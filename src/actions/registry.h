@@ -66,9 +66,6 @@ extern char *action_check_input(const ActionType *type, const Jsonb *input);
 /* Who performs an action that is dispatched: a process of ours that does HTTP, or SQL. */
 extern const char *action_performer(const ActionType *type);
 
-/* Whether nobody is handed the action: there is nothing to perform. */
-#define ACTION_ONLY_WAITS(type) ((type)->mode == ACTION_WAIT || (type)->mode == ACTION_ANSWER)
-
 /* Whether pull workers may perform the action. */
 #define ACTION_TAKES_TARGET(type) ((type)->mode != ACTION_INLINE && (type)->mode != ACTION_ANSWER)
 

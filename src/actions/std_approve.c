@@ -15,6 +15,9 @@
 /* Roles that one question names at most: each is looked up whenever somebody looks. */
 #define MAX_ROLES 100
 
+/* The longest time until an escalation, in seconds: that of every delay. */
+#define MAX_ESCALATE_AFTER 1000000000
+
 static bool is_given(const Jsonb *input, const char *key);
 static char *check_roles(const Jsonb *input, const char *key);
 
@@ -30,8 +33,9 @@ approve_check(const Jsonb *input)
 		return error;
 	if (is_given(input, "escalate_to") != is_given(input, "escalate_after"))
 		return pstrdup("escalate_to and escalate_after need each other");
-	if (is_given(input, "escalate_after") && (after->type != jbvNumeric || approve_escalate_after(input) < 0))
-		return pstrdup("escalate_after must be a number of seconds of 0 or more");
+	if (is_given(input, "escalate_after") &&
+		(after->type != jbvNumeric || !(approve_escalate_after(input) >= 0 && approve_escalate_after(input) <= MAX_ESCALATE_AFTER)))
+		return psprintf("escalate_after must be a number of seconds between 0 and %d", MAX_ESCALATE_AFTER);
 	return NULL;
 }
 

@@ -30,12 +30,16 @@ SQL_FUNCTION(mistral_revoke_access);
 
 #define READERS		(AUTHOR | OPERATOR | VIEWER)
 
+/* The only view that is of use to who is nothing but an approver. */
+#define APPROVER_VIEW "mistral.approvals"
+
 static const struct
 {
 	const char *name;
 	int			kind;
 }			kinds[] = {
-	{"author", AUTHOR}, {"operator", OPERATOR}, {"worker", WORKER}, {"viewer", VIEWER}, {"publisher", PUBLISHER}, {"approver", APPROVER}
+	{"author", AUTHOR}, {"operator", OPERATOR}, {"worker", WORKER}, {"viewer", VIEWER}, {"publisher", PUBLISHER},
+	{"approver", APPROVER}
 };
 
 /* Functions, all overloads; those that this version lacks are passed over. */
@@ -109,7 +113,7 @@ static int	function_kinds(const char *name);
 static int	other_kinds_held(Oid role, int kind);
 static bool function_granted(const char *name, Oid role, bool *exists);
 static void change_functions(const char *role, int kind, int kept, bool grant);
-static void change_views(const char *role, bool grant);
+static void change_views(const char *role, int kind, int kept, bool grant);
 static void execute(const char *command);
 
 Datum
@@ -147,8 +151,7 @@ change_access(FunctionCallInfo fcinfo, bool grant)
 	else if (kept == 0)
 		execute(psprintf("REVOKE USAGE ON SCHEMA mistral FROM %s", role));
 	change_functions(role, kind, kept, grant);
-	if ((kind & READERS) && !(kept & READERS))
-		change_views(role, grant);
+	change_views(role, kind, kept, grant);
 	db_leave(&session);
 }
 
@@ -293,7 +296,7 @@ change_functions(const char *role, int kind, int kept, bool grant)
 }
 
 static void
-change_views(const char *role, bool grant)
+change_views(const char *role, int kind, int kept, bool grant)
 {
 	static DbStatement statement = {
 		"SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c"
@@ -307,7 +310,12 @@ change_views(const char *role, bool grant)
 	for (uint64 i = 0; i < nrows; i++)
 		views[i] = TextDatumGetCString(db_datum(i, 1, &isnull));
 	for (uint64 i = 0; i < nrows; i++)
-		execute(psprintf("%s SELECT ON %s %s %s", grant ? "GRANT" : "REVOKE", views[i], grant ? "TO" : "FROM", role));
+	{
+		int			of = READERS | (strcmp(views[i], APPROVER_VIEW) == 0 ? APPROVER : 0);
+
+		if ((of & kind) && !(of & kept))
+			execute(psprintf("%s SELECT ON %s %s %s", grant ? "GRANT" : "REVOKE", views[i], grant ? "TO" : "FROM", role));
+	}
 }
 
 static void

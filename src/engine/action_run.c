@@ -29,6 +29,7 @@ static bool action_name(Task *task, char **name, char **error);
 static bool action_target(Task *task, const Jsonb *input, const Jsonb *items, char **target, char **error);
 static void add_defaults(Task *task, Jsonb **input);
 static void enqueue(ActionExecution *action, const AdhocChain *chain, int timeout);
+static bool is_offered(ActionExecution *action);
 static Jsonb *engine_headers(ActionExecution *action);
 static bool too_large(const Jsonb *value);
 
@@ -288,7 +289,7 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 		notify_target(tree, chain->target);
 	else
 		notify_action(action);
-	if (chain->target == NULL && ACTION_ONLY_WAITS(chain->type))
+	if (chain->target == NULL && chain->type->mode == ACTION_WAIT)
 		return;
 	old = MemoryContextSwitchTo(tree->step_cxt);
 	row = palloc0(sizeof(DispatchRow));
@@ -300,7 +301,7 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 		row->target = pstrdup(chain->target);
 		row->safe_rerun = spec->safe_rerun || !spec->safe_rerun_given;
 	}
-	else
+	else if (chain->type->mode != ACTION_ANSWER)
 	{
 		row->performer = action_performer(chain->type);
 		row->input = json_copy(chain->input);
@@ -312,8 +313,16 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 	MemoryContextSwitchTo(old);
 }
 
+/* Whether the action, while it runs, is for pull workers or for people who are asked. */
+static bool
+is_offered(ActionExecution *action)
+{
+	return (action->type && action->type->mode == ACTION_ANSWER) ||
+		json_get(json_ref_get(action->cxt, &action->runtime), "target", strlen("target")) != NULL;
+}
+
 void
-task_collect_pulled(Task *task, List **ids)
+task_collect_offered(Task *task, List **ids)
 {
 	Tree	   *tree = task->execution->tree;
 	MemoryContext old = MemoryContextSwitchTo(tree->step_cxt);
@@ -324,7 +333,7 @@ task_collect_pulled(Task *task, List **ids)
 		ActionExecution *action = lfirst(lc);
 		pg_uuid_t  *id;
 
-		if (state_is_final(action->state) || json_get(json_ref_get(action->cxt, &action->runtime), "target", strlen("target")) == NULL)
+		if (state_is_final(action->state) || !is_offered(action))
 			continue;
 		id = palloc(sizeof(pg_uuid_t));
 		*id = action->id;

@@ -1,6 +1,6 @@
 /*
  * approval.c
- *		Who may answer a question of std.approve.
+ *		Questions of std.approve: who may answer, and what an answer says.
  */
 #include "postgres.h"
 
@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "engine/approval.h"
 
+static Jsonb *without_time(const Jsonb *outcome);
 static List *asked_roles(const Jsonb *request, Oid owner, TimestampTz asked);
 
 bool
@@ -56,6 +57,38 @@ approval_who(const Jsonb *request, Oid owner, TimestampTz asked)
 	foreach(lc, asked_roles(request, owner, asked))
 		appendStringInfo(&who, "%s\"%s\"", who.len ? " or " : "", (char *) lfirst(lc));
 	return who.len ? who.data : pstrdup("nobody");
+}
+
+Jsonb *
+approval_answer(bool approved, Oid role, const char *comment)
+{
+	JsonBuilder b = {0};
+
+	json_begin_object(&b);
+	json_add_key(&b, "approved");
+	json_add_bool(&b, approved);
+	json_add_key(&b, "by");
+	json_add_string(&b, GetUserNameFromId(role, false));
+	json_add_key(&b, "at");
+	json_add_time(&b, clock_now());
+	json_add_key(&b, "comment");
+	json_add_string(&b, comment);
+	json_end_object(&b);
+	return json_finish(&b);
+}
+
+bool
+approval_same(const Jsonb *before, const Jsonb *now)
+{
+	return json_equal(without_time(before), without_time(now));
+}
+
+static Jsonb *
+without_time(const Jsonb *outcome)
+{
+	Jsonb	   *answer = json_get_jsonb(outcome, "result");
+
+	return json_is_object(answer) ? json_merge(outcome, json_pair("result", json_without(answer, "at"))) : json_copy(outcome);
 }
 
 static List *

@@ -1,6 +1,6 @@
 /*
  * approval.h
- *		Who may answer a question of std.approve.
+ *		Questions of std.approve: who may answer, and what an answer says.
  */
 #ifndef MISTRAL_APPROVAL_H
 #define MISTRAL_APPROVAL_H
@@ -25,5 +25,11 @@ extern bool approval_may_answer(const Jsonb *request, Oid owner, TimestampTz ask
 
 /* Whose answer it waits for now, in words: "alice" or "bob". */
 extern char *approval_who(const Jsonb *request, Oid owner, TimestampTz asked);
+
+/* The answer of a role, given now: what the action's result is. */
+extern Jsonb *approval_answer(bool approved, Oid role, const char *comment);
+
+/* Whether two outcomes are the same role's same answer, whenever it was given: a repetition. */
+extern bool approval_same(const Jsonb *before, const Jsonb *now);
 
 #endif							/* MISTRAL_APPROVAL_H */

@@ -409,20 +409,20 @@ ended(Execution *execution)
 	if (execution->timeout > 0)
 		tree_cancel_timers(execution->tree, &execution->id);
 	execution->timeout = 0;
-	execution_collect_pulled(execution, &execution->tree->held);
+	execution_collect_offered(execution, &execution->tree->held);
 	if (execution->parent_task)
 		tree_queue(execution->tree, WORK_SUB_DONE, execution);
 }
 
 void
-execution_collect_pulled(Execution *execution, List **ids)
+execution_collect_offered(Execution *execution, List **ids)
 {
 	int			i;
 
 	for (i = 0; execution->nincomplete > 0 && i < execution->ntasks; i++)
 	{
 		if (execution->tasks[i] && !state_is_final(execution->tasks[i]->state))
-			task_collect_pulled(execution->tasks[i], ids);
+			task_collect_offered(execution->tasks[i], ids);
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
  * finish_action.c
- *		Actions from outside: ending one, and running one without a workflow.
+ *		Ending actions from outside: their results, and answers to what they ask.
  */
 #include "postgres.h"
 
@@ -11,22 +11,18 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/clock.h"
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
-#include "engine/adhoc.h"
 #include "engine/approval.h"
 #include "engine/control.h"
-#include "engine/lone_action.h"
 #include "engine/states.h"
-#include "engine/workflow.h"
+#include "engine/store.h"
 #include "guc.h"
 #include "queue/message.h"
 #include "queue/pull.h"
 
 /* Columns of action_execution, from 1. */
-#define ACTION_TASK_ID 2
 #define ACTION_ROOT_ID 4
 #define ACTION_OWNER 7
 #define ACTION_NAME 8
@@ -44,8 +40,6 @@ typedef struct FoundAction
 	int			attempt;
 	bool		pulled;			/* it is for pull workers */
 	Jsonb	   *outcome;		/* what ended it, as it was sent; NULL while it runs */
-	bool		has_task;
-	pg_uuid_t	task_id;
 	Oid			owner;
 	TimestampTz created_at;
 	const Jsonb *question;		/* the input of std.approve; NULL: another action */
@@ -54,17 +48,11 @@ typedef struct FoundAction
 static void check_size(const pg_uuid_t *id, const Jsonb *result);
 static void put_outcome(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role, FoundAction *found);
 static void check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role);
-static bool nobody_waits(const FoundAction *found);
-static Jsonb *without_time(const Jsonb *outcome);
-
 static void find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
 static bool may_see(TupleTableSlot *slot, Oid role, FoundAction *found);
 static Jsonb *json_column(TupleTableSlot *slot, int attnum);
 static Jsonb *pending_outcome(const pg_uuid_t *id, int attempt);
 static void check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, const Jsonb *now);
-static void insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
-						  State state, const Jsonb *result);
-static void insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role);
 
 void
 control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role)
@@ -82,28 +70,23 @@ control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int
 	put_outcome(id, state, result, attempt, role, &found);
 }
 
+/*
+ * Under the lock of the tree: what is accepted here is taken before the task
+ * times out or the workflow is stopped, whatever was first to be asked for.
+ */
 void
 control_answer(const pg_uuid_t *id, bool approved, const char *comment, Oid role)
 {
 	FoundAction found;
-	JsonBuilder b = {0};
-	Jsonb	   *result;
+	LockedRoot	locked;
+	Jsonb	   *answer = approval_answer(approved, role, comment);
 
+	check_size(id, answer);
 	find_action(id, role, &found);
 	check_asked(id, &found, role);
-	json_begin_object(&b);
-	json_add_key(&b, "approved");
-	json_add_bool(&b, approved);
-	json_add_key(&b, "by");
-	json_add_string(&b, GetUserNameFromId(role, false));
-	json_add_key(&b, "at");
-	json_add_time(&b, clock_now());
-	json_add_key(&b, "comment");
-	json_add_string(&b, comment);
-	json_end_object(&b);
-	result = json_finish(&b);
-	check_size(id, result);
-	put_outcome(id, approved ? STATE_SUCCESS : STATE_ERROR, result, 0, role, &found);
+	if (store_lock_roots(&found.root_id, 1, true, &locked) == 1)
+		find_action(id, role, &found);
+	put_outcome(id, approved ? STATE_SUCCESS : STATE_ERROR, answer, 0, role, &found);
 }
 
 /*
@@ -116,16 +99,25 @@ put_outcome(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, 
 {
 	Jsonb	   *payload = message_action_result(state_name(state), result);
 
+	bool		awaited = true;
+
 	if (!state_is_final(found->state))
 	{
 		if (!message_put(&found->root_id, MESSAGE_ACTION, id, found->attempt, payload))
 			check_same(id, found, pending_outcome(id, found->attempt), payload);
+		else if (found->question)
+			awaited = pull_answer(id) || state == STATE_CANCELLED;
 		else if (found->pulled)
 			pull_end(id, attempt);
 		find_action(id, role, found);
 	}
 	if (state_is_final(found->state))
 		check_same(id, found, found->outcome, payload);
+	else if (!awaited)
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_ACTION_FINISHED),
+				 errmsg("the answer to action execution %s comes too late", id_cstring(id)),
+				 errdetail("Its task or its workflow has ended without it.")));
 }
 
 static void
@@ -138,7 +130,7 @@ check_size(const pg_uuid_t *id, const Jsonb *result)
 				 errdetail("The action execution %s goes on waiting.", id_cstring(id))));
 }
 
-/* That the action asks, asks this role, and that its task still wants to know. */
+/* That the action asks, and asks this role. */
 static void
 check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role)
 {
@@ -152,77 +144,6 @@ check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" may not answer action execution %s", GetUserNameFromId(role, false), id_cstring(id)),
 				 errdetail("It waits for %s.", approval_who(found->question, found->owner, found->created_at))));
-	if (!state_is_final(found->state) && nobody_waits(found))
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_ACTION_FINISHED),
-				 errmsg("the answer to action execution %s comes too late", id_cstring(id)),
-				 errdetail("Its task or its workflow has ended without it.")));
-}
-
-/* A task that timed out, and a workflow that was stopped, leave their actions as they are. */
-static bool
-nobody_waits(const FoundAction *found)
-{
-	static DbStatement select = {
-		"SELECT FROM mistral.task t JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) t.execution_id "
-		"WHERE t.id OPERATOR(pg_catalog.=) $1 AND (t.finished_at IS NOT NULL OR e.finished_at IS NOT NULL)",
-		1, {UUIDOID}
-	};
-	Datum		values[1] = {UUIDPGetDatum(&found->task_id)};
-
-	return found->has_task && db_read_latest(&select, values, 1) > 0;
-}
-
-pg_uuid_t
-control_run_action(const char *name, const Jsonb *input, const char *namespace_, const char *target, Oid role)
-{
-	Tree	   *tree;
-	EvalPlace	place = {0};
-	AdhocChain	chain;
-	ActionOutcome outcome = {0};
-	Jsonb	   *result = NULL;
-	State		state = STATE_RUNNING;
-	char	   *error;
-	bool		forced;
-	pg_uuid_t	id;
-
-	id_new(&id);
-	tree = tree_new(CurrentMemoryContext, &id);
-	place.execution = lone_execution(tree, namespace_, role);
-	if (!json_is_object(input))
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
-				 errmsg("the input of an action must be an object")));
-	if (!adhoc_resolve(&place, name, input, &chain, &error, &forced) || !adhoc_set_target(&chain, target, &error))
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
-				 errmsg("cannot run action \"%s\"", name),
-				 errdetail("%s.", error)));
-	if (chain.type->mode == ACTION_INLINE)
-	{
-		chain.type->run(chain.input, &outcome);
-		if (outcome.delay_ms > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
-					 errmsg("an action with a delay needs a workflow")));
-		state = outcome.failed ? STATE_ERROR : STATE_SUCCESS;
-		result = outcome.result ? json_copy(outcome.result) : NULL;
-		if (!outcome.failed && !adhoc_apply_outputs(&place, adhoc_runtime(&chain), &result, &error))
-		{
-			state = STATE_ERROR;
-			result = json_from_string(error);
-		}
-	}
-	insert_action(&id, &chain, chain.given, role, state, result);
-	if (chain.target)
-	{
-		pull_offer(&id, chain.target, chain.base, role);
-		/* The engine tells whoever listens: sessions do not notify. */
-		(void) message_put(&id, MESSAGE_CONTINUE, NULL, 0, NULL);
-	}
-	else if (chain.type->mode != ACTION_INLINE && !ACTION_ONLY_WAITS(chain.type))
-		insert_dispatch(&id, &chain, role);
-	return id;
 }
 
 /* Twice for each completion, which is why it does without a statement. */
@@ -232,7 +153,6 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	DbLookup	lookup;
 	TupleTableSlot *slot;
 	Jsonb	   *runtime;
-	Datum		task_id;
 	bool		isnull;
 
 	db_lookup_latest(&lookup, "action_execution", "action_execution_pkey", id);
@@ -246,10 +166,6 @@ find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 	found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
 	(void) state_parse(TextDatumGetCString(slot_getattr(slot, ACTION_STATE, &isnull)), &found->state);
 	found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
-	task_id = slot_getattr(slot, ACTION_TASK_ID, &isnull);
-	found->has_task = !isnull;
-	if (!isnull)
-		found->task_id = *DatumGetUUIDP(task_id);
 	runtime = json_column(slot, ACTION_RUNTIME);
 	found->pulled = json_get(runtime, "target", strlen("target")) != NULL;
 	found->outcome = json_get_jsonb(runtime, "sent");
@@ -307,7 +223,7 @@ check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, c
 	char	   *by;
 
 	if (before == NULL || json_equal(before, now) ||
-		(found->question && json_equal(without_time(before), without_time(now))))
+		(found->question && approval_same(before, now)))
 		return;
 	by = found->question ? json_get_string(json_get_jsonb(before, "result"), "by") : NULL;
 	ereport(ERROR,
@@ -315,64 +231,4 @@ check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, c
 			 errmsg("action execution %s has ended already, as %s", id_cstring(id), json_get_string(before, "state")),
 			 by ? errdetail("Role \"%s\" has answered. The first answer counts; this one says something else.", by)
 			 : errdetail("The first completion counts; this one says something else.")));
-}
-
-/* An answer but for when it was given: the same role's same answer is a repetition. */
-static Jsonb *
-without_time(const Jsonb *outcome)
-{
-	Jsonb	   *result = json_get_jsonb(outcome, "result");
-
-	return json_is_object(result) ? json_merge(outcome, json_pair("result", json_without(result, "at"))) : json_copy(outcome);
-}
-
-static void
-insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
-			  State state, const Jsonb *result)
-{
-	static DbStatement insert = {
-		"INSERT INTO mistral.action_execution (id, root_id, owner, name, state, accepted, created_at, updated_at, "
-		"finished_at, runtime, input, result) VALUES ($1, $1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10)",
-		10, {UUIDOID, OIDOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, JSONBOID}
-	};
-	Jsonb	   *runtime = adhoc_runtime(chain);
-	bool		final = state_is_final(state);
-	Datum		values[10];
-	char		nulls[10];
-
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = UUIDPGetDatum(id);
-	values[1] = ObjectIdGetDatum(role);
-	values[2] = CStringGetTextDatum(chain->name);
-	values[3] = CStringGetTextDatum(state_name(state));
-	values[4] = BoolGetDatum(final);
-	values[5] = values[6] = TimestampTzGetDatum(clock_now());
-	nulls[6] = final ? ' ' : 'n';
-	values[7] = PointerGetDatum(runtime);
-	nulls[7] = runtime ? ' ' : 'n';
-	values[8] = PointerGetDatum(input);
-	values[9] = PointerGetDatum(result);
-	nulls[9] = result ? ' ' : 'n';
-	db_execute(&insert, values, nulls, false, 0);
-}
-
-static void
-insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role)
-{
-	static DbStatement insert = {
-		"INSERT INTO mistral.dispatch (id, root_id, action_id, attempt, performer, owner, action, safe_rerun, created_at, headers, input) "
-		"VALUES ($1, $1, $1, 1, $6, $2, $3, false, $4, '{}', $5)",
-		6, {UUIDOID, OIDOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID}
-	};
-	Datum		values[6];
-
-	values[0] = UUIDPGetDatum(id);
-	values[1] = ObjectIdGetDatum(role);
-	values[2] = CStringGetTextDatum(chain->base);
-	values[3] = TimestampTzGetDatum(clock_now());
-	values[4] = PointerGetDatum(chain->input);
-	values[5] = CStringGetTextDatum(action_performer(chain->type));
-	db_execute(&insert, values, NULL, false, 0);
-	if (work_dispatched_hook)
-		work_dispatched_hook(action_performer(chain->type));
 }

@@ -436,7 +436,7 @@ write_dispatches(List *trees)
 			/* Somebody has ended it meanwhile. */
 			if (row->action->state != STATE_RUNNING)
 				continue;
-			if (row->target)
+			if (row->performer == NULL)
 				write_offer(&offers, tree, row);
 			else
 			{
@@ -483,7 +483,10 @@ write_offer(RowWriter *writer, Tree *tree, const DispatchRow *row)
 
 	put(&f, UUIDPGetDatum(&row->action->id));
 	put(&f, UUIDPGetDatum(&tree->root_id));
-	put_text(&f, row->target);
+	if (row->target)
+		put_text(&f, row->target);
+	else
+		put_null(&f);
 	put(&f, ObjectIdGetDatum(row->action->task->execution->owner));
 	put_text(&f, row->base);
 	put(&f, Int32GetDatum(1));

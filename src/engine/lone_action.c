@@ -14,12 +14,122 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "engine/adhoc.h"
+#include "engine/control.h"
 #include "engine/lone_action.h"
 #include "engine/notify.h"
+#include "engine/states.h"
 #include "queue/message.h"
 #include "queue/pull.h"
 
+static void insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
+						  State state, const Jsonb *result);
+static void insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role);
 static void finish(const InboxMessage *message, const char *state, Jsonb *result);
+
+pg_uuid_t
+control_run_action(const char *name, const Jsonb *input, const char *namespace_, const char *target, Oid role)
+{
+	Tree	   *tree;
+	EvalPlace	place = {0};
+	AdhocChain	chain;
+	ActionOutcome outcome = {0};
+	Jsonb	   *result = NULL;
+	State		state = STATE_RUNNING;
+	char	   *error;
+	bool		forced;
+	pg_uuid_t	id;
+
+	id_new(&id);
+	tree = tree_new(CurrentMemoryContext, &id);
+	place.execution = lone_execution(tree, namespace_, role);
+	if (!json_is_object(input))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
+				 errmsg("the input of an action must be an object")));
+	if (!adhoc_resolve(&place, name, input, &chain, &error, &forced) || !adhoc_set_target(&chain, target, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
+				 errmsg("cannot run action \"%s\"", name),
+				 errdetail("%s.", error)));
+	if (chain.type->mode == ACTION_INLINE)
+	{
+		chain.type->run(chain.input, &outcome);
+		if (outcome.delay_ms > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
+					 errmsg("an action with a delay needs a workflow")));
+		state = outcome.failed ? STATE_ERROR : STATE_SUCCESS;
+		result = outcome.result ? json_copy(outcome.result) : NULL;
+		if (!outcome.failed && !adhoc_apply_outputs(&place, adhoc_runtime(&chain), &result, &error))
+		{
+			state = STATE_ERROR;
+			result = json_from_string(error);
+		}
+	}
+	insert_action(&id, &chain, chain.given, role, state, result);
+	if (chain.type->mode == ACTION_ANSWER)
+		pull_offer(&id, NULL, chain.base, role);
+	else if (chain.target)
+	{
+		pull_offer(&id, chain.target, chain.base, role);
+		/* The engine tells whoever listens: sessions do not notify. */
+		(void) message_put(&id, MESSAGE_CONTINUE, NULL, 0, NULL);
+	}
+	else if (chain.type->mode != ACTION_INLINE && chain.type->mode != ACTION_WAIT)
+		insert_dispatch(&id, &chain, role);
+	return id;
+}
+
+static void
+insert_action(const pg_uuid_t *id, const AdhocChain *chain, const Jsonb *input, Oid role,
+			  State state, const Jsonb *result)
+{
+	static DbStatement insert = {
+		"INSERT INTO mistral.action_execution (id, root_id, owner, name, state, accepted, created_at, updated_at, "
+		"finished_at, runtime, input, result) VALUES ($1, $1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10)",
+		10, {UUIDOID, OIDOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, JSONBOID}
+	};
+	Jsonb	   *runtime = adhoc_runtime(chain);
+	bool		final = state_is_final(state);
+	Datum		values[10];
+	char		nulls[10];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = UUIDPGetDatum(id);
+	values[1] = ObjectIdGetDatum(role);
+	values[2] = CStringGetTextDatum(chain->name);
+	values[3] = CStringGetTextDatum(state_name(state));
+	values[4] = BoolGetDatum(final);
+	values[5] = values[6] = TimestampTzGetDatum(clock_now());
+	nulls[6] = final ? ' ' : 'n';
+	values[7] = PointerGetDatum(runtime);
+	nulls[7] = runtime ? ' ' : 'n';
+	values[8] = PointerGetDatum(input);
+	values[9] = PointerGetDatum(result);
+	nulls[9] = result ? ' ' : 'n';
+	db_execute(&insert, values, nulls, false, 0);
+}
+
+static void
+insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role)
+{
+	static DbStatement insert = {
+		"INSERT INTO mistral.dispatch (id, root_id, action_id, attempt, performer, owner, action, safe_rerun, created_at, headers, input) "
+		"VALUES ($1, $1, $1, 1, $6, $2, $3, false, $4, '{}', $5)",
+		6, {UUIDOID, OIDOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID}
+	};
+	Datum		values[6];
+
+	values[0] = UUIDPGetDatum(id);
+	values[1] = ObjectIdGetDatum(role);
+	values[2] = CStringGetTextDatum(chain->base);
+	values[3] = TimestampTzGetDatum(clock_now());
+	values[4] = PointerGetDatum(chain->input);
+	values[5] = CStringGetTextDatum(action_performer(chain->type));
+	db_execute(&insert, values, NULL, false, 0);
+	if (work_dispatched_hook)
+		work_dispatched_hook(action_performer(chain->type));
+}
 
 void
 lone_actions_lock(const pg_uuid_t *ids, int nids, HTAB *roots, Size flag_offset)

@@ -199,7 +199,7 @@ retry(Task *task, char **error)
 	if (tries >= count || !again)
 		return true;
 	task->retry_no = tries + 1;
-	task_collect_pulled(task, &task->execution->tree->withdrawn);
+	task_collect_offered(task, &task->execution->tree->withdrawn);
 	task_revoke_results(task, false);
 	task->subs_from = task->nsubs;
 	if (task_spec(task)->join != JOIN_NONE)

@@ -37,7 +37,7 @@ reopen(Execution *execution)
 	char	   *error;
 
 	execution_set_state(execution, STATE_RUNNING, NULL);
-	execution_collect_pulled(execution, &execution->tree->released);
+	execution_collect_offered(execution, &execution->tree->released);
 	if (!execution_start_timeout(execution, &error))
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_EXPRESSION),

@@ -143,7 +143,7 @@ task_ended(Task *task)
 	char	   *error;
 
 	tree_cancel_timers(execution->tree, &task->id);
-	task_collect_pulled(task, &execution->tree->withdrawn);
+	task_collect_offered(task, &execution->tree->withdrawn);
 	if (!direct_next_commands(task, &commands, &handles_error, &error))
 	{
 		task_force_fail(task, error);
@@ -204,7 +204,7 @@ task_force_fail(Task *task, const char *message)
 {
 	task_set_state(task, STATE_ERROR, message);
 	tree_cancel_timers(task->execution->tree, &task->id);
-	task_collect_pulled(task, &task->execution->tree->withdrawn);
+	task_collect_offered(task, &task->execution->tree->withdrawn);
 	execution_force_fail(task->execution, message);
 }
 

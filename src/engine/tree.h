@@ -248,8 +248,8 @@ typedef struct DispatchRow
 	Jsonb	   *headers;
 	Jsonb	   *input;
 	const char *base;			/* the name of the action at the bottom */
-	char	   *target;			/* whose pull workers; NULL: the performer, who needs what is below */
-	const char *performer;		/* "http" or "sql" */
+	char	   *target;			/* whose pull workers, without a performer; NULL: people are asked */
+	const char *performer;		/* "http" or "sql", who need what is below; NULL: the action is offered */
 	bool		safe_rerun;
 	int			timeout;		/* seconds, 0: none */
 } DispatchRow;
@@ -299,7 +299,7 @@ struct Tree
 	List	   *undelayed;		/* of pg_uuid_t *: tasks whose timers but the timeout go */
 	List	   *revoked;		/* of RevokedResults *, see flush.c */
 	List	   *dispatches;		/* of DispatchRow * */
-	List	   *withdrawn;		/* of pg_uuid_t *: actions that no pull worker is to do any more */
+	List	   *withdrawn;		/* of pg_uuid_t *: offered actions that nobody is to do any more */
 	List	   *held;			/* of pg_uuid_t *: those of executions that have ended */
 	List	   *released;		/* of pg_uuid_t *: those of executions that run again */
 	List	   *notices;		/* notify.c keeps and sends them */

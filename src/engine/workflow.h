@@ -63,8 +63,8 @@ extern void execution_stop(Execution *execution, State state, const char *messag
 extern bool execution_start_timeout(Execution *execution, char **error);
 extern void execution_time_out(Execution *execution);
 
-/* Adds the ids of unfinished actions of unfinished tasks that are for pull workers. */
-extern void execution_collect_pulled(Execution *execution, List **ids);
+/* Adds the ids of unfinished actions of unfinished tasks that are for pull workers, or ask people. */
+extern void execution_collect_offered(Execution *execution, List **ids);
 
 /* An error of the definition rather than of an action: no on-error applies. */
 extern void execution_force_fail(Execution *execution, const char *message);
@@ -132,8 +132,8 @@ extern bool action_schedule(Task *task, const Jsonb *items, int item, char **err
 extern void action_run(ActionExecution *action);
 extern void action_finish(ActionExecution *action, State state, Jsonb *result);
 
-/* Adds the ids of the task's unfinished actions that are for pull workers. */
-extern void task_collect_pulled(Task *task, List **ids);
+/* The same of one task. */
+extern void task_collect_offered(Task *task, List **ids);
 
 /* Evaluates the task's input. */
 extern bool action_input(Task *task, const Jsonb *items, Jsonb **input, char **error);

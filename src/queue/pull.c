@@ -51,7 +51,7 @@ uint64
 pull_claim(const PullClaim *claim)
 {
 	static DbStatement any = {
-		CLAIM_STATEMENT(""), 5, {OIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+		CLAIM_STATEMENT("o.target IS NOT NULL AND "), 5, {OIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 	};
 	static DbStatement of_target = {
 		CLAIM_STATEMENT("o.target OPERATOR(pg_catalog.=) $6 AND "),
@@ -146,6 +146,17 @@ delete_offer(const pg_uuid_t *action_id)
 	return db_execute(&statement, values, NULL, false, 0) > 0;
 }
 
+bool
+pull_answer(const pg_uuid_t *action_id)
+{
+	static DbStatement statement = {
+		"DELETE FROM mistral.offer WHERE action_id OPERATOR(pg_catalog.=) $1 AND NOT held", 1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(action_id)};
+
+	return db_execute(&statement, values, NULL, false, 0) > 0;
+}
+
 void
 pull_offer(const pg_uuid_t *action_id, const char *target, const char *action, Oid owner)
 {
@@ -155,20 +166,21 @@ pull_offer(const pg_uuid_t *action_id, const char *target, const char *action, O
 		5, {UUIDOID, TEXTOID, OIDOID, TEXTOID, TIMESTAMPTZOID}
 	};
 	Datum		values[5];
+	char		nulls[5] = {' ', target ? ' ' : 'n', ' ', ' ', ' '};
 
 	values[0] = UUIDPGetDatum(action_id);
-	values[1] = CStringGetTextDatum(target);
+	values[1] = target ? CStringGetTextDatum(target) : (Datum) 0;
 	values[2] = ObjectIdGetDatum(owner);
 	values[3] = CStringGetTextDatum(action);
 	values[4] = TimestampTzGetDatum(clock_now());
-	db_execute(&insert, values, NULL, false, 0);
+	db_execute(&insert, values, nulls, false, 0);
 }
 
 char *
 pull_offered_to(const pg_uuid_t *action_id)
 {
 	static DbStatement select = {
-		"SELECT target FROM mistral.offer WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+		"SELECT target FROM mistral.offer WHERE action_id OPERATOR(pg_catalog.=) $1 AND target IS NOT NULL", 1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(action_id)};
 	bool		isnull;

@@ -4,7 +4,8 @@
  *
  * An offer is an action that waits for a worker of its target; claiming it makes
  * it a lease.  The engine inserts offers and takes what is locked by nobody;
- * sessions claim with SKIP LOCKED.  So neither waits for the other.
+ * sessions claim with SKIP LOCKED.  So neither waits for the other.  An offer
+ * without a target is a question to people: no worker claims it.
  */
 #ifndef MISTRAL_PULL_H
 #define MISTRAL_PULL_H
@@ -44,10 +45,16 @@ extern int	pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until
  */
 extern void pull_end(const pg_uuid_t *action_id, int attempt);
 
-/* Offers an action that was run without a workflow. */
+/*
+ * The action, which asks people, is being answered: takes its offer away.  False
+ * when nobody waits for the answer (any more).
+ */
+extern bool pull_answer(const pg_uuid_t *action_id);
+
+/* Offers an action that was run without a workflow; `target` NULL: to people. */
 extern void pull_offer(const pg_uuid_t *action_id, const char *target, const char *action, Oid owner);
 
-/* The target of an action that is on offer, or NULL. */
+/* The target of an action that is on offer to pull workers, or NULL. */
 extern char *pull_offered_to(const pg_uuid_t *action_id);
 
 /* By arrays of action ids; those that somebody has locked are passed over. */

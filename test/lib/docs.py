@@ -14,7 +14,7 @@ import sys
 import threading
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-FILES = ("README.md", "docs/quickstart.md", "docs/cron.md", "docs/events.md")
+FILES = ("README.md", "docs/quickstart.md", "docs/cron.md", "docs/events.md", "docs/approvals.md")
 DB = "mistral_docs"
 ADDRESS = "127.0.0.1:8080"
 QUIET = """
@@ -50,7 +50,7 @@ def psql(db, text):
 
 def clean():
     psql("postgres", "SET client_min_messages = warning; DROP DATABASE IF EXISTS %s WITH (FORCE);\n"
-                     "DROP ROLE IF EXISTS clerk;" % DB)
+                     "DROP ROLE IF EXISTS clerk, accountant, chief;" % DB)
 
 
 def main():

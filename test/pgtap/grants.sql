@@ -1,6 +1,6 @@
 -- Rights: nothing for PUBLIC, kinds of users in plain GRANTs.
 BEGIN;
-SELECT plan(36);
+SELECT plan(40);
 
 CREATE ROLE grant_ann;
 CREATE ROLE "grant Bob";
@@ -59,6 +59,21 @@ SELECT is(pg_temp.may('grant_ann'), '{}', 'and in the end nothing is left');
 
 SELECT lives_ok($$SELECT mistral.grant_access('"grant Bob"', 'publisher')$$, 'a role''s name may need quotes');
 SELECT is(pg_temp.may('"grant Bob"'), '{publish_definition,schema}', 'a publisher may publish');
+
+-- an approver reads what is asked, and nothing else
+SELECT mistral.grant_access('grant_ann', 'approver');
+SELECT is(pg_temp.may('grant_ann'), '{approve,may_answer,"read approvals",reject,schema}', 'an approver sees questions and answers them');
+SET LOCAL ROLE grant_ann;
+SELECT is_empty('SELECT * FROM mistral.approvals', 'the view can be read');
+RESET ROLE;
+SELECT mistral.grant_access('grant_ann', 'viewer');
+SELECT mistral.revoke_access('grant_ann', 'viewer');
+SELECT is(pg_temp.may('grant_ann'), '{approve,may_answer,"read approvals",reject,schema}', 'which stay when viewer goes');
+SELECT mistral.grant_access('grant_ann', 'viewer');
+SELECT mistral.revoke_access('grant_ann', 'approver');
+SELECT ok(pg_temp.may('grant_ann') @> '{may_answer,"read approvals","read executions"}' AND NOT pg_temp.may('grant_ann') && '{approve,reject}',
+          'a viewer sees the questions, too, when approver goes');
+SELECT mistral.revoke_access('grant_ann', 'viewer');
 
 -- who may grant
 SELECT throws_ok($$SELECT mistral.grant_access('grant_ann', 'admin')$$, '22023', NULL, 'another kind is refused');
