@@ -23,12 +23,15 @@ CREATE TABLE mistral.definition (
     input text NOT NULL DEFAULT '',
     tags text[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL,
-    updated_at timestamptz NOT NULL
+    updated_at timestamptz NOT NULL,
+    start jsonb
 );
 CREATE UNIQUE INDEX definition_name ON mistral.definition (kind, name, namespace, owner) WHERE live;
 CREATE UNIQUE INDEX definition_public_name ON mistral.definition (kind, name, namespace) WHERE live AND scope = 'public';
 COMMENT ON TABLE mistral.definition IS
   'Versions of workbooks, workflows and ad-hoc actions; at most one live version per owner, kind, namespace and name. An execution keeps the version it started with';
+COMMENT ON COLUMN mistral.definition.start IS
+  'What a start has to know of a workflow, so that it need not read the definition: [["required parameter"], ["other", default], ...]. Null: it reads the definition';
 
 CREATE TABLE mistral.environment (
     id uuid PRIMARY KEY,

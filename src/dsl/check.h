@@ -255,6 +255,9 @@ extern void spec_sort_problems(SpecDocument *document);
 /* Texts for the catalog. */
 extern char *yaml_key_text(const YamlNode *key);
 extern char *parameters_line(const YamlNode *input);
+
+/* A workflow's start form (spec.h), of its checked definition; NULL when it evaluates something at its start. */
+extern Jsonb *start_form(const YamlNode *definition);
 extern List *tags_list(const YamlNode *tags);
 
 #endif							/* MISTRAL_CHECK_H */

@@ -36,6 +36,7 @@ extern ExprData *compile_data(Compiler *compiler, const YamlNode *node);
 extern ExprTemplate *compile_template(Compiler *compiler, const YamlNode *node);
 extern ExprTemplate *compile_text(Compiler *compiler, const char *text);
 
+/* In spec_params.c. */
 extern int	compile_params(Compiler *compiler, const YamlNode *input, SpecParam **params);
 
 /* The dict with what the second one has over it, member by member; NULL when there are neither. */

@@ -209,6 +209,7 @@ typedef struct SpecDefinition
 	char	   *text;			/* its part of the document, as the author wrote it: `<name>: {...}` */
 	List	   *tags;			/* of char * */
 	char	   *input;			/* its parameters in one line, as the original lists them: "a, b=1" */
+	Jsonb	   *start;			/* its start form; NULL: an action, or a start reads all of it */
 	int			line;			/* where its name stands in the document */
 	int			col;
 	char	   *path;
@@ -244,6 +245,14 @@ extern void spec_check_load(SpecDocument *document);
  */
 extern WorkflowSpec *spec_compile_workflow(const char *text, int len);
 extern ActionSpec *spec_compile_action(const char *text, int len);
+
+/*
+ * The start form says all that a start has to know of a workflow that evaluates
+ * nothing when it starts: its parameters.  It is read back, into the current
+ * memory context, as a workflow that has parameters and nothing else; NULL when
+ * it is not of this form.
+ */
+extern WorkflowSpec *spec_read_start_form(const Jsonb *form);
 
 /* Raises the document's first problem as an error; the others go to the detail. */
 extern void spec_raise(const SpecDocument *document) pg_attribute_noreturn();

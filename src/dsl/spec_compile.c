@@ -104,38 +104,6 @@ compile_text(Compiler *compiler, const char *text)
 	return tmpl;
 }
 
-/* A parameter that is listed twice counts once, as it was listed last. */
-int
-compile_params(Compiler *compiler, const YamlNode *input, SpecParam **params)
-{
-	YamlNode   *dict;
-	int			i;
-
-	*params = NULL;
-	if (input == NULL)
-		return 0;
-	dict = yaml_make(YAML_DICT, input);
-	for (i = 0; i < input->nitems; i++)
-	{
-		const YamlNode *item = input->items[i];
-
-		CHECK_FOR_INTERRUPTS();
-		/* No value: the parameter is required. */
-		if (item->kind == YAML_DICT)
-			yaml_set(dict, item->keys[0], item->items[0]);
-		else
-			yaml_set(dict, unconstify(YamlNode *, item), NULL);
-	}
-	*params = keep_zeroed(compiler, mul_size(dict->nitems, sizeof(SpecParam)));
-	for (i = 0; i < dict->nitems; i++)
-	{
-		(*params)[i].name = keep_text(compiler, dict->keys[i]->text);
-		if (dict->items[i] != NULL)
-			(*params)[i].default_value = keep_jsonb(compiler, dict->items[i]);
-	}
-	return dict->nitems;
-}
-
 const YamlNode *
 merge_dicts(const YamlNode *dict, const YamlNode *over)
 {

@@ -304,6 +304,8 @@ collect_section(Check *check, const YamlNode *section, SpecKind kind)
 		definition->text = yaml_cut_entry(check->source, key, item);
 		definition->tags = tags_list(yaml_get(item, "tags", NULL));
 		definition->input = parameters_line(yaml_get(item, "input", NULL));
+		if (kind == SPEC_WORKFLOW)
+			definition->start = start_form(item);
 		mark = check_enter(check, yaml_key_text(key));
 		definition->path = pstrdup(check->path.data);
 		check_leave(check, mark);

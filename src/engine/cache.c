@@ -191,6 +191,12 @@ cache_check_tables(void)
 		cache_drop(dlist_container(Tree, lru, dlist_head_node(&lru)));
 }
 
+Size
+cache_used(void)
+{
+	return cache_bytes;
+}
+
 /* Counts the tree as large as it is now. */
 static void
 count_bytes(Tree *tree)

@@ -83,7 +83,7 @@ prepare_start(const StartRequest *request, const pg_uuid_t *id, Oid role)
 	Tree	   *tree;
 	char	   *error;
 
-	definition = definition_find(SPEC_WORKFLOW, request->workflow, request->namespace_, false, NULL, role);
+	definition = definition_find_start(request->workflow, request->namespace_, role);
 	if (definition == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_UNDEFINED),

@@ -27,19 +27,32 @@
 #include "base/ids.h"
 #include "base/owned.h"
 #include "engine/definitions.h"
+#include "engine/store.h"
 #include "guc.h"
 #include "mistral.h"
 
-/* Share of mistral.cache_size for definitions; live executions have the rest. */
+/* Definitions have what live executions leave of mistral.cache_size, and this part of it in any case. */
 #define CACHE_SHARE 4
 
 /* Columns of mistral.definition, as the table has them. */
 enum
 {
 	COL_ID = 1,
+	COL_WORKBOOK = 5,
 	COL_OWNER = 6,
-	COL_SCOPE = 7
+	COL_SCOPE = 7,
+	COL_START = 14
 };
+
+/* The version that a name means: its row without the text. */
+typedef struct Found
+{
+	pg_uuid_t	id;
+	Oid			owner;
+	bool		public_;
+	char	   *workbook;		/* these two: copies in the current memory context, or NULL */
+	Jsonb	   *start;
+} Found;
 
 typedef struct CacheEntry
 {
@@ -62,10 +75,11 @@ static void cache_init(void);
 static void cache_trim(void);
 static void cache_transaction_ended(XactEvent event, void *arg);
 static Definition *load_definition(const pg_uuid_t *id, MemoryContext context);
-static bool find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, pg_uuid_t *id);
+static bool find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, Found *found);
+static void read_found(Found *found, TupleTableSlot *slot, Oid owner, bool public_);
 static void lock_names(const SpecDocument *document, const char *namespace_, Oid owner);
 static void store_version(SpecKind kind, const char *name, const char *workbook, const char *namespace_, bool public_,
-						  Oid owner, const char *text, const char *input, List *tags);
+						  Oid owner, const char *text, const SpecDefinition *definition, List *tags);
 
 const char *
 definition_kind_name(SpecKind kind)
@@ -130,7 +144,8 @@ cache_init(void)
 static void
 cache_trim(void)
 {
-	Size		limit = (Size) guc_cache_size * 1024 / CACHE_SHARE;
+	Size		all = (Size) guc_cache_size * 1024;
+	Size		limit = Max(all / CACHE_SHARE, all - Min(all, cache_used()));
 
 	while (cache_bytes > limit && dlist_has_next(&cache_order, dlist_head_node(&cache_order)))
 	{
@@ -208,17 +223,39 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 	char	   *names[2] = {workbook ? psprintf("%s.%s", workbook, name) : NULL, unconstify(char *, name)};
 	const char *namespaces[2] = {namespace_, ""};
 	int			nnamespaces = fall_back_to_default_namespace && namespace_[0] != '\0' ? 2 : 1;
-	pg_uuid_t	id;
+	Found		found;
 
 	for (int n = 0; n < lengthof(names); n++)
 	{
 		for (int s = 0; names[n] != NULL && s < nnamespaces; s++)
 		{
-			if (find_id(kind, names[n], namespaces[s], role, OWNED_USE_PUBLIC, &id))
-				return definition_by_id(&id);
+			if (find_version(kind, names[n], namespaces[s], role, OWNED_USE_PUBLIC, &found))
+				return definition_by_id(&found.id);
 		}
 	}
 	return NULL;
+}
+
+const Definition *
+definition_find_start(const char *name, const char *namespace_, Oid role)
+{
+	Found		found;
+	Definition *definition;
+
+	if (!find_version(SPEC_WORKFLOW, name, namespace_, role, OWNED_USE_PUBLIC, &found))
+		return NULL;
+	definition = palloc0(sizeof(Definition));
+	definition->workflow = found.start ? spec_read_start_form(found.start) : NULL;
+	if (definition->workflow == NULL)
+		return definition_by_id(&found.id);
+	definition->id = found.id;
+	definition->kind = SPEC_WORKFLOW;
+	definition->name = pstrdup(name);
+	definition->namespace_ = pstrdup(namespace_);
+	definition->workbook = found.workbook;
+	definition->owner = found.owner;
+	definition->public_ = found.public_;
+	return definition;
 }
 
 /*
@@ -227,7 +264,7 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
  * start.
  */
 static bool
-find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, pg_uuid_t *id)
+find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, Found *found)
 {
 	const char *texts[] = {kind_names[kind], name, namespace_};
 	DbLookup	lookup;
@@ -243,11 +280,26 @@ find_id(SpecKind kind, const char *name, const char *namespace_, Oid role, Owned
 		bool		public_ = strcmp(TextDatumGetCString(scope), "public") == 0;
 
 		if (owned_offer(&choice, owner, public_, role, purpose))
-			*id = *DatumGetUUIDP(slot_getattr(slot, COL_ID, &isnull));
+			read_found(found, slot, owner, public_);
 	}
 	db_lookup_end(&lookup);
 	owned_check(&choice, kind_names[kind], name);
 	return choice.count > 0;
+}
+
+static void
+read_found(Found *found, TupleTableSlot *slot, Oid owner, bool public_)
+{
+	bool		isnull;
+	Datum		value;
+
+	found->id = *DatumGetUUIDP(slot_getattr(slot, COL_ID, &isnull));
+	found->owner = owner;
+	found->public_ = public_;
+	value = slot_getattr(slot, COL_WORKBOOK, &isnull);
+	found->workbook = isnull ? NULL : TextDatumGetCString(value);
+	value = slot_getattr(slot, COL_START, &isnull);
+	found->start = isnull ? NULL : DatumGetJsonbPCopy(value);
 }
 
 bool
@@ -257,12 +309,12 @@ definition_retire(SpecKind kind, const char *name, const char *namespace_, Oid r
 		"UPDATE mistral.definition SET live = false, updated_at = $2 WHERE id = $1 AND live",
 		2, {UUIDOID, TIMESTAMPTZOID}
 	};
-	pg_uuid_t	id;
+	Found		found;
 	Datum		values[2];
 
-	if (!find_id(kind, name, namespace_, role, OWNED_MANAGE, &id))
+	if (!find_version(kind, name, namespace_, role, OWNED_MANAGE, &found))
 		return false;
-	values[0] = UUIDPGetDatum(&id);
+	values[0] = UUIDPGetDatum(&found.id);
 	values[1] = TimestampTzGetDatum(clock_now());
 	return db_execute(&statement, values, NULL, false, 0) > 0;
 }
@@ -276,14 +328,14 @@ definition_store(const SpecDocument *document, const char *text, const char *nam
 
 	lock_names(document, namespace_, owner);
 	if (document->workbook != NULL)
-		store_version(SPEC_WORKBOOK, document->workbook, document->workbook, namespace_, public_, owner, text, "", document->tags);
+		store_version(SPEC_WORKBOOK, document->workbook, document->workbook, namespace_, public_, owner, text, NULL, document->tags);
 	foreach(lc, document->definitions)
 	{
 		SpecDefinition *definition = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
 		store_version(definition->kind, definition->name, document->workbook, namespace_, public_, owner,
-					  definition->text, definition->input, definition->tags);
+					  definition->text, definition, definition->tags);
 	}
 }
 
@@ -348,10 +400,10 @@ check_public_name(SpecKind kind, const char *name, const char *namespace_, Oid o
 				 errdetail("Public names are unique in a namespace, and another role owns this one.")));
 }
 
-/* Takes the owner's live version out of use, puts the new one in its place. */
+/* Takes the owner's live version out of use, puts the new one in its place; without `definition`: a workbook. */
 static void
 store_version(SpecKind kind, const char *name, const char *workbook, const char *namespace_, bool public_,
-			  Oid owner, const char *text, const char *input, List *tags)
+			  Oid owner, const char *text, const SpecDefinition *definition, List *tags)
 {
 	static DbStatement retire = {
 		"UPDATE mistral.definition SET live = false, updated_at = $5"
@@ -360,15 +412,15 @@ store_version(SpecKind kind, const char *name, const char *workbook, const char 
 	};
 	static DbStatement insert = {
 		"INSERT INTO mistral.definition (id, kind, name, namespace, workbook, owner, scope, live, definition, input, tags,"
-		" created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, $9, $10, $11, $12)",
-		12, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID}
+		" created_at, updated_at, start) VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, $9, $10, $11, $12, $13)",
+		13, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
+		TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID}
 	};
 	TimestampTz now = clock_now();
 	Datum		created = TimestampTzGetDatum(now);
 	Datum	   *tag_values = palloc(Max(list_length(tags), 1) * sizeof(Datum));
-	Datum		values[12];
-	char		nulls[13] = "            ";
+	Datum		values[13];
+	char		nulls[14] = "             ";
 	pg_uuid_t	id;
 	bool		isnull;
 	ListCell   *lc;
@@ -397,9 +449,13 @@ store_version(SpecKind kind, const char *name, const char *workbook, const char 
 	values[5] = ObjectIdGetDatum(owner);
 	values[6] = CStringGetTextDatum(public_ ? "public" : "private");
 	values[7] = CStringGetTextDatum(text);
-	values[8] = CStringGetTextDatum(input);
+	values[8] = CStringGetTextDatum(definition ? definition->input : "");
 	values[9] = PointerGetDatum(construct_array(tag_values, ntags, TEXTOID, -1, false, TYPALIGN_INT));
 	values[10] = created;
 	values[11] = TimestampTzGetDatum(now);
+	if (definition != NULL && definition->start != NULL)
+		values[12] = JsonbPGetDatum(definition->start);
+	else
+		nulls[12] = 'n';
 	db_execute(&insert, values, nulls, false, 0);
 }

@@ -53,6 +53,13 @@ extern const Definition *definition_find(SpecKind kind, const char *name, const 
 										 const char *workbook, Oid role);
 
 /*
+ * The workflow that the name means for `role`, as definition_find without a
+ * workbook, to be started and no more: perhaps read from its start form
+ * (spec.h), without its tasks.  Valid until db_leave().
+ */
+extern const Definition *definition_find_start(const char *name, const char *namespace_, Oid role);
+
+/*
  * Stores what a checked document defines (no problems in it), owned by `owner`:
  * a new live version of each, in place of the owner's live version of the same
  * kind, name and namespace.  `text` is the whole document.

@@ -50,4 +50,7 @@ extern void cache_check_tables(void);
 extern Tree *cache_find(const pg_uuid_t *root_id);
 extern void cache_add(Tree *tree);
 
+/* Bytes of the committed copies. */
+extern Size cache_used(void);
+
 #endif							/* MISTRAL_STORE_H */

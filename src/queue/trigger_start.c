@@ -44,7 +44,7 @@ trigger_check_start(const TriggerStart *start)
 void
 trigger_check_workflow(const char *workflow, const char *namespace_, Oid owner)
 {
-	if (definition_find(SPEC_WORKFLOW, workflow, namespace_, false, NULL, owner) == NULL)
+	if (definition_find_start(workflow, namespace_, owner) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_UNDEFINED),
 				 errmsg("workflow \"%s\" does not exist", workflow),

@@ -1,6 +1,6 @@
 -- Loading, replacing, finding and deleting definitions.
 BEGIN;
-SELECT plan(51);
+SELECT plan(63);
 
 CREATE ROLE def_ann;
 CREATE ROLE def_bob;
@@ -172,6 +172,42 @@ SELECT throws_ok($$SELECT mistral.delete_workflow('pub')$$, 'MS003', NULL, 'its 
 RESET ROLE;
 SELECT throws_ok($$SELECT mistral.load_workflow(E'version: 2\npub: {tasks: {t: {action: std.noop}}}', scope => 'public')$$, '42710', NULL,
                  'public names are unique');
+
+-- the start form: what a start reads instead of the definition
+SELECT mistral.load_workflow($$
+version: '2.0'
+form:
+  input: [a, b: 1, c: {x: [1, null]}, d: "", b: 2, e: null]
+  tasks: {t: {action: std.noop}}
+form_none: {tasks: {t: {action: std.noop}}}
+form_vars: {vars: {x: 1}, tasks: {t: {action: std.noop}}}
+form_timeout: {timeout: 5, tasks: {t: {action: std.noop}}}
+form_reverse: {type: reverse, tasks: {t: {action: std.noop}}}
+$$);
+SELECT is(start, '[["a"], ["b", 2], ["c", {"x": [1, null]}], ["d", ""], ["e", null]]',
+          'parameters in order, each as it was listed last') FROM mistral.definition WHERE name = 'form';
+SELECT is(start, '[]', 'no parameters') FROM mistral.definition WHERE name = 'form_none';
+SELECT is(array_agg(name ORDER BY name), '{form_reverse,form_timeout,form_vars}', 'what is evaluated at a start has none')
+  FROM mistral.definition WHERE start IS NULL AND name LIKE 'form%';
+
+CREATE FUNCTION pg_temp.input_of(input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  started uuid := mistral.start_workflow('form', input);
+BEGIN
+  RETURN (SELECT e.input FROM mistral.execution e WHERE e.id = started);
+END $$;
+CREATE FUNCTION pg_temp.broken(form text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE mistral.definition SET start = form::jsonb WHERE name = 'form';
+  RETURN pg_temp.input_of('{"a": 5, "c": 6}');
+END $$;
+CREATE TEMP TABLE by_form AS SELECT pg_temp.input_of('{"a": 5, "c": 6}') AS input;
+SELECT is(input, '{"a": 5, "b": 2, "c": 6, "d": "", "e": null}', 'a start by the form fills in defaults') FROM by_form;
+SELECT throws_ok($$SELECT mistral.start_workflow('form')$$, 'MS004', NULL, 'and misses what is required');
+SELECT throws_ok($$SELECT mistral.start_workflow('form', '{"a": 1, "z": 1}')$$, 'MS004', NULL, 'and refuses what is not listed');
+-- Whatever else the column holds, the definition is read.
+SELECT is(pg_temp.broken(form), (SELECT input FROM by_form), 'a start without a good form is the same: ' || coalesce(form, 'null'))
+  FROM unnest('{NULL,"{}","7","[1]","[[]]","[[7]]"}'::text[]) AS form;
 
 SELECT * FROM finish();
 ROLLBACK;
