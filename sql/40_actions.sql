@@ -10,6 +10,18 @@ CREATE FUNCTION mistral.fail_action(id uuid, error jsonb, attempt int DEFAULT NU
 COMMENT ON FUNCTION mistral.fail_action(uuid, jsonb, int) IS
   'Ends a running action with an error; a pull worker gives the attempt that it claimed';
 
+CREATE FUNCTION mistral.complete_actions(ids uuid[], results jsonb[] DEFAULT NULL, attempts int[] DEFAULT NULL)
+  RETURNS TABLE (action_execution_id uuid, error_code text, error text)
+  LANGUAGE C VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'mistral_complete_actions';
+COMMENT ON FUNCTION mistral.complete_actions(uuid[], jsonb[], int[]) IS
+  'Does what complete_action does for many actions at once; gives those that were refused, and why: the others have ended';
+
+CREATE FUNCTION mistral.fail_actions(ids uuid[], errors jsonb[], attempts int[] DEFAULT NULL)
+  RETURNS TABLE (action_execution_id uuid, error_code text, error text)
+  LANGUAGE C VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'mistral_fail_actions';
+COMMENT ON FUNCTION mistral.fail_actions(uuid[], jsonb[], int[]) IS
+  'Does what fail_action does for many actions at once; gives those that were refused, and why: the others have ended';
+
 CREATE FUNCTION mistral.cancel_action(id uuid) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_cancel_action';
 COMMENT ON FUNCTION mistral.cancel_action(uuid) IS

@@ -7,19 +7,25 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
 #include "actions/registry.h"
 #include "api/args.h"
 #include "base/db.h"
 #include "base/json.h"
+#include "compat.h"
 #include "engine/approval.h"
 #include "engine/control.h"
 #include "worker/shmem.h"
 
 SQL_FUNCTION(mistral_complete_action);
 SQL_FUNCTION(mistral_fail_action);
+SQL_FUNCTION(mistral_complete_actions);
+SQL_FUNCTION(mistral_fail_actions);
 SQL_FUNCTION(mistral_cancel_action);
 SQL_FUNCTION(mistral_approve);
 SQL_FUNCTION(mistral_reject);
@@ -27,8 +33,15 @@ SQL_FUNCTION(mistral_may_answer);
 SQL_FUNCTION(mistral_run_action);
 SQL_FUNCTION(mistral_builtin_actions);
 
+/* Most actions ended by one call. */
+#define MAX_FINISH 10000
+
 static void finish(FunctionCallInfo fcinfo, State state, const Jsonb *result, int attempt);
 static void answer(FunctionCallInfo fcinfo, bool approved);
+static void finish_many(FunctionCallInfo fcinfo, State state);
+static Datum *arg_elements(FunctionCallInfo fcinfo, int n, const char *name, int *count, bool **nulls);
+static const Jsonb *error_or_unknown(const Jsonb *error);
+static int	check_attempt(int attempt);
 static int	arg_attempt(FunctionCallInfo fcinfo, int n);
 
 /* complete_action(id, result, attempt) */
@@ -39,17 +52,28 @@ mistral_complete_action(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* fail_action(id, error, attempt); an error that says nothing reads "Unknown error" */
+/* fail_action(id, error, attempt) */
 Datum
 mistral_fail_action(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *error = arg_json_or_null(fcinfo, 1);
-	bool		empty = json_is_null(error) ||
-		(!JB_ROOT_IS_SCALAR(error) && JB_ROOT_COUNT(error) == 0) ||
-		(JB_ROOT_IS_SCALAR(error) && json_to_text(error)[0] == '\0');
-
-	finish(fcinfo, STATE_ERROR, empty ? json_from_string("Unknown error") : error, arg_attempt(fcinfo, 2));
+	finish(fcinfo, STATE_ERROR, error_or_unknown(arg_json_or_null(fcinfo, 1)), arg_attempt(fcinfo, 2));
 	PG_RETURN_VOID();
+}
+
+/* complete_actions(ids, results, attempts) returns table(action_execution_id, error_code, error) */
+Datum
+mistral_complete_actions(PG_FUNCTION_ARGS)
+{
+	finish_many(fcinfo, STATE_SUCCESS);
+	return (Datum) 0;
+}
+
+/* fail_actions(ids, errors, attempts) returns table(action_execution_id, error_code, error) */
+Datum
+mistral_fail_actions(PG_FUNCTION_ARGS)
+{
+	finish_many(fcinfo, STATE_ERROR);
+	return (Datum) 0;
 }
 
 /* cancel_action(id) */
@@ -160,14 +184,104 @@ answer(FunctionCallInfo fcinfo, bool approved)
 	workers_check_running();
 }
 
+/* A row for each one that is refused. */
+static void
+finish_many(FunctionCallInfo fcinfo, State state)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			n = -1;
+	bool	   *null_ids;
+	bool	   *null_results;
+	bool	   *null_attempts;
+	Datum	   *ids = arg_elements(fcinfo, 0, "ids", &n, &null_ids);
+	Datum	   *results = arg_elements(fcinfo, 1, state == STATE_ERROR ? "errors" : "results", &n, &null_results);
+	Datum	   *attempts = arg_elements(fcinfo, 2, "attempts", &n, &null_attempts);
+	FinishAction *finishes;
+	DbSession	session;
+
+	compat_init_materialized_srf(fcinfo);
+	if (ids == NULL)
+		return;
+	finishes = palloc0(sizeof(FinishAction) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		if (null_ids[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("ids must not be null")));
+		finishes[i].id = *DatumGetUUIDP(ids[i]);
+		if (results && !null_results[i])
+			finishes[i].result = DatumGetJsonbP(results[i]);
+		if (state == STATE_ERROR)
+			finishes[i].result = error_or_unknown(finishes[i].result);
+		if (attempts && !null_attempts[i])
+			finishes[i].attempt = check_attempt(DatumGetInt32(attempts[i]));
+	}
+	db_enter(&session);
+	control_finish_actions(finishes, n, state, session.caller);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[3];
+		bool		nulls[3] = {false, false, false};
+
+		if (finishes[i].refused == 0)
+			continue;
+		values[0] = UUIDPGetDatum(&finishes[i].id);
+		values[1] = CStringGetTextDatum(unpack_sql_state(finishes[i].refused));
+		values[2] = CStringGetTextDatum(finishes[i].message);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	db_leave(&session);
+	workers_check_running();
+}
+
+/* What an array holds, NULL when there is none; all that are given have as many elements (*count, -1: not yet known). */
+static Datum *
+arg_elements(FunctionCallInfo fcinfo, int n, const char *name, int *count, bool **nulls)
+{
+	ArrayType  *array;
+	Datum	   *elements;
+	int16		len;
+	bool		by_value;
+	char		align;
+	int			found;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &by_value, &align);
+	deconstruct_array(array, ARR_ELEMTYPE(array), len, by_value, align, &elements, nulls, &found);
+	if (ARR_NDIM(array) > 1 || (*count >= 0 && found != *count) || found > MAX_FINISH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a list of at most %d, as long as that of the ids", name, MAX_FINISH)));
+	*count = found;
+	return elements;
+}
+
+/* An error that says nothing reads "Unknown error". */
+static const Jsonb *
+error_or_unknown(const Jsonb *error)
+{
+	bool		empty = json_is_null(error) ||
+		(!JB_ROOT_IS_SCALAR(error) && JB_ROOT_COUNT(error) == 0) ||
+		(JB_ROOT_IS_SCALAR(error) && json_to_text(error)[0] == '\0');
+
+	return empty ? json_from_string("Unknown error") : error;
+}
+
 static int
 arg_attempt(FunctionCallInfo fcinfo, int n)
 {
-	if (PG_ARGISNULL(n))
-		return 0;
-	if (PG_GETARG_INT32(n) < 1)
+	return PG_ARGISNULL(n) ? 0 : check_attempt(PG_GETARG_INT32(n));
+}
+
+static int
+check_attempt(int attempt)
+{
+	if (attempt < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("attempt must be at least 1")));
-	return PG_GETARG_INT32(n);
+	return attempt;
 }

@@ -43,11 +43,27 @@ extern void control_rerun(const pg_uuid_t *task_id, bool reset, const Jsonb *env
 extern void control_skip(const pg_uuid_t *task_id, Oid role);
 extern void control_delete(const pg_uuid_t *id, Oid role);
 
+/* The end of an action execution from outside. */
+typedef struct FinishAction
+{
+	pg_uuid_t	id;
+	const Jsonb *result;
+	int			attempt;		/* 0: not given */
+	int			refused;		/* set: 0, or the error's code, and what it says */
+	const char *message;
+	const char *detail;			/* or NULL, as the hint */
+	const char *hint;
+} FinishAction;
+
 /*
- * Ends an action execution from outside.  Repeating the same call is harmless;
- * another outcome for an action that has ended is an error, and so is an attempt
- * (0: not given) whose lease was lost to a later one.
+ * Ends action executions from outside.  Repeating the same call is harmless;
+ * another outcome for an action that has ended is refused, and so is an attempt
+ * whose lease was lost to a later one.  Sorts them by id; an id that comes twice
+ * is an error.
  */
+extern void control_finish_actions(FinishAction *finishes, int n, State state, Oid role);
+
+/* The same for one, which raises what it is refused for. */
 extern void control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role);
 
 /*

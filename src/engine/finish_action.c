@@ -43,31 +43,37 @@ typedef struct FoundAction
 	Oid			owner;
 	TimestampTz created_at;
 	const Jsonb *question;		/* the input of std.approve; NULL: another action */
+	bool		late;			/* an answer that nobody waits for any more */
 } FoundAction;
 
-static void check_size(const pg_uuid_t *id, const Jsonb *result);
-static void put_outcome(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role, FoundAction *found);
+static void finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer);
+static void raise_refusal(const FinishAction *finish);
+static int	compare_finishes(const void *a, const void *b);
+static bool still_runs(const FinishAction *finish, const FoundAction *found);
+static void look(FinishAction *finish, Oid role, const Jsonb *payload, FoundAction *found);
+static void refuse(FinishAction *finish, int code, const char *message, const char *detail, const char *hint);
+static void end_leases(FinishAction *finishes, const FoundAction *found, int n);
+static void put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n);
 static void check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role);
-static void find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
+static bool find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
 static bool may_see(TupleTableSlot *slot, Oid role, FoundAction *found);
 static Jsonb *json_column(TupleTableSlot *slot, int attnum);
 static Jsonb *pending_outcome(const pg_uuid_t *id, int attempt);
-static void check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, const Jsonb *now);
+static void check_same(FinishAction *finish, const FoundAction *found, const Jsonb *before, const Jsonb *now);
+
+void
+control_finish_actions(FinishAction *finishes, int n, State state, Oid role)
+{
+	finish_all(finishes, n, state, role, false);
+}
 
 void
 control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role)
 {
-	FoundAction found;
+	FinishAction finish = {.id = *id, .result = result, .attempt = attempt};
 
-	check_size(id, result);
-	find_action(id, role, &found);
-	/* Whoever could send any result could say that somebody else has approved. */
-	if (found.question && state != STATE_CANCELLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("action execution %s waits for an answer", id_cstring(id)),
-				 errhint("Those who are asked call mistral.approve or mistral.reject.")));
-	put_outcome(id, state, result, attempt, role, &found);
+	finish_all(&finish, 1, state, role, false);
+	raise_refusal(&finish);
 }
 
 /*
@@ -77,57 +83,173 @@ control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int
 void
 control_answer(const pg_uuid_t *id, bool approved, const char *comment, Oid role)
 {
+	FinishAction finish = {.id = *id, .result = approval_answer(approved, role, comment)};
 	FoundAction found;
 	LockedRoot	locked;
-	Jsonb	   *answer = approval_answer(approved, role, comment);
 
-	check_size(id, answer);
-	find_action(id, role, &found);
+	look(&finish, role, NULL, &found);
+	raise_refusal(&finish);
 	check_asked(id, &found, role);
-	if (store_lock_roots(&found.root_id, 1, true, &locked) == 1)
-		find_action(id, role, &found);
-	put_outcome(id, approved ? STATE_SUCCESS : STATE_ERROR, answer, 0, role, &found);
+	(void) store_lock_roots(&found.root_id, 1, true, &locked);
+	finish_all(&finish, 1, approved ? STATE_SUCCESS : STATE_ERROR, role, true);
+	raise_refusal(&finish);
 }
 
 /*
- * The completion is put first, under the key that lets only one in, and the
- * action is read afterwards with a newer snapshot: whichever way this and a
- * step of the engine overlap, one of the two looks sees the other.
+ * Leases are taken first: who is refused there puts no completion, and whoever
+ * takes back leases that run out passes over them.  Then the completions are
+ * put, under the key that lets only one in, and the actions are read again with
+ * a newer snapshot: whichever way this and a step of the engine overlap, one of
+ * the two looks sees the other.
  */
 static void
-put_outcome(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role, FoundAction *found)
+finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 {
-	Jsonb	   *payload = message_action_result(state_name(state), result);
+	FoundAction *found = palloc0(sizeof(FoundAction) * n);
+	Jsonb	  **payloads = palloc(sizeof(Jsonb *) * n);
 
-	bool		awaited = true;
-
-	if (!state_is_final(found->state))
+	qsort(finishes, n, sizeof(FinishAction), compare_finishes);
+	for (int i = 0; i < n; i++)
 	{
-		if (!message_put(&found->root_id, MESSAGE_ACTION, id, found->attempt, payload))
-			check_same(id, found, pending_outcome(id, found->attempt), payload);
-		else if (found->question)
-			awaited = pull_answer(id) || state == STATE_CANCELLED;
-		else if (found->pulled)
-			pull_end(id, attempt);
-		find_action(id, role, found);
+		CHECK_FOR_INTERRUPTS();
+		if (i > 0 && id_equal(&finishes[i].id, &finishes[i - 1].id))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("action execution %s is given twice", id_cstring(&finishes[i].id))));
+		payloads[i] = message_action_result(state_name(state), finishes[i].result);
+		look(&finishes[i], role, payloads[i], &found[i]);
+		/* Whoever could send any result could say that somebody else has approved. */
+		if (found[i].question && !answer && state != STATE_CANCELLED)
+			refuse(&finishes[i], ERRCODE_INSUFFICIENT_PRIVILEGE,
+				   psprintf("action execution %s waits for an answer", id_cstring(&finishes[i].id)), NULL,
+				   "Those who are asked call mistral.approve or mistral.reject.");
 	}
-	if (state_is_final(found->state))
-		check_same(id, found, found->outcome, payload);
-	else if (!awaited)
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_ACTION_FINISHED),
-				 errmsg("the answer to action execution %s comes too late", id_cstring(id)),
-				 errdetail("Its task or its workflow has ended without it.")));
+	end_leases(finishes, found, n);
+	put_completions(finishes, found, payloads, n);
+	for (int i = 0; i < n; i++)
+	{
+		bool		late = found[i].late && state != STATE_CANCELLED;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!still_runs(&finishes[i], &found[i]))
+			continue;
+		look(&finishes[i], role, payloads[i], &found[i]);
+		if (late && still_runs(&finishes[i], &found[i]))
+			refuse(&finishes[i], ERRCODE_MISTRAL_ACTION_FINISHED,
+				   psprintf("the answer to action execution %s comes too late", id_cstring(&finishes[i].id)),
+				   "Its task or its workflow has ended without it.", NULL);
+	}
 }
 
 static void
-check_size(const pg_uuid_t *id, const Jsonb *result)
+raise_refusal(const FinishAction *finish)
 {
-	if (result && VARSIZE(result) > (Size) guc_max_result_size * 1024)
+	if (finish->refused)
 		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_TOO_LARGE),
-				 errmsg("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size),
-				 errdetail("The action execution %s goes on waiting.", id_cstring(id))));
+				(errcode(finish->refused),
+				 errmsg("%s", finish->message),
+				 finish->detail ? errdetail("%s", finish->detail) : 0,
+				 finish->hint ? errhint("%s", finish->hint) : 0));
+}
+
+static int
+compare_finishes(const void *a, const void *b)
+{
+	return memcmp(&((const FinishAction *) a)->id, &((const FinishAction *) b)->id, UUID_LEN);
+}
+
+static bool
+still_runs(const FinishAction *finish, const FoundAction *found)
+{
+	return finish->refused == 0 && !state_is_final(found->state);
+}
+
+/* What there is of the action now, and whether it refuses the outcome (NULL: none is given yet). */
+static void
+look(FinishAction *finish, Oid role, const Jsonb *payload, FoundAction *found)
+{
+	if (finish->result && VARSIZE(finish->result) > (Size) guc_max_result_size * 1024)
+		refuse(finish, ERRCODE_MISTRAL_TOO_LARGE,
+			   psprintf("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size),
+			   psprintf("The action execution %s goes on waiting.", id_cstring(&finish->id)), NULL);
+	else if (!find_action(&finish->id, role, found))
+		refuse(finish, ERRCODE_MISTRAL_UNDEFINED_ACTION,
+			   psprintf("action execution %s does not exist, or nobody has to complete it", id_cstring(&finish->id)), NULL,
+			   "The view mistral.action_executions lists those you may see; RUNNING ones can be completed.");
+	else if (state_is_final(found->state) && payload)
+		check_same(finish, found, found->outcome, payload);
+}
+
+/* The first reason counts. */
+static void
+refuse(FinishAction *finish, int code, const char *message, const char *detail, const char *hint)
+{
+	if (finish->refused)
+		return;
+	finish->refused = code;
+	finish->message = message;
+	finish->detail = detail;
+	finish->hint = hint;
+}
+
+/* Of those that run and are for pull workers. */
+static void
+end_leases(FinishAction *finishes, const FoundAction *found, int n)
+{
+	PullEnd    *ends = palloc(sizeof(PullEnd) * n);
+	FinishAction **of = palloc(sizeof(FinishAction *) * n);
+	int			nends = 0;
+
+	for (int i = 0; i < n; i++)
+		if (still_runs(&finishes[i], &found[i]) && found[i].pulled && !found[i].question)
+		{
+			ends[nends].action_id = finishes[i].id;
+			ends[nends].attempt = finishes[i].attempt;
+			of[nends++] = &finishes[i];
+		}
+	if (nends > 0)
+		pull_end(ends, nends);
+	for (int i = 0; i < nends; i++)
+		if (ends[i].current > 0)
+			refuse(of[i], ERRCODE_MISTRAL_LEASE_LOST,
+				   psprintf("the lease on action execution %s has run out, and attempt %d of it is under way",
+							id_cstring(&of[i]->id), ends[i].current),
+				   psprintf("This is the result of attempt %d.", of[i]->attempt),
+				   "Prolong leases with heartbeat_actions; undo what the lost attempt did, or leave it to the one under way.");
+}
+
+/* Of those that run; where another completion is there already, that one counts. */
+static void
+put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n)
+{
+	MessageCompletion *completions = palloc(sizeof(MessageCompletion) * n);
+	int		   *of = palloc(sizeof(int) * n);
+	int			nputs = 0;
+
+	for (int i = 0; i < n; i++)
+		if (still_runs(&finishes[i], &found[i]))
+		{
+			completions[nputs].root_id = found[i].root_id;
+			completions[nputs].action_id = finishes[i].id;
+			completions[nputs].attempt = found[i].attempt;
+			completions[nputs].payload = payloads[i];
+			of[nputs++] = i;
+		}
+	if (nputs == 1)
+		completions->put = message_put(&completions->root_id, MESSAGE_ACTION, &completions->action_id,
+									   completions->attempt, completions->payload);
+	else
+		message_put_completions(completions, nputs);
+	for (int i = 0; i < nputs; i++)
+	{
+		FoundAction *action = &found[of[i]];
+
+		if (!completions[i].put)
+			check_same(&finishes[of[i]], action, pending_outcome(&completions[i].action_id, completions[i].attempt),
+					   completions[i].payload);
+		else if (action->question)
+			action->late = !pull_answer(&completions[i].action_id);
+	}
 }
 
 /* That the action asks, and asks this role. */
@@ -146,33 +268,34 @@ check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role)
 				 errdetail("It waits for %s.", approval_who(found->question, found->owner, found->created_at))));
 }
 
-/* Twice for each completion, which is why it does without a statement. */
-static void
+/* Twice for each completion, which is why it does without a statement; false when the role does not see it. */
+static bool
 find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
 {
 	DbLookup	lookup;
 	TupleTableSlot *slot;
 	Jsonb	   *runtime;
 	bool		isnull;
+	bool		visible;
 
 	db_lookup_latest(&lookup, "action_execution", "action_execution_pkey", id);
 	slot = db_lookup_next(&lookup);
 	memset(found, 0, sizeof(*found));
-	if (slot == NULL || !may_see(slot, role, found))
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_UNDEFINED_ACTION),
-				 errmsg("action execution %s does not exist, or nobody has to complete it", id_cstring(id)),
-				 errhint("The view mistral.action_executions lists those you may see; RUNNING ones can be completed.")));
-	found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
-	(void) state_parse(TextDatumGetCString(slot_getattr(slot, ACTION_STATE, &isnull)), &found->state);
-	found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
-	runtime = json_column(slot, ACTION_RUNTIME);
-	found->pulled = json_get(runtime, "target", strlen("target")) != NULL;
-	found->outcome = json_get_jsonb(runtime, "sent");
-	/* What has not ended has no other outcome that somebody asks for. */
-	if (found->outcome == NULL && state_is_final(found->state))
-		found->outcome = message_action_result(state_name(found->state), json_column(slot, ACTION_RESULT));
+	visible = slot != NULL && may_see(slot, role, found);
+	if (visible)
+	{
+		found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
+		(void) state_parse(TextDatumGetCString(slot_getattr(slot, ACTION_STATE, &isnull)), &found->state);
+		found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
+		runtime = json_column(slot, ACTION_RUNTIME);
+		found->pulled = json_get(runtime, "target", strlen("target")) != NULL;
+		found->outcome = json_get_jsonb(runtime, "sent");
+		/* What has not ended has no other outcome that somebody asks for. */
+		if (found->outcome == NULL && state_is_final(found->state))
+			found->outcome = message_action_result(state_name(found->state), json_column(slot, ACTION_RESULT));
+	}
 	db_lookup_end(&lookup);
+	return visible;
 }
 
 /* The owner's rights, or being asked; fills what the second depends on. */
@@ -217,8 +340,9 @@ pending_outcome(const pg_uuid_t *id, int attempt)
 	return DatumGetJsonbPCopy(db_datum(0, 1, &isnull));
 }
 
+/* Refuses the outcome when there is another one. */
 static void
-check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, const Jsonb *now)
+check_same(FinishAction *finish, const FoundAction *found, const Jsonb *before, const Jsonb *now)
 {
 	char	   *by;
 
@@ -226,9 +350,8 @@ check_same(const pg_uuid_t *id, const FoundAction *found, const Jsonb *before, c
 		(found->question && approval_same(before, now)))
 		return;
 	by = found->question ? json_get_string(json_get_jsonb(before, "result"), "by") : NULL;
-	ereport(ERROR,
-			(errcode(ERRCODE_MISTRAL_ACTION_FINISHED),
-			 errmsg("action execution %s has ended already, as %s", id_cstring(id), json_get_string(before, "state")),
-			 by ? errdetail("Role \"%s\" has answered. The first answer counts; this one says something else.", by)
-			 : errdetail("The first completion counts; this one says something else.")));
+	refuse(finish, ERRCODE_MISTRAL_ACTION_FINISHED,
+		   psprintf("action execution %s has ended already, as %s", id_cstring(&finish->id), json_get_string(before, "state")),
+		   by ? psprintf("Role \"%s\" has answered. The first answer counts; this one says something else.", by)
+		   : "The first completion counts; this one says something else.", NULL);
 }

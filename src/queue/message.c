@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -29,8 +30,16 @@ work_dispatched_hook_type work_dispatched_hook = NULL;
 
 #define MESSAGE_COLUMNS 7
 
+/* The index that lets one completion of an attempt in. */
+#define FIRST_ONE_WINS "ON CONFLICT (target_id, attempt) WHERE attempt IS NOT NULL DO NOTHING "
+
+/* Rows, and bytes of payload after which no further row is added, of one statement. */
+#define PUT_ROWS 1000
+#define PUT_BYTES (16 * 1024 * 1024)
+
 static void insert_plain(Datum *values, bool *nulls, ItemPointer tid);
 static bool insert_completion(Datum *values, bool *nulls, ItemPointer tid);
+static int	insert_completions(MessageCompletion *completions, int n);
 
 bool
 message_put(const pg_uuid_t *root_id, const char *kind, const pg_uuid_t *target_id,
@@ -61,6 +70,13 @@ message_put(const pg_uuid_t *root_id, const char *kind, const pg_uuid_t *target_
 	if (message_put_hook)
 		message_put_hook(&tid, &id, root_id);
 	return true;
+}
+
+void
+message_put_completions(MessageCompletion *completions, int n)
+{
+	for (int done = 0; done < n;)
+		done += insert_completions(completions + done, n - done);
 }
 
 Jsonb *
@@ -94,8 +110,7 @@ insert_completion(Datum *values, bool *nulls, ItemPointer tid)
 {
 	static DbStatement insert = {
 		"INSERT INTO mistral.message (id, root_id, kind, target_id, attempt, created_at, payload) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7) "
-		"ON CONFLICT (target_id, attempt) WHERE attempt IS NOT NULL DO NOTHING RETURNING ctid",
+		"VALUES ($1, $2, $3, $4, $5, $6, $7) " FIRST_ONE_WINS "RETURNING ctid",
 		MESSAGE_COLUMNS,
 		{UUIDOID, UUIDOID, TEXTOID, UUIDOID, INT4OID, TIMESTAMPTZOID, JSONBOID}
 	};
@@ -110,4 +125,59 @@ insert_completion(Datum *values, bool *nulls, ItemPointer tid)
 	if (inserted)
 		*tid = *(ItemPointer) DatumGetPointer(db_datum(0, 1, &isnull));
 	return inserted;
+}
+
+/* As many as PUT_ROWS and PUT_BYTES allow; returns how many those were. */
+static int
+insert_completions(MessageCompletion *completions, int n)
+{
+	static DbStatement insert = {
+		"INSERT INTO mistral.message (id, root_id, kind, target_id, attempt, created_at, payload) "
+		"SELECT m.id, m.root_id, '" MESSAGE_ACTION "', m.target_id, m.attempt, $6, m.payload "
+		"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) "
+		"AS m(id, root_id, target_id, attempt, payload) "
+		FIRST_ONE_WINS "RETURNING ctid, id, root_id, target_id",
+		6, {UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, JSONBARRAYOID, TIMESTAMPTZOID}
+	};
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Min(n, PUT_ROWS));
+	Datum	   *columns[5];
+	Datum		values[6];
+	Size		bytes = 0;
+	uint64		put;
+	uint64		i;
+	int			rows;
+	int			next = 0;
+	bool		isnull;
+
+	for (int k = 0; k < 5; k++)
+		columns[k] = palloc(sizeof(Datum) * Min(n, PUT_ROWS));
+	for (rows = 0; rows < Min(n, PUT_ROWS) && bytes < PUT_BYTES; rows++)
+	{
+		MessageCompletion *c = &completions[rows];
+
+		id_new(&ids[rows]);
+		columns[0][rows] = UUIDPGetDatum(&ids[rows]);
+		columns[1][rows] = UUIDPGetDatum(&c->root_id);
+		columns[2][rows] = UUIDPGetDatum(&c->action_id);
+		columns[3][rows] = Int32GetDatum(c->attempt);
+		columns[4][rows] = PointerGetDatum(c->payload);
+		bytes += VARSIZE(c->payload);
+		c->put = false;
+	}
+	for (int k = 0; k < 3; k++)
+		values[k] = PointerGetDatum(construct_array(columns[k], rows, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[3] = PointerGetDatum(construct_array(columns[3], rows, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	values[4] = PointerGetDatum(construct_array(columns[4], rows, JSONBOID, -1, false, TYPALIGN_INT));
+	values[5] = TimestampTzGetDatum(clock_now());
+	put = db_execute(&insert, values, NULL, false, 0);
+	for (i = 0; i < put; i++)
+	{
+		while (!id_equal(&completions[next].action_id, DatumGetUUIDP(db_datum(i, 4, &isnull))))
+			next++;
+		completions[next++].put = true;
+		if (message_put_hook)
+			message_put_hook((ItemPointer) DatumGetPointer(db_datum(i, 1, &isnull)), DatumGetUUIDP(db_datum(i, 2, &isnull)),
+							 DatumGetUUIDP(db_datum(i, 3, &isnull)));
+	}
+	return rows;
 }

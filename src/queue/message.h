@@ -42,6 +42,19 @@ extern work_dispatched_hook_type work_dispatched_hook;
 extern bool message_put(const pg_uuid_t *root_id, const char *kind, const pg_uuid_t *target_id,
 						int attempt, const Jsonb *payload);
 
+/* The completion of one action among many. */
+typedef struct MessageCompletion
+{
+	pg_uuid_t	root_id;
+	pg_uuid_t	action_id;
+	int			attempt;		/* at least 1 */
+	const Jsonb *payload;
+	bool		put;			/* set: false when another one is there already */
+} MessageCompletion;
+
+/* The same for MESSAGE_ACTION of many actions, in their order, at the cost of one statement. */
+extern void message_put_completions(MessageCompletion *completions, int n);
+
 /* The payload of MESSAGE_ACTION: {"state": SUCCESS|ERROR|CANCELLED, "result": ...}. */
 extern Jsonb *message_action_result(const char *state, const Jsonb *result);
 

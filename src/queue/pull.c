@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "base/clock.h"
@@ -25,8 +26,11 @@
 /* A lease may become an offer and again a lease while somebody ends the action. */
 #define END_TRIES 3
 
-static bool delete_lease(const pg_uuid_t *action_id, int *attempt);
-static bool delete_offer(const pg_uuid_t *action_id);
+static bool delete_leases(PullEnd *ends, int n);
+static bool delete_offers(PullEnd *ends, int n);
+static List *not_found(PullEnd *ends, int n);
+static PullEnd *find_end(PullEnd *ends, int n, const pg_uuid_t *id);
+static int	compare_id(const void *id, const void *end);
 static void end_unsafe(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *worker);
 
 lease_given_hook_type lease_given_hook = NULL;
@@ -75,14 +79,17 @@ pull_claim(const PullClaim *claim)
 	return n;
 }
 
+/* In the order in which pull_end locks them. */
 int
 pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role)
 {
 	static DbStatement update = {
-		"UPDATE mistral.lease l SET lease_until = $2 WHERE l.action_id OPERATOR(pg_catalog.=) ANY ($1) "
+		"UPDATE mistral.lease SET lease_until = $2 WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		"SELECT l.ctid FROM mistral.lease l WHERE l.action_id OPERATOR(pg_catalog.=) ANY ($1) "
 		"AND pg_catalog.pg_has_role($3, l.owner, 'USAGE') AND ($4 IS NULL OR l.worker OPERATOR(pg_catalog.=) $4) "
 		"AND EXISTS (SELECT FROM mistral.action_execution a WHERE a.id OPERATOR(pg_catalog.=) l.action_id AND a.finished_at IS NULL "
-		"AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) a.execution_id AND e.finished_at IS NOT NULL))",
+		"AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) a.execution_id AND e.finished_at IS NOT NULL)) "
+		"ORDER BY l.action_id FOR UPDATE OF l))",
 		4, {UUIDARRAYOID, TIMESTAMPTZOID, OIDOID, TEXTOID}
 	};
 	Datum		values[4];
@@ -95,55 +102,98 @@ pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role)
 	return (int) db_execute(&update, values, nulls, false, 0);
 }
 
+/* Each round waits for whoever is moving the rows, and the next one looks where they went. */
 void
-pull_end(const pg_uuid_t *action_id, int attempt)
+pull_end(PullEnd *ends, int n)
 {
-	int			current;
-	int			i;
-
-	/* Each delete waits for whoever is moving the row, and then looks where it went. */
-	for (i = 0; i < END_TRIES; i++)
+	for (int i = 0; i < n; i++)
 	{
-		if (delete_lease(action_id, &current))
-		{
-			if (attempt > 0 && attempt < current)
-				ereport(ERROR,
-						(errcode(ERRCODE_MISTRAL_LEASE_LOST),
-						 errmsg("the lease on action execution %s has run out, and attempt %d of it is under way",
-								id_cstring(action_id), current),
-						 errdetail("This is the result of attempt %d.", attempt),
-						 errhint("Prolong leases with heartbeat_actions; undo what the lost attempt did, or leave it to the one under way.")));
-			return;
-		}
-		if (delete_offer(action_id))
-			return;
+		ends[i].current = 0;
+		ends[i].found = false;
 	}
+	for (int i = 0; i < END_TRIES && delete_leases(ends, n); i++)
+		if (!delete_offers(ends, n))
+			break;
 }
 
+/* Whether there are any that are not found yet.  The rows are locked first, for the attempt says whether to delete them. */
 static bool
-delete_lease(const pg_uuid_t *action_id, int *attempt)
+delete_leases(PullEnd *ends, int n)
 {
-	static DbStatement statement = {
-		"DELETE FROM mistral.lease WHERE action_id OPERATOR(pg_catalog.=) $1 RETURNING attempt", 1, {UUIDOID}
+	static DbStatement lock = {
+		"SELECT action_id, attempt, ctid FROM mistral.lease WHERE action_id OPERATOR(pg_catalog.=) ANY ($1) "
+		"ORDER BY action_id FOR UPDATE",
+		1, {UUIDARRAYOID}
 	};
-	Datum		values[1] = {UUIDPGetDatum(action_id)};
+	static DbStatement delete = {"DELETE FROM mistral.lease WHERE ctid OPERATOR(pg_catalog.=) ANY ($1)", 1, {TIDARRAYOID}};
+	List	   *left = not_found(ends, n);
+	Datum		values[1] = {id_array(left)};
+	Datum	   *places = palloc(sizeof(Datum) * n);
+	int			nplaces = 0;
+	uint64		rows;
 	bool		isnull;
 
-	if (db_execute(&statement, values, NULL, false, 0) == 0)
-		return false;
-	*attempt = DatumGetInt32(db_datum(0, 1, &isnull));
-	return true;
+	rows = db_execute(&lock, values, NULL, false, 0);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		PullEnd    *end = find_end(ends, n, DatumGetUUIDP(db_datum(i, 1, &isnull)));
+		int			current = DatumGetInt32(db_datum(i, 2, &isnull));
+
+		end->found = true;
+		if (end->attempt > 0 && end->attempt < current)
+			end->current = current;
+		else
+			places[nplaces++] = db_datum(i, 3, &isnull);
+	}
+	if (nplaces > 0)
+	{
+		values[0] = PointerGetDatum(construct_array(places, nplaces, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+		db_execute(&delete, values, NULL, false, 0);
+	}
+	return rows < list_length(left);
 }
 
+/* The same for offers. */
 static bool
-delete_offer(const pg_uuid_t *action_id)
+delete_offers(PullEnd *ends, int n)
 {
-	static DbStatement statement = {
-		"DELETE FROM mistral.offer WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+	static DbStatement delete = {
+		"DELETE FROM mistral.offer WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid FROM mistral.offer "
+		"WHERE action_id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY action_id FOR UPDATE)) RETURNING action_id",
+		1, {UUIDARRAYOID}
 	};
-	Datum		values[1] = {UUIDPGetDatum(action_id)};
+	List	   *left = not_found(ends, n);
+	Datum		values[1] = {id_array(left)};
+	uint64		rows = db_execute(&delete, values, NULL, false, 0);
+	bool		isnull;
 
-	return db_execute(&statement, values, NULL, false, 0) > 0;
+	for (uint64 i = 0; i < rows; i++)
+		find_end(ends, n, DatumGetUUIDP(db_datum(i, 1, &isnull)))->found = true;
+	return rows < list_length(left);
+}
+
+static List *
+not_found(PullEnd *ends, int n)
+{
+	List	   *left = NIL;
+
+	for (int i = 0; i < n; i++)
+		if (!ends[i].found)
+			left = lappend(left, &ends[i].action_id);
+	return left;
+}
+
+static PullEnd *
+find_end(PullEnd *ends, int n, const pg_uuid_t *id)
+{
+	return bsearch(id, ends, n, sizeof(PullEnd), compare_id);
+}
+
+/* The id is what a PullEnd begins with. */
+static int
+compare_id(const void *id, const void *end)
+{
+	return memcmp(id, end, UUID_LEN);
 }
 
 bool

@@ -39,11 +39,21 @@ extern uint64 pull_claim(const PullClaim *claim);
 /* Prolongs leases; returns how many are still held and matter to somebody. */
 extern int	pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role);
 
+/* An action that is being ended, and what pull_end finds. */
+typedef struct PullEnd
+{
+	pg_uuid_t	action_id;		/* comes first */
+	int			attempt;		/* under which its result comes; 0: none given */
+	int			current;		/* the later attempt that a worker has, and keeps; 0: none */
+	bool		found;
+} PullEnd;
+
 /*
- * The action is being ended: takes its offer or lease away.  With an `attempt`
- * (0: none given), raises when a later attempt has been handed to a worker.
+ * Takes the actions' offers and leases away, but for leases of a later attempt
+ * than the given one.  Waits for whoever is moving them; `ends` is in the order
+ * of ids, so that two who end the same do not wait for each other.
  */
-extern void pull_end(const pg_uuid_t *action_id, int attempt);
+extern void pull_end(PullEnd *ends, int n);
 
 /*
  * The action, which asks people, is being answered: takes its offer away.  False

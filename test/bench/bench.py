@@ -22,6 +22,7 @@ import baseline
 import db
 import drivers
 import growth
+import outside
 import rows
 import shapes
 
@@ -76,7 +77,7 @@ def main():
     a.add_argument("--list", action="store_true")
     a.add_argument("words", nargs="*")
     o = a.parse_intermixed_args()
-    chosen = [r for r in shapes.ROWS + growth.ROWS
+    chosen = [r for r in shapes.ROWS + outside.ROWS + growth.ROWS
               if (r.quick or not o.quick) and (not o.words or any(w in name for name, _ in r.lines for w in o.words))]
     if o.list:
         for r in chosen:

@@ -68,3 +68,23 @@ def http(name, n, url):
         if i < n:
             lines.append("      on-success: t%d" % (i + 1))
     return "\n".join(lines) + "\n"
+
+
+def _each(name, action):
+    return HEAD + """%s:
+  input: [n]
+  tasks:
+    t1:
+      with-items: i in <%% range($.n) %%>
+      action: %s item=<%% $.i %%>
+""" % (name, action)
+
+
+def pulled(name):
+    """with-items over numbers, performed by pull workers."""
+    return _each(name, "work")
+
+
+def entered(name):
+    """with-items over numbers, performed by a function of the database."""
+    return _each(name, "enter")

@@ -146,6 +146,50 @@ SELECT is(pg_temp.targets(), '', 'which takes it off the offer');
 SELECT pg_temp.run();
 SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'SUCCESS', 'and counts');
 
+-- ------------------------------------------------------------------ many results at once
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('output: {r: <% task(t).result %>}
+tasks: {t: {with-items: "i in <% range(6) %>", action: bill amount=<% $.i %>}}') AS e \gset
+CREATE TEMP TABLE batch AS
+SELECT action_execution_id AS id, attempt, input -> 'amount' AS result FROM mistral.claim_actions('billing', 'ann', 2, '10 s');
+SELECT pg_temp.at(11), pg_temp.run();
+SELECT is((SELECT count(*) FROM mistral.claim_actions('billing', 'bob', 2) WHERE attempt = 2), 2::bigint, 'two leases are lost to another worker');
+INSERT INTO batch SELECT action_execution_id, attempt, input -> 'amount' FROM mistral.claim_actions('billing', 'ann', 4);
+SELECT mistral.complete_action(id, '"first"') FROM batch WHERE result = '3';
+CREATE FUNCTION pg_temp.complete(wanted text) RETURNS TABLE (result jsonb, error_code text) LANGUAGE sql AS $$
+    SELECT b.result, r.error_code
+      FROM (SELECT array_agg(id ORDER BY id DESC) AS ids, array_agg(attempt ORDER BY id DESC) AS attempts,
+                   array_agg(CASE result WHEN '5' THEN to_jsonb(repeat('x', 1100000)) ELSE result END ORDER BY id DESC) AS results
+              FROM batch WHERE result::text = ANY (string_to_array(wanted, ' '))) x,
+           mistral.complete_actions(x.ids || gen_random_uuid(), x.results || jsonb '7', x.attempts || 1) r
+      LEFT JOIN batch b ON b.id = r.action_execution_id ORDER BY b.result
+$$;
+SET mistral.max_result_size = '1MB';
+SELECT results_eq($$SELECT * FROM pg_temp.complete('0 1 2 3 4 5')$$,
+                  $$VALUES (jsonb '0', 'MS024'), ('1', 'MS024'), ('3', 'MS021'), ('5', 'MS030'), (NULL, 'MS022')$$, 'who is refused is named');
+RESET mistral.max_result_size;
+SELECT is(pg_temp.targets(), 'billing:0+3', 'the others have ended, and nothing else');
+SELECT results_eq($$SELECT * FROM pg_temp.complete('2 4')$$, $$VALUES (NULL::jsonb, 'MS022')$$, 'saying it again is harmless');
+SELECT pg_temp.run();
+SELECT results_eq($$SELECT * FROM pg_temp.complete('2 3 4')$$, $$VALUES (jsonb '3', 'MS021'), (NULL, 'MS022')$$, 'afterwards, too');
+SELECT is_empty($$SELECT mistral.complete_actions(array_agg(id), array_agg(result), array_agg(2)) FROM batch WHERE result < '2'$$, 'the attempt under way is taken');
+SELECT is_empty($$SELECT mistral.complete_actions(array_agg(id)) FROM batch WHERE result = '5'$$, 'results and attempts need not be');
+SELECT pg_temp.run();
+SELECT is(pg_temp.state(:'e'), 'SUCCESS {"r": [0, 1, 2, "first", 4, null]}', 'each result is in its place');
+
+SELECT pg_temp.start('output-on-error: {r: <% task(t).result %>}
+tasks: {t: {with-items: "i in <% range(2) %>", action: bill}}') AS e \gset
+SELECT is_empty($$SELECT mistral.fail_actions(array_agg(action_execution_id), array['"no"', null]::jsonb[], array_agg(attempt)) FROM mistral.claim_actions('billing', max => 2)$$, 'errors');
+SELECT pg_temp.run();
+SELECT is((SELECT output -> 'r' FROM mistral.executions WHERE id = :'e'), '["no", "Unknown error"]', 'end them with errors');
+SELECT is_empty($$SELECT mistral.complete_actions('{}')$$, 'none are nothing');
+SELECT is_empty($$SELECT mistral.complete_actions(null)$$, 'as is no list');
+SELECT throws_ok($$SELECT mistral.complete_actions(array[gen_random_uuid()], '{}')$$, '22023', NULL, 'lists have one length');
+SELECT throws_ok($$SELECT mistral.complete_actions(array[gen_random_uuid()], null, '{0}')$$, '22023', NULL, 'attempts count from 1 here, too');
+SELECT throws_ok($$SELECT mistral.complete_actions(array[null::uuid])$$, '22004', NULL, 'an id is an id');
+SELECT throws_ok($$SELECT mistral.fail_actions(array[x, x], null) FROM gen_random_uuid() x$$, '22023', NULL, 'each id comes once');
+
 CREATE TEMP TABLE rerun (written text, wanted text);
 INSERT INTO rerun VALUES ('', 'billing:1+0'), (', safe-rerun: true', 'billing:1+0'), (', safe-rerun: false', '');
 CREATE FUNCTION pg_temp.lose(written text) RETURNS TABLE (targets text, execution uuid) LANGUAGE plpgsql AS $$
