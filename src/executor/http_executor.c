@@ -699,6 +699,7 @@ defer(HttpRequest *request)
 	request->record_failures++;
 	request->record_after = clock_steady() + Min(delay_ms, RECORD_RETRY_MAX_MS) * 1000;
 	dlist_push_tail(&deferred, &request->node);
+	http_pool_wake_at(request->record_after);
 }
 
 static void

@@ -67,6 +67,8 @@ static int64 monotonic_now(void);
 static void arm_timer(void);
 static void start(HttpRequest *request);
 static void finish(HttpRequest *request);
+static void drop_given_up(void);
+static void leave(HttpRequest *request);
 static void start_waiting(void);
 static void reap(void);
 static void dispatch_event(const struct epoll_event *event);
@@ -215,6 +217,8 @@ http_pool_drive(void)
 		for (i = 0; i < n; i++)
 			dispatch_event(&events[i]);
 		reap();
+		if (http_response_gave_up())
+			drop_given_up();
 		if (n < HTTP_DRIVE_EVENTS)
 			break;
 	}
@@ -234,9 +238,10 @@ http_pool_take(void)
 void
 http_pool_wake_at(TimestampTz when)
 {
-	int64		wait_ns = Max(when - clock_steady(), 0) * 1000;
+	int64		due = monotonic_now() + Max(when - clock_steady(), 0) * 1000;
 
-	wake_due = monotonic_now() + wait_ns;
+	if (wake_due < 0 || due < wake_due)
+		wake_due = due;
 	arm_timer();
 }
 
@@ -430,11 +435,35 @@ reap(void)
 				continue;
 			http_request_fail(request, "libcurl could not take the request");
 		}
-		dlist_delete(&request->node);
-		slots[request->slot].running--;
-		nrunning--;
-		finish(request);
+		leave(request);
 	}
+}
+
+/* Ends what has failed for the sake of others, which libcurl does not know: its server may say nothing more. */
+static void
+drop_given_up(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &running)
+	{
+		HttpRequest *request = dlist_container(HttpRequest, node, iter.cur);
+
+		if (!request->failed)
+			continue;
+		curl_multi_remove_handle(multi, request->easy);
+		leave(request);
+	}
+}
+
+/* Out of the running ones. */
+static void
+leave(HttpRequest *request)
+{
+	dlist_delete(&request->node);
+	slots[request->slot].running--;
+	nrunning--;
+	finish(request);
 }
 
 /* Starts what waited for its host or for room. */

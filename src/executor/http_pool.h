@@ -33,7 +33,7 @@ extern void http_pool_drive(void);
 /* The finished request that has waited longest, or NULL; the caller's from then on. */
 extern HttpRequest *http_pool_take(void);
 
-/* Makes the descriptor readable at that time, once. */
+/* Makes the descriptor readable at that time, or an earlier one that is asked for before it comes. */
 extern void http_pool_wake_at(TimestampTz when);
 
 /* Requests that the pool holds: started, waiting for their host, or finished and not taken. */

@@ -57,6 +57,8 @@ typedef enum JsonLook
 static size_t bodies_held = 0;
 static dlist_head receiving = DLIST_STATIC_INIT(receiving); /* what holds more than it is sure of, and has not ended */
 
+static bool gave_up = false;
+
 static bool make_room(HttpRequest *request);
 static void unlist(HttpRequest *request);
 static size_t body_limit(void);
@@ -129,6 +131,15 @@ size_t
 http_response_held(void)
 {
 	return bodies_held;
+}
+
+bool
+http_response_gave_up(void)
+{
+	bool		result = gave_up;
+
+	gave_up = false;
+	return result;
 }
 
 /*
@@ -223,6 +234,7 @@ make_room(HttpRequest *request)
 		http_response_clear(largest);
 		if (largest == request)
 			return false;
+		gave_up = true;
 	}
 	return true;
 }

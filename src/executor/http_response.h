@@ -19,6 +19,9 @@ extern size_t http_response_on_body(char *data, size_t size, size_t nitems, void
 /* Bytes of all bodies that are held now, which have a limit together. */
 extern size_t http_response_held(void);
 
+/* Whether a request, not the one that received something, has been failed since the last call, to make room. */
+extern bool http_response_gave_up(void);
+
 /* The request has ended: what stays until it is recorded is only what is needed then. */
 extern void http_response_ended(HttpRequest *request);
 
