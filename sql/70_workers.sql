@@ -50,7 +50,7 @@ CREATE FUNCTION mistral.run_retention() RETURNS int
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'mistral_run_retention';
 COMMENT ON FUNCTION mistral.run_retention() IS
-  'Deletes at once, in this transaction, what mistral.retention and mistral.retention_max_executions no longer keep, and returns how many executions and lone actions that were; an engine does the same by itself; for the extension''s owner';
+  'Deletes at once, in this transaction, what mistral.retention, mistral.retention_max_executions and mistral.history_keep no longer keep, and returns how many executions and lone actions that were; an engine does the same by itself; for the extension''s owner';
 REVOKE ALL ON FUNCTION mistral.run_retention() FROM PUBLIC;
 
 CREATE FUNCTION mistral.wait_workflow(id uuid, timeout interval DEFAULT '30 s') RETURNS text

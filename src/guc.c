@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "engine/history.h"
 #include "executor/http_egress.h"
 #include "guc.h"
 
@@ -26,6 +27,8 @@ int			guc_engine_workers = 1;
 int			guc_expression_memory = 131072;
 int			guc_expression_timeout = 1000;
 char	   *guc_fake_now = NULL;
+int			guc_history = HISTORY_ROLES;
+int			guc_history_keep = 2592000;
 char	   *guc_http_allow = NULL;
 char	   *guc_http_deny = NULL;
 int			guc_http_max_connections = 1000;
@@ -40,6 +43,15 @@ char	   *guc_secret_key_file;
 int			guc_sql_timeout = 60000;
 int			guc_sql_workers = 2;
 int			guc_yaql_limit_iterators = -1;
+
+static const struct config_enum_entry history_levels[] = {
+	{"off", HISTORY_OFF, false},
+	{"roles", HISTORY_ROLES, false},
+	{"executions", HISTORY_EXECUTIONS, false},
+	{"tasks", HISTORY_TASKS, false},
+	{"actions", HISTORY_ACTIONS, false},
+	{NULL, 0, false}
+};
 
 static bool check_networks(char **newval, void **extra, GucSource source);
 
@@ -79,6 +91,14 @@ guc_init(void)
 							   "Time that mistral.now() gives instead of the clock's, for tests.",
 							   NULL, &guc_fake_now, "",
 							   PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomEnumVariable("mistral.history",
+							 "What the history keeps.",
+							 "What roles did; all changes of state of executions; of tasks, too; of actions, too.", &guc_history, HISTORY_ROLES, history_levels,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.history_keep",
+							"Time that the history is kept, also of executions that are deleted; -1 means for ever.",
+							NULL, &guc_history_keep, 2592000, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomStringVariable("mistral.http_allow",
 							   "Networks that HTTP actions may reach although mistral.http_deny names them.",
 							   "A list of addresses in CIDR form, separated by commas.",

@@ -16,6 +16,8 @@ extern int	guc_engine_workers; /* engine processes per database */
 extern int	guc_expression_memory;	/* kB an evaluation may allocate */
 extern int	guc_expression_timeout; /* ms an evaluation may take */
 extern char *guc_fake_now;		/* timestamp that mistral.now() gives; empty: the clock */
+extern int	guc_history;		/* what the history keeps, a HistoryLevel */
+extern int	guc_history_keep;	/* s that the history is kept; -1: for ever */
 extern char *guc_http_allow;	/* networks that HTTP may reach although denied */
 extern char *guc_http_deny;		/* networks that HTTP may not reach */
 extern int	guc_http_max_connections;	/* requests in flight per executor */

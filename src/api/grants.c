@@ -73,6 +73,7 @@ static const struct
 	{"fail_action", WORKER},
 	{"fail_actions", WORKER},
 	{"heartbeat_actions", WORKER},
+	{"history_since", READERS},
 	{"json_schema", READERS},
 	{"lint", AUTHOR},
 	{"load_action", AUTHOR},

@@ -18,6 +18,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "engine/adhoc.h"
+#include "engine/history.h"
 #include "engine/notify.h"
 #include "engine/states.h"
 #include "engine/workflow.h"
@@ -63,6 +64,7 @@ action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *fo
 	json_ref_set(&action->runtime, json_keep(action->cxt, adhoc_runtime(&chain)));
 	action->separate = ACTION_IS_ASYNC(chain.type) || item >= 0 || !JSON_REF_IS_NULL(&action->runtime);
 	task_touch(task);
+	history_action(action);
 	enqueue(action, &chain, timeout);
 	return true;
 }

@@ -23,6 +23,7 @@
 #include "engine/environments.h"
 #include "engine/forget.h"
 #include "engine/guard.h"
+#include "engine/history.h"
 #include "engine/run.h"
 #include "engine/states.h"
 #include "engine/store.h"
@@ -40,7 +41,7 @@ static Jsonb *start_params(const StartRequest *request, Oid role);
 static Jsonb *environment(const Jsonb *params, Oid role);
 static Execution *open_execution(const pg_uuid_t *id, Oid role);
 static Task *open_task(const pg_uuid_t *id, Oid role);
-static void close_task(Task *task, const char *message, bool reset);
+static void close_task(Task *task, const char *message, bool reset, Oid role);
 static void refuse_task(const Task *task, State wanted, const char *hint) pg_attribute_noreturn();
 static void merge_env(Execution *execution, const Jsonb *env);
 static void close_execution(Execution *execution, const char *message);
@@ -122,6 +123,7 @@ control_pause(const pg_uuid_t *id, Oid role)
 		return;
 	if (execution->state != STATE_RUNNING && execution->state != STATE_IDLE)
 		refuse(execution, STATE_PAUSED, NULL);
+	history_session(execution->tree, "pause", role);
 	execution_pause(execution, NULL);
 	close_execution(execution, MESSAGE_STOPPED);
 }
@@ -134,6 +136,7 @@ control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role)
 	if (execution->state != STATE_PAUSED)
 		refuse(execution, STATE_RUNNING, "Only a paused execution can be resumed.");
 	merge_env(execution, env);
+	history_session(execution->tree, "resume", role);
 	execution_resume(execution);
 	close_execution(execution, MESSAGE_RESUME);
 }
@@ -152,6 +155,7 @@ control_stop(const pg_uuid_t *id, State state, const char *message, Oid role)
 			return;
 		refuse(execution, state, execution->state == STATE_PAUSED ? "Resume it first, or cancel it." : NULL);
 	}
+	history_session(execution->tree, "stop", role);
 	if (state != STATE_SUCCESS)
 		execution_stop(execution, state, message);
 	else if (!execution_succeed(execution, message, &error))
@@ -175,8 +179,7 @@ control_rerun(const pg_uuid_t *task_id, bool reset, const Jsonb *env, Oid role)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("task \"%s\" has no items, and can only be run again with reset", task->name)));
 	merge_env(task->execution, env);
-	task_reopen(task);
-	close_task(task, MESSAGE_RERUN, reset);
+	close_task(task, MESSAGE_RERUN, reset, role);
 }
 
 void
@@ -186,8 +189,7 @@ control_skip(const pg_uuid_t *task_id, Oid role)
 
 	if (task->state != STATE_ERROR)
 		refuse_task(task, STATE_SKIPPED, "Only a task in ERROR can be skipped.");
-	task_reopen(task);
-	close_task(task, MESSAGE_SKIP, true);
+	close_task(task, MESSAGE_SKIP, true, role);
 }
 
 void
@@ -323,8 +325,9 @@ open_task(const pg_uuid_t *id, Oid role)
 	return task;
 }
 
+/* It runs again, or is skipped, as the message says: what it belongs to goes on. */
 static void
-close_task(Task *task, const char *message, bool reset)
+close_task(Task *task, const char *message, bool reset, Oid role)
 {
 	Tree	   *tree = task->execution->tree;
 	pg_uuid_t	root_id = tree->root_id;
@@ -335,8 +338,10 @@ close_task(Task *task, const char *message, bool reset)
 	json_add_key(&b, "reset");
 	json_add_bool(&b, reset);
 	json_end_object(&b);
+	history_session(tree, message, role);
+	task_reopen(task);
 	write_back(tree);
-	(void) message_put(&root_id, message, &id, 0, json_finish(&b));
+	(void) message_put(&root_id, message, &id, 0, history_sign(json_finish(&b), role));
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "engine/approval.h"
 #include "engine/control.h"
+#include "engine/history.h"
 #include "engine/states.h"
 #include "engine/store.h"
 #include "guc.h"
@@ -53,7 +54,7 @@ static bool still_runs(const FinishAction *finish, const FoundAction *found);
 static void look(FinishAction *finish, Oid role, const Jsonb *payload, FoundAction *found);
 static void refuse(FinishAction *finish, int code, const char *message, const char *detail, const char *hint);
 static void end_leases(FinishAction *finishes, const FoundAction *found, int n);
-static void put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n);
+static void put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role);
 static void check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role);
 static bool find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
 static bool may_see(TupleTableSlot *slot, Oid role, FoundAction *found);
@@ -125,7 +126,7 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 				   "Those who are asked call mistral.approve or mistral.reject.");
 	}
 	end_leases(finishes, found, n);
-	put_completions(finishes, found, payloads, n);
+	put_completions(finishes, found, payloads, n, role);
 	for (int i = 0; i < n; i++)
 	{
 		bool		late = found[i].late && state != STATE_CANCELLED;
@@ -220,7 +221,7 @@ end_leases(FinishAction *finishes, const FoundAction *found, int n)
 
 /* Of those that run; where another completion is there already, that one counts. */
 static void
-put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n)
+put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role)
 {
 	MessageCompletion *completions = palloc(sizeof(MessageCompletion) * n);
 	int		   *of = palloc(sizeof(int) * n);
@@ -232,7 +233,7 @@ put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, in
 			completions[nputs].root_id = found[i].root_id;
 			completions[nputs].action_id = finishes[i].id;
 			completions[nputs].attempt = found[i].attempt;
-			completions[nputs].payload = payloads[i];
+			completions[nputs].payload = history_sign(payloads[i], role);
 			of[nputs++] = i;
 		}
 	if (nputs == 1)
@@ -246,7 +247,7 @@ put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, in
 
 		if (!completions[i].put)
 			check_same(&finishes[of[i]], action, pending_outcome(&completions[i].action_id, completions[i].attempt),
-					   completions[i].payload);
+					   payloads[of[i]]);
 		else if (action->question)
 			action->late = !pull_answer(&completions[i].action_id);
 	}
@@ -333,11 +334,14 @@ pending_outcome(const pg_uuid_t *id, int attempt)
 		2, {UUIDOID, INT4OID}
 	};
 	Datum		values[2] = {UUIDPGetDatum(id), Int32GetDatum(attempt)};
+	Jsonb	   *sent;
 	bool		isnull;
 
 	if (db_read_latest(&select, values, 1) == 0)
 		return NULL;			/* taken meanwhile: the action itself tells */
-	return DatumGetJsonbPCopy(db_datum(0, 1, &isnull));
+	sent = DatumGetJsonbP(db_datum(0, 1, &isnull));
+	/* Whoever sent it: only what it says counts. */
+	return message_action_result(json_get_string(sent, "state"), json_get_jsonb(sent, "result"));
 }
 
 /* Refuses the outcome when there is another one. */

@@ -23,6 +23,7 @@
 #include "base/json_flat.h"
 #include "base/rows.h"
 #include "engine/context.h"
+#include "engine/history.h"
 #include "engine/items.h"
 #include "engine/states.h"
 #include "engine/store.h"
@@ -103,6 +104,7 @@ store_flush(List *trees)
 	rows_close(&executions);
 	rows_close(&tasks);
 	rows_close(&actions);
+	history_write(trees);
 	delete_timers(trees);
 	write_timers(trees);
 	write_dispatches(trees);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "engine/history.h"
 #include "engine/notify.h"
 #include "engine/states.h"
 #include "engine/webhook.h"
@@ -97,6 +98,7 @@ execution_set_state(Execution *execution, State state, const char *info)
 	else
 		execution->finished_at = DT_NOBEGIN;
 	row_touch(&execution->change);
+	history_execution(execution, from);
 	notify_execution(execution);
 	if (from != state)
 		webhook_execution_changed(execution, from);
@@ -118,6 +120,7 @@ task_set_state(Task *task, State state, const char *info)
 	task_touch(task);
 	if (from != state)
 	{
+		history_task(task);
 		notify_task(task);
 		webhook_task_changed(task, from);
 	}
@@ -131,6 +134,7 @@ action_set_state(ActionExecution *action, State state)
 	action->finished_at = state_is_final(state) ? action->updated_at : DT_NOBEGIN;
 	row_touch(&action->change);
 	task_touch(action->task);
+	history_action(action);
 }
 
 void

@@ -25,6 +25,7 @@
 #include "base/json.h"
 #include "engine/engine.h"
 #include "engine/guard.h"
+#include "engine/history.h"
 #include "engine/lone_action.h"
 #include "engine/notify.h"
 #include "engine/run.h"
@@ -487,6 +488,7 @@ run_tree(void *arg)
 		event.has_target = message->has_target;
 		event.target = message->target;
 		event.payload = message->payload;
+		history_message(step->tree, event.kind, event.has_target ? history_signer(event.payload) : NULL, &event.target);
 		tree_apply(step->tree, &event);
 	}
 	step->more = tree_run(step->tree);

@@ -185,6 +185,17 @@ typedef struct RevokedResults
 	bool		forget;			/* the results go, the actions stay accepted */
 } RevokedResults;
 
+/* A change of state, until it is written to the history. */
+typedef struct Transition
+{
+	Task	   *task;			/* NULL: the execution's */
+	ActionExecution *action;	/* NULL: the task's */
+	State		state;
+	TimestampTz at;
+	const char *info;
+	const char *role;			/* who sent the message that did it; NULL: nobody, or see session_role */
+} Transition;
+
 /* A command that a pause kept back, or that is to be carried out. */
 typedef struct Command
 {
@@ -220,6 +231,7 @@ struct Execution
 	Jsonb	   *pending_runtime;	/* while loading: stored `timeout` and `backlog` */
 	int			nwaiting;		/* tasks in state WAITING */
 	List	   *new_rounds;		/* of Task *: joins with `join_anew`, and some that have it no more */
+	List	   *transitions;	/* of Transition *: for the history */
 	TimestampTz created_at;
 	TimestampTz updated_at;
 	TimestampTz finished_at;
@@ -302,6 +314,11 @@ struct Tree
 	List	   *withdrawn;		/* of pg_uuid_t *: offered actions that nobody is to do any more */
 	List	   *held;			/* of pg_uuid_t *: those of executions that have ended */
 	List	   *released;		/* of pg_uuid_t *: those of executions that run again */
+	List	   *messages;		/* of char *: the kinds of messages consumed, for the history */
+	char	   *acting;			/* the role whose message is being applied, or NULL */
+	pg_uuid_t	acting_on;		/* and the object it is about, */
+	Task	   *acting_task;	/* and its task, once that is known */
+	char	   *session_role;	/* the role whose session changes the tree; NULL: the engine does */
 	List	   *notices;		/* notify.c keeps and sends them */
 	List	   *webhooks;		/* webhook.c keeps and writes them */
 	int			nfinished;

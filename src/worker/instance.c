@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 
 #include "base/db.h"
+#include "engine/history.h"
 #include "worker/instance.h"
 
 bool
@@ -45,5 +46,6 @@ instance_adopt(void)
 	db_enter(&session);
 	db_execute(&forget, NULL, NULL, false, 0);
 	db_execute(&insert, values, NULL, false, 0);
+	history_adopt();
 	db_leave(&session);
 }
