@@ -153,6 +153,10 @@ if wanted tap; then
 		# The servers' user may not be able to read this tree.
 		mkdir -p "$SERVER_DIR/tap"
 		cp -r test examples "$SERVER_DIR/tap/"
+		if [[ ${files[*]} == *alarms* ]]; then
+			mkdir "$SERVER_DIR/tap/nagios"
+			bash test/lib/deps.sh nagios "$SERVER_DIR/tap/nagios" || heading "the alarms are left out, nagios4 is not there"
+		fi
 		[ -z "$SERVER_USER" ] || chown -R "$SERVER_USER" "$SERVER_DIR/tap"
 		pgxs=$("$PG_CONFIG_PRIVATE" --pgxs)
 		src=${pgxs%/makefiles/*}

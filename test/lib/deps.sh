@@ -3,11 +3,13 @@
 #
 #   deps.sh [demo|test|bench|fuzz|node]   names what is missing; as root on a system with
 #                           apt it installs that, else it exits with 1
+#   deps.sh nagios DIRECTORY              the same, but unpacks it into the directory
 #
 # Everything is looked for by what it provides, not by package name, so that a
 # server built from source (PG_CONFIG=...) or another distribution does as well.
 set -u
 what=${1:-test}
+unpacked=${2:-}
 pg_config=${PG_CONFIG:-pg_config}
 missing=()
 
@@ -71,6 +73,11 @@ look() {
 		node -e 'require("pg")' >/dev/null 2>&1 || need node-pg
 		return
 	fi
+	if [ "$what" = nagios ]; then
+		# Installing it would start a daemon and bring a mail server along.
+		PATH=$PATH:/usr/sbin:$unpacked/usr/sbin have nagios4 || need nagios4-core
+		return
+	fi
 	[ "$what" = test ] || return
 	[ -f "$dir/extension/pgtap.control" ] || need "postgresql-$major-pgtap"
 	have prove || need perl
@@ -86,6 +93,13 @@ look() {
 install() {
 	local hold= rc
 	export DEBIAN_FRONTEND=noninteractive
+	if [ -n "$unpacked" ]; then
+		cd "$unpacked" || return
+		apt-get -o Acquire::Retries=3 -qq download "${missing[@]}" >"$1" 2>&1 ||
+			{ apt-get -o Acquire::Retries=3 -qq update && apt-get -o Acquire::Retries=3 -qq download "${missing[@]}"; } >"$1" 2>&1 &&
+			find . -name '*.deb' -exec dpkg -x {} . \;
+		return
+	fi
 	# Installing the server's package would create a cluster and start it.  We
 	# want the programs only; a cluster that is already there is left alone.
 	if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
@@ -104,14 +118,14 @@ install() {
 look
 [ ${#missing[@]} -gt 0 ] || exit 0
 echo "Missing: ${missing[*]}"
-if [ "$(id -u)" != 0 ] || ! have apt-get; then
+if [ "$(id -u)" != 0 ] && [ -z "$unpacked" ] || ! have apt-get; then
 	echo "These are Debian's package names. As root: apt-get install --no-install-recommends ${missing[*]}"
 	exit 1
 fi
 echo "Installing them with apt-get ..."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! timeout 900 bash -c "$(declare -p missing); $(declare -f install); install '$log'"; then
+if ! timeout 900 bash -c "$(declare -p missing unpacked); $(declare -f install); install '$log'"; then
 	tail -n 20 "$log"
 	echo "apt-get could not install: ${missing[*]}"
 	exit 1
