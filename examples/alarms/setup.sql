@@ -32,7 +32,7 @@ SELECT mistral.create_event_trigger('alarms of Nagios', 'handle_alarm', 'nagios.
   filter => $$<% $.payload.state = 'CRITICAL' and $.payload.state_type = 'HARD' %>$$,
   input => $${"source": "nagios", "host": "<% $.payload.host %>", "what": "<% $.payload.service %>"}$$);
 
--- An alarm of aodh has a name and no host: here the name is host/what.
+-- An alarm of aodh has a name and no host: here the name is host/what.  With repeat_actions it is told again and again, from alarm to alarm.
 SELECT mistral.create_event_trigger('alarms of aodh', 'handle_alarm', 'aodh.alarm',
-  filter => $$<% $.payload.current = 'alarm' and $.payload.severity = 'critical' %>$$,
+  filter => $$<% $.payload.current = 'alarm' and $.payload.previous != 'alarm' and $.payload.severity = 'critical' %>$$,
   input => $${"source": "aodh", "host": "<% $.payload.alarm_name.split('/')[0] %>", "what": "<% $.payload.alarm_name.split('/').last() %>"}$$);

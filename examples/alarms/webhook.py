@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 """Publishes what is sent to it by HTTP as events.  README.md says how to run it; needs psycopg2.
 
-POST /aodh.alarm with a JSON body is mistral.publish_event('aodh.alarm', body).  A request's id, where the sender gives
-one and repeats it with the request, makes one event of the repetitions.  Any status but 200 means: not published, send it again.
+POST /aodh.alarm with a JSON body is mistral.publish_event('aodh.alarm', body).  The request's id, where the sender gives
+one, makes one event of its repetitions.  Not every sender repeats what has failed: while the database is away the request
+waits.  Any status but 200 means that nothing was published.
 The connection is libpq's environment (PGHOST, PGDATABASE ...).  Whoever reaches the port can publish: keep it on a network of its own.
 """
 import http.server
 import json
 import re
 import sys
+import time
+import uuid
 
 import psycopg2
 
 LARGEST = 1 << 20           # bytes of a body
-PATIENCE = 10               # seconds for whoever sends, and for the database
+PATIENCE = 10               # seconds for whoever sends, and for one try of the database
+AWAY = 60                   # seconds that a request waits for the database
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(400, "the body is no JSON")
         key = self.headers.get("x-openstack-request-id")
         try:
-            started = publish(event, body, key and "%s/%s" % (event, key[:200]))
+            started = keep_publishing(event, body, "%s/%s" % (event, key[:200] if key else uuid.uuid4()))
         except psycopg2.DataError as e:
             return self.answer(400, str(e))
         except psycopg2.Error as e:
@@ -46,6 +50,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def keep_publishing(event, body, key):
+    """Whether a try that failed was committed nobody knows: the key makes the next one harmless."""
+    until = time.monotonic() + AWAY
+    while True:
+        try:
+            return publish(event, body, key)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as e:
+            if time.monotonic() > until:
+                raise
+            print("the database is away: %s" % str(e).strip(), flush=True)
+        time.sleep(1)
 
 
 def publish(event, body, key):
