@@ -219,6 +219,28 @@ SELECT pg_temp.run();
 SELECT is((SELECT state FROM mistral.action_executions WHERE id = :'a'), 'CANCELLED', 'and is');
 SELECT is((SELECT count(*) FROM mistral.offer WHERE NOT held), 0::bigint, 'nothing is left to answer');
 
+-- items: one question for each
+SELECT pg_temp.load($$
+appr_items:
+  output: {by: <% task(ask).result.select($.comment) %>}
+  tasks:
+    ask:
+      with-items: i in ["one", "two"]
+      action: std.approve
+      input: {question: <% $.i %>, approvers: appr_boss}
+$$);
+SELECT mistral.start_workflow('appr_items') AS e \gset
+SELECT pg_temp.run();
+SELECT is((SELECT string_agg(DISTINCT c.error_code, ' ') || ' ' || count(*) FROM mistral.complete_actions((SELECT array_agg(id) FROM mistral.approvals)) c), '42501 2',
+          'nor are answers forged by the batch');
+SET LOCAL ROLE appr_boss;
+SELECT is((SELECT string_agg(question::text, ', ' ORDER BY question) FROM mistral.approvals), '"one", "two"', 'each item asks');
+SELECT mistral.approve(id, question ->> 0) FROM (SELECT id, jsonb_build_array(question) AS question FROM mistral.approvals) q;
+SELECT is_empty('SELECT * FROM mistral.approvals', 'and each is answered');
+RESET ROLE;
+SELECT pg_temp.run();
+SELECT is((SELECT output FROM mistral.executions WHERE id = :'e'), '{"by": ["one", "two"]}', 'in the order of the items');
+
 -- what has been answered costs the view nothing
 INSERT INTO mistral.action_execution (id, root_id, owner, name, state, accepted, created_at, updated_at, finished_at, input)
 SELECT gen_random_uuid(), gen_random_uuid(), 'appr_owner'::regrole, 'std.approve', 'SUCCESS', true, now(), now(), now(), '{"question": "Old?"}' FROM generate_series(1, 20000);
