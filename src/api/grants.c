@@ -48,6 +48,7 @@ static const struct
 	const char *name;
 	int			kinds;
 }			functions[] = {
+	{"add_hook", OPERATOR},
 	{"approve", APPROVER},
 	{"backfill_cron_trigger", OPERATOR},
 	{"builtin_actions", READERS},
@@ -72,6 +73,7 @@ static const struct
 	{"execution_report", READERS},
 	{"fail_action", WORKER},
 	{"fail_actions", WORKER},
+	{"grant_hook", AUTHOR},
 	{"heartbeat_actions", WORKER},
 	{"history_since", READERS},
 	{"json_schema", READERS},
@@ -88,10 +90,12 @@ static const struct
 	{"publish_event", OPERATOR},
 	{"register_action", AUTHOR},
 	{"reject", APPROVER},
+	{"remove_hook", OPERATOR},
 	{"rerun_task", OPERATOR},
 	{"resume_cron_trigger", OPERATOR},
 	{"resume_workflow", OPERATOR},
 	{"retry_webhook", OPERATOR},
+	{"revoke_hook", AUTHOR},
 	{"row_changed", OPERATOR},
 	{"run_action", OPERATOR},
 	{"set_environment", AUTHOR},

@@ -25,6 +25,7 @@
 #include "engine/context.h"
 #include "engine/history.h"
 #include "engine/items.h"
+#include "engine/state_event.h"
 #include "engine/states.h"
 #include "engine/store.h"
 #include "engine/webhook.h"
@@ -81,6 +82,7 @@ store_flush(List *trees)
 	RowWriter	tasks;
 	RowWriter	actions;
 	FullTransactionId stamp = GetTopFullTransactionId();
+	List	   *events;
 	ListCell   *lc;
 
 	items_write_revoked(trees);
@@ -113,8 +115,10 @@ store_flush(List *trees)
 
 	/* A later flush of the same transaction updates what this one wrote. */
 	CommandCounterIncrement();
+	events = state_events_take(trees);
 	foreach(lc, trees)
 		release(lfirst(lc));
+	state_events_fire(events);
 }
 
 static void

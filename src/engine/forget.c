@@ -41,6 +41,7 @@ forget_trees(const pg_uuid_t *roots, int nroots)
 		"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.webhook WHERE root_id OPERATOR(pg_catalog.=) ANY ($1) AND failed", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.hook_run WHERE execution_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
 	};
 

@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "engine/history.h"
 #include "engine/notify.h"
+#include "engine/state_event.h"
 #include "engine/states.h"
 #include "engine/webhook.h"
 
@@ -101,7 +102,10 @@ execution_set_state(Execution *execution, State state, const char *info)
 	history_execution(execution, from);
 	notify_execution(execution);
 	if (from != state)
+	{
 		webhook_execution_changed(execution, from);
+		state_event_execution(execution);
+	}
 }
 
 void
@@ -123,6 +127,7 @@ task_set_state(Task *task, State state, const char *info)
 		history_task(task);
 		notify_task(task);
 		webhook_task_changed(task, from);
+		state_event_task(task);
 	}
 }
 

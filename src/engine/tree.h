@@ -321,6 +321,7 @@ struct Tree
 	char	   *session_role;	/* the role whose session changes the tree; NULL: the engine does */
 	List	   *notices;		/* notify.c keeps and sends them */
 	List	   *webhooks;		/* webhook.c keeps and writes them */
+	List	   *changes;		/* state_event.c keeps what somebody listens to */
 	int			nfinished;
 
 	dlist_node	lru;

@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/owned.h"
 #include "engine/guard.h"
+#include "engine/state_event.h"
 #include "mistral.h"
 #include "queue/event_trigger.h"
 #include "queue/trigger_start.h"
@@ -35,6 +36,7 @@ typedef struct Candidate
 	bool		started;
 } Candidate;
 
+static void check_state_trigger(const EventTrigger *trigger);
 static bool use_key(const char *key, Oid role);
 static int	candidates(const Event *event, Oid role, Candidate **found);
 static Jsonb *event_context(const Event *event);
@@ -55,6 +57,8 @@ event_trigger_create(EventTrigger *trigger)
 	Datum		values[13];
 	const char *texts[] = {trigger->event, trigger->exchange, trigger->topic, trigger->workflow, trigger->namespace_, trigger->filter};
 
+	if (strncmp(trigger->event, STATE_EVENT_PREFIX, strlen(STATE_EVENT_PREFIX)) == 0)
+		check_state_trigger(trigger);
 	id_new(&trigger->id);
 	trigger_check_filter(trigger->filter);
 	memset(nulls, ' ', sizeof(nulls));
@@ -108,6 +112,11 @@ event_publish(const Event *event, Oid role)
 	int			n;
 	int			nstarted = 0;
 
+	if (strncmp(event->name, STATE_EVENT_PREFIX, strlen(STATE_EVENT_PREFIX)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("event name \"%s\" is reserved", event->name),
+				 errdetail("Events whose names begin with \"%s\" are those of states, and nobody else publishes such.", STATE_EVENT_PREFIX)));
 	if (event->dedup_key && !use_key(event->dedup_key, role))
 		return 0;
 	n = candidates(event, role, &found);
@@ -129,6 +138,18 @@ event_publish(const Event *event, Oid role)
 			nstarted += found[i].started;
 	}
 	return nstarted;
+}
+
+/* The events of states have no exchange and no topic, and whom they concern is a matter of rights. */
+static void
+check_state_trigger(const EventTrigger *trigger)
+{
+	state_event_check_pattern(trigger->event);
+	if (trigger->exchange || trigger->topic || trigger->public_)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a trigger on \"%s\" can have no exchange and no topic, and cannot be public", trigger->event),
+				 errdetail("It hears of the executions of roles whose rights its owner has.")));
 }
 
 /* False when the key has been used; old ones are forgotten a few at a time. */
@@ -232,7 +253,7 @@ try_start(void *arg)
 	start.input = trigger_input(start.input, candidate->context);
 	start.about_key = "event_params";
 	start.about = candidate->event->payload;
-	trigger_start(&start, NULL);
+	(void) trigger_start(&start, NULL);
 	candidate->started = true;
 }
 

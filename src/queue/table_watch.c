@@ -147,7 +147,7 @@ table_watch_fire(const TableWatch *watch, const Jsonb *context)
 	start.namespace_ = watch->namespace_;
 	start.input = trigger_input(watch->input, context);
 	start.params = watch->params;
-	trigger_start(&start, NULL);
+	(void) trigger_start(&start, NULL);
 }
 
 static Datum

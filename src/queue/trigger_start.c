@@ -16,7 +16,7 @@
 static void prepare(const TriggerStart *start, StartRequest *request);
 static char *description(const TriggerStart *start);
 
-void
+pg_uuid_t
 trigger_start(const TriggerStart *start, const pg_uuid_t *execution_id)
 {
 	StartRequest request = {0};
@@ -29,7 +29,7 @@ trigger_start(const TriggerStart *start, const pg_uuid_t *execution_id)
 	request.has_id = execution_id != NULL;
 	if (execution_id)
 		request.id = *execution_id;
-	(void) control_start(&request, start->owner);
+	return control_start(&request, start->owner);
 }
 
 void

@@ -12,7 +12,7 @@
 
 typedef struct TriggerStart
 {
-	const char *kind;			/* "cron_trigger", "event_trigger", "table_watch" */
+	const char *kind;			/* "cron_trigger", "event_trigger", "table_watch", "hook" */
 	pg_uuid_t	id;				/* of the trigger */
 	const char *name;
 	Oid			owner;
@@ -25,10 +25,10 @@ typedef struct TriggerStart
 } TriggerStart;
 
 /*
- * Starts the workflow with the rights of the trigger's owner, as `execution_id` (NULL: a new id).  The
+ * Starts the workflow with the rights of the trigger's owner, as `execution_id` (NULL: a new id); returns the id.  The
  * description is the original's: JSON text that says who started the execution.  Between db_enter and db_leave.
  */
-extern void trigger_start(const TriggerStart *start, const pg_uuid_t *execution_id);
+extern pg_uuid_t trigger_start(const TriggerStart *start, const pg_uuid_t *execution_id);
 
 /* Raises the error that starting would raise now (without regard to `about`). */
 extern void trigger_check_start(const TriggerStart *start);

@@ -149,7 +149,7 @@ known=$(sql -c "SELECT proname FROM pg_proc WHERE pronamespace = 'mistral'::regn
                 UNION SELECT substr(name, 9) FROM pg_settings WHERE name LIKE 'mistral.%'")
 grep -noE '\bmistral\.[a-z_]+' $docs /dev/null | sort -u | while IFS=: read -r f line name; do
 	name=${name#mistral.}
-	case $name in control | so | c | h | sql | yaml | schema) continue ;; esac
+	case $name in control | so | c | h | sql | yaml | schema | workflow) continue ;; esac
 	grep -qx "$name" <<<"$known" || echo "$f:$line: mistral.$name is not there"
 done | check "every mistral.<name> in the documentation exists"
 grep -noE '(`|^    )make [a-z]+' $docs /dev/null | sort -u | while IFS=: read -r f line cmd; do

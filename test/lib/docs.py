@@ -14,8 +14,8 @@ import sys
 import threading
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-FILES = ("README.md", "docs/quickstart.md", "docs/cron.md", "docs/events.md", "docs/approvals.md",
-         "docs/history.md")
+FILES = ("README.md", "docs/quickstart.md", "docs/cron.md", "docs/events.md", "docs/approvals.md", "docs/history.md",
+         "docs/hooks.md")
 DB = "mistral_docs"
 ADDRESS = "127.0.0.1:8080"
 QUIET = """
