@@ -1,7 +1,7 @@
 # mistral: build, install, demonstrate, test.
 #
 #   make            builds mistral.so and the install script
-#   make install    installs both where pg_config says
+#   make install    installs them, mistral_io, and the header for modules, where pg_config says
 #   make demo       installs what is missing, builds, and shows the main job (examples/salary.yaml)
 #   make test       everything that proves it works
 #   make bench      measures everything that docs/performance.md speaks of, on a private server, half an hour
@@ -15,10 +15,14 @@
 EXTENSION    = mistral
 EXTVERSION   = 0.1
 MODULE_big   = mistral
-OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+OBJS         = $(patsubst %.c,%.o,$(sort $(filter-out src/io/%,$(wildcard src/*.c src/*/*.c))))
+HEADERS      = src/io/mistral_action.h
 INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
-EXTRA_CLEAN  = $(INSTALL_SQL)
+EXTRA_CLEAN  = $(INSTALL_SQL) mistral_io
+
+# The program that runs modules: plain C, nothing of PostgreSQL.
+IO_SOURCES   = $(sort $(wildcard src/io/*.c)) src/base/channel.c src/base/egress.c src/base/plain_json.c
 
 # The install script's parts, in the order in which they depend on each other.
 SQL_PARTS    = $(sort $(wildcard sql/[0-9][0-9]_*.sql))
@@ -41,12 +45,23 @@ include $(PGXS)
 HEADERS_ALL := $(wildcard src/*.h src/*/*.h)
 $(OBJS): $(HEADERS_ALL)
 
+all: mistral_io
+mistral_io: $(IO_SOURCES) $(HEADERS_ALL) Makefile
+	$(CC) $(filter -O% -g%,$(CFLAGS)) -Wall $(PG_CFLAGS) -Isrc -fPIE -pie -o $@ $(IO_SOURCES) -ldl -lpthread
+
+install: install-io
+install-io: mistral_io installdirs
+	$(INSTALL_PROGRAM) mistral_io '$(DESTDIR)$(pkglibdir)/mistral_io'
+uninstall: uninstall-io
+uninstall-io:
+	rm -f '$(DESTDIR)$(pkglibdir)/mistral_io'
+
 $(INSTALL_SQL): $(SQL_PARTS) Makefile
 	@printf '\\echo Use "CREATE EXTENSION mistral" to load this file. \\quit\n' > $@
 	cat $(SQL_PARTS) >> $@
 endif
 
-.PHONY: demo test fuzz deps bench bench-quick bench-expressions bench-peers
+.PHONY: install-io uninstall-io demo test fuzz deps bench bench-quick bench-expressions bench-peers
 demo:
 	bash examples/demo.sh
 test:

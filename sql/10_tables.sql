@@ -188,7 +188,7 @@ CREATE TABLE mistral.dispatch (
     headers jsonb,
     input jsonb COMPRESSION lz4
 );
-COMMENT ON TABLE mistral.dispatch IS 'Actions that wait for a performer (http, sql)';
+COMMENT ON TABLE mistral.dispatch IS 'Actions that wait for a performer (http, sql, io)';
 
 CREATE TABLE mistral.attempt (
     action_id uuid NOT NULL,
@@ -208,6 +208,16 @@ CREATE TABLE mistral.attempt (
 );
 COMMENT ON TABLE mistral.attempt IS
   'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome; performer sql: the worker of that place has it, or had, and begun so many tries';
+
+-- The actions that modules have brought along (mistral.io_modules), loaded now or
+-- not: what the executor was told when it started them last.
+CREATE TABLE mistral.module_action (
+    name text PRIMARY KEY,
+    module text NOT NULL,
+    input text NOT NULL,
+    description text NOT NULL
+);
+COMMENT ON TABLE mistral.module_action IS 'Actions that modules have, by what their module said when it was loaded last';
 
 -- The same for pull workers: an offer that is claimed becomes a lease, and again
 -- an offer when the lease runs out.  What people are asked is an offer without a target.

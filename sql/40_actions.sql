@@ -40,6 +40,6 @@ COMMENT ON FUNCTION mistral.register_action(text, regprocedure, text, text) IS
   'Creates or replaces an action that a function f(jsonb) of the database performs, as the execution''s owner, or that pull workers of the target perform; mistral.delete_action() deletes it';
 
 CREATE FUNCTION mistral.builtin_actions()
-  RETURNS TABLE (name text, input text, description text)
+  RETURNS TABLE (name text, input text, description text, module text)
   LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mistral_builtin_actions';
 COMMENT ON FUNCTION mistral.builtin_actions() IS 'The built-in actions, with their parameters';

@@ -1,4 +1,4 @@
--- Who may use the actions that reach out: by HTTP, by SQL.
+-- Who may use the actions that reach out: by HTTP, by SQL, by modules.
 
 CREATE FUNCTION mistral.std_http(input jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -20,3 +20,10 @@ CREATE FUNCTION mistral.std_sql(input jsonb) RETURNS jsonb
 REVOKE ALL ON FUNCTION mistral.std_sql(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION mistral.std_sql(jsonb) IS
   'Guard of the action std.sql: roles with EXECUTE may use it in workflows. Not to be called itself';
+
+CREATE FUNCTION mistral.module_action(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_module_action';
+REVOKE ALL ON FUNCTION mistral.module_action(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.module_action(jsonb) IS
+  'Guard of the actions of modules that have no function of their own name: roles with EXECUTE may use them in workflows. Not to be called itself';

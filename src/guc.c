@@ -32,6 +32,8 @@ int			guc_history_keep = 2592000;
 char	   *guc_http_allow = NULL;
 char	   *guc_http_deny = NULL;
 int			guc_http_max_connections = 1000;
+int			guc_io_memory = 1048576;
+char	   *guc_io_modules = NULL;
 bool		guc_maintenance = false;
 int			guc_max_definition_size = 16384;
 int			guc_max_result_size = 16384;
@@ -116,6 +118,15 @@ guc_init(void)
 							"HTTP requests in flight for each database.",
 							NULL, &guc_http_max_connections, 1000, 1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.io_memory",
+							"Address space of the program that runs the actions of modules; 0 means no limit.",
+							"For each database; counts when the program is started.", &guc_io_memory, 1048576, 0, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.io_modules",
+							   "Modules with actions that mistral_io loads, separated by commas; empty means none.",
+							   "A name stands for a file in PostgreSQL's library directory.",
+							   &guc_io_modules, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
 	DefineCustomBoolVariable("mistral.maintenance",
 							 "Whether executions that have not begun wait.",
 							 "When on, those under way go on, and what is started is kept until it is off.",

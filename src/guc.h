@@ -21,6 +21,8 @@ extern int	guc_history_keep;	/* s that the history is kept; -1: for ever */
 extern char *guc_http_allow;	/* networks that HTTP may reach although denied */
 extern char *guc_http_deny;		/* networks that HTTP may not reach */
 extern int	guc_http_max_connections;	/* requests in flight per executor */
+extern int	guc_io_memory;		/* kB that the program mistral_io may use; 0: no limit */
+extern char *guc_io_modules;	/* modules that it loads; empty: it does not run */
 extern bool guc_maintenance;	/* whether executions that have not begun wait */
 extern int	guc_max_definition_size;	/* kB of a definition's text */
 extern int	guc_max_result_size;	/* kB of one input, result, output or published value */

@@ -10,6 +10,7 @@
 #include "actions/std_approve.h"
 #include "actions/std_basic.h"
 #include "base/json.h"
+#include "guc.h"
 
 const ActionType action_types[] = {
 #define ACTION(name, mode, run, params, description) {name, mode, params, run, description},
@@ -19,6 +20,7 @@ const ActionType action_types[] = {
 
 const ActionType action_type_registered = {"", ACTION_PULL, NULL, NULL, ""};
 const ActionType action_type_function = {"", ACTION_SQL, NULL, NULL, ""};
+const ActionType action_type_module = {"", ACTION_MODULE, NULL, NULL, ""};
 
 const int	action_type_count = lengthof(action_types);
 
@@ -85,7 +87,45 @@ action_next_parameter(const char **params, const char **name, int *len, bool *re
 const char *
 action_performer(const ActionType *type)
 {
-	return type->mode == ACTION_SQL ? "sql" : "http";
+	switch (type->mode)
+	{
+		case ACTION_SQL:
+			return "sql";
+		case ACTION_MODULE:
+			return "io";
+		default:
+			return "http";
+	}
+}
+
+bool
+action_module_listed(const char *module)
+{
+	const char *element = guc_io_modules;
+
+	while (*element)
+	{
+		const char *end;
+
+		element += strspn(element, ", \t");
+		end = element + strcspn(element, ", \t");
+		if (end > element && strcmp(action_module_name(element, end - element), module) == 0)
+			return true;
+		element = end;
+	}
+	return false;
+}
+
+char *
+action_module_name(const char *file, int len)
+{
+	char	   *name = pnstrdup(file, len);
+
+	if (strrchr(name, '/'))
+		name = strrchr(name, '/') + 1;
+	if (strlen(name) > 3 && strcmp(name + strlen(name) - 3, ".so") == 0)
+		name[strlen(name) - 3] = '\0';
+	return name;
 }
 
 char *

@@ -126,7 +126,7 @@ mistral_run_action(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(result);
 }
 
-/* builtin_actions() returns table(name, input, description) */
+/* builtin_actions() returns table(name, input, description, module) */
 Datum
 mistral_builtin_actions(PG_FUNCTION_ARGS)
 {
@@ -148,12 +148,14 @@ mistral_builtin_actions(PG_FUNCTION_ARGS)
 	if (fctx->call_cntr < fctx->max_calls)
 	{
 		const ActionType *type = &action_types[fctx->call_cntr];
-		Datum		values[3];
-		bool		nulls[3] = {false, false, false};
+		Datum		values[4] = {0};
+		bool		nulls[4] = {false, false, false, type->module == NULL};
 
 		values[0] = CStringGetTextDatum(type->name);
 		values[1] = CStringGetTextDatum(type->params);
 		values[2] = CStringGetTextDatum(type->description);
+		if (type->module)
+			values[3] = CStringGetTextDatum(type->module);
 		SRF_RETURN_NEXT(fctx, HeapTupleGetDatum(heap_form_tuple(fctx->tuple_desc, values, nulls)));
 	}
 	SRF_RETURN_DONE(fctx);

@@ -15,6 +15,7 @@
 SQL_FUNCTION(mistral_std_http);
 SQL_FUNCTION(mistral_std_mistral_http);
 SQL_FUNCTION(mistral_std_sql);
+SQL_FUNCTION(mistral_module_action);
 
 static void refuse_call(const char *action) pg_attribute_noreturn();
 
@@ -39,6 +40,13 @@ mistral_std_sql(PG_FUNCTION_ARGS)
 	refuse_call("std.sql");
 }
 
+/* mistral.module_action(jsonb): always raises. */
+Datum
+mistral_module_action(PG_FUNCTION_ARGS)
+{
+	refuse_call("of a module");
+}
+
 static void
 refuse_call(const char *action)
 {
@@ -46,5 +54,5 @@ refuse_call(const char *action)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("action %s cannot be called as a function", action),
 			 errdetail("This function's privileges say who may use the action in workflows."),
-			 errhint("Call it through a workflow, or with SELECT mistral.run_action('%s', ...).", action)));
+			 errhint("Call it through a workflow, or with SELECT mistral.run_action(name, input).")));
 }

@@ -34,6 +34,9 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 	Execution  *execution = place->execution;
 	const char *wanted = name;
 	Jsonb	   *current = json_copy(input);
+	ActionType	checked;
+	char	   *module = NULL;
+	char	   *params = NULL;
 
 	memset(chain, 0, sizeof(*chain));
 	*error = NULL;
@@ -52,6 +55,11 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 		{
 			chain->type = registered.target ? &action_type_registered : &action_type_function;
 			chain->target = registered.target;
+			break;
+		}
+		if (definition == NULL && module_action_find(wanted, &module, &params))
+		{
+			chain->type = &action_type_module;
 			break;
 		}
 		if (definition == NULL || list_length(chain->links) >= MAX_LINKS)
@@ -81,7 +89,18 @@ adhoc_resolve(const EvalPlace *place, const char *name, const Jsonb *input,
 	chain->base = pstrdup(wanted);
 	if (chain->name == NULL)
 		chain->name = chain->base;
-	*error = action_check_input(chain->type, current);
+	checked = *chain->type;
+	if (module)
+	{
+		checked.name = wanted;
+		checked.params = params;
+		checked.module = module;
+	}
+	if (checked.module && !action_module_listed(checked.module))
+		*error = psprintf("action \"%s\" needs module \"%s\", which is not loaded: mistral.io_modules names those that are",
+						  wanted, checked.module);
+	else
+		*error = action_check_input(&checked, current);
 	if (*error)
 		return false;
 	chain->input = current;

@@ -426,8 +426,7 @@ write_dispatches(List *trees)
 	RowWriter	offers;
 	ListCell   *lc;
 	ListCell   *ld;
-	bool		http = false;
-	bool		sql = false;
+	List	   *performers = NIL;
 
 	rows_open(&dispatches, "dispatch");
 	rows_open(&offers, "offer");
@@ -446,7 +445,7 @@ write_dispatches(List *trees)
 				write_offer(&offers, tree, row);
 			else
 			{
-				*(strcmp(row->performer, "sql") == 0 ? &sql : &http) = true;
+				performers = list_append_unique_ptr(performers, unconstify(char *, row->performer));
 				write_dispatch(&dispatches, tree, row);
 			}
 		}
@@ -454,10 +453,11 @@ write_dispatches(List *trees)
 	}
 	rows_close(&offers);
 	rows_close(&dispatches);
-	if (http && work_dispatched_hook)
-		work_dispatched_hook("http");
-	if (sql && work_dispatched_hook)
-		work_dispatched_hook("sql");
+	foreach(lc, performers)
+	{
+		if (work_dispatched_hook)
+			work_dispatched_hook(lfirst(lc));
+	}
 }
 
 static void

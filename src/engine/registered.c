@@ -1,6 +1,6 @@
 /*
  * registered.c
- *		Actions that pull workers perform, registered by name and target.
+ *		Actions that are not built in: those that were registered, and those of modules.
  */
 #include "postgres.h"
 
@@ -80,6 +80,22 @@ registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredActi
 	action->target = isnull ? NULL : TextDatumGetCString(datum);
 	datum = db_datum(row, 5, &isnull);
 	action->function = isnull ? InvalidOid : DatumGetObjectId(datum);
+	return true;
+}
+
+bool
+module_action_find(const char *name, char **module, char **params)
+{
+	static DbStatement statement = {
+		"SELECT module, input FROM mistral.module_action WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
+	};
+	Datum		values[1] = {CStringGetTextDatum(name)};
+	bool		isnull;
+
+	if (db_table_is_empty("module_action") || db_execute(&statement, values, NULL, false, 1) == 0)
+		return false;
+	*module = TextDatumGetCString(db_datum(0, 1, &isnull));
+	*params = TextDatumGetCString(db_datum(0, 2, &isnull));
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /*
  * registered.h
- *		Actions that pull workers perform, registered by name and target.
+ *		Actions that are not built in: those that were registered, and those of modules.
  */
 #ifndef MISTRAL_REGISTERED_H
 #define MISTRAL_REGISTERED_H
@@ -30,6 +30,9 @@ extern void registered_store(const char *name, const char *target, Oid function,
  * none (owned.h).  Raises ERRCODE_AMBIGUOUS_FUNCTION when several match equally well.
  */
 extern bool registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action);
+
+/* An action that a module has brought along, loaded now or not (actions/registry.h); false when no module has one of that name. */
+extern bool module_action_find(const char *name, char **module, char **params);
 
 /* Deletes the one that the name means; false when there is none. */
 extern bool registered_delete(const char *name, Oid role);

@@ -261,7 +261,7 @@ typedef struct DispatchRow
 	Jsonb	   *input;
 	const char *base;			/* the name of the action at the bottom */
 	char	   *target;			/* whose pull workers, without a performer; NULL: people are asked */
-	const char *performer;		/* "http" or "sql", who need what is below; NULL: the action is offered */
+	const char *performer;		/* action_performer(), who needs what is below; NULL: the action is offered */
 	bool		safe_rerun;
 	int			timeout;		/* seconds, 0: none */
 } DispatchRow;

@@ -30,6 +30,7 @@ static void add_execution(List **reasons, Execution *execution);
 static void add_task(List **reasons, Task *task);
 static void add_timer(List **reasons, const pg_uuid_t *target, const char *name, State state, TimestampTz since);
 static void add_action(List **reasons, ActionExecution *action);
+static const char *dispatch_kind(const char *performer);
 static bool add_pulled(List **reasons, ActionExecution *action);
 
 List *
@@ -187,10 +188,10 @@ static void
 add_action(List **reasons, ActionExecution *action)
 {
 	static DbStatement attempt = {
-		"SELECT started_at, performer OPERATOR(pg_catalog.=) 'sql' FROM mistral.attempt WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+		"SELECT started_at, performer FROM mistral.attempt WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
 	};
 	static DbStatement dispatched = {
-		"SELECT created_at, performer OPERATOR(pg_catalog.=) 'sql' FROM mistral.dispatch WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+		"SELECT created_at, performer FROM mistral.dispatch WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(&action->id)};
 	WaitReason *reason;
@@ -212,18 +213,20 @@ add_action(List **reasons, ActionExecution *action)
 									   action->task->execution->owner, action->created_at));
 	else if (db_execute(&attempt, values, NULL, false, 1) == 1)
 	{
-		bool		sql = DatumGetBool(db_datum(0, 2, &isnull));
+		const char *performer = TextDatumGetCString(db_datum(0, 2, &isnull));
 
-		kind = sql ? "function" : "request";
-		detail = sql ? "an SQL worker runs it" : "the request is under way";
+		kind = dispatch_kind(performer);
+		detail = strcmp(kind, "function") == 0 ? "an SQL worker runs it" :
+			strcmp(kind, "module") == 0 ? "its module has begun with it" : "the request is under way";
 		since = DatumGetTimestampTz(db_datum(0, 1, &isnull));
 	}
 	else if (db_execute(&dispatched, values, NULL, false, 1) == 1)
 	{
-		bool		sql = DatumGetBool(db_datum(0, 2, &isnull));
+		const char *performer = TextDatumGetCString(db_datum(0, 2, &isnull));
 
-		kind = sql ? "function" : "request";
-		detail = sql ? "no SQL worker has begun with it yet" : "the executor has not sent it yet";
+		kind = dispatch_kind(performer);
+		detail = strcmp(kind, "function") == 0 ? "no SQL worker has begun with it yet" :
+			strcmp(kind, "module") == 0 ? "its module has not been given it yet" : "the executor has not sent it yet";
 		since = DatumGetTimestampTz(db_datum(0, 1, &isnull));
 	}
 	else if (add_pulled(reasons, action))
@@ -231,6 +234,15 @@ add_action(List **reasons, ActionExecution *action)
 	reason = add_reason(reasons, kind, &action->id, action->name, state_name(action->state),
 						psprintf("%s (task \"%s\")", detail, action->task->name));
 	reason->since = since;
+}
+
+/* How the two tables' performers are called here. */
+static const char *
+dispatch_kind(const char *performer)
+{
+	if (strcmp(performer, "sql") == 0)
+		return "function";
+	return strcmp(performer, "io") == 0 ? "module" : "request";
 }
 
 /* An action that a pull worker has, or is to have. */

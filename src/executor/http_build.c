@@ -452,12 +452,12 @@ build_headers(HttpRequest *request, const Jsonb *input, const Jsonb *engine_head
 	if (request->failed)
 		return false;
 
-	snprintf(number, sizeof(number), "%d", request->attempt);
+	snprintf(number, sizeof(number), "%d", request->attempt.number);
 	if (!set_header(request, "Mistral-Attempt", number))
 		return false;
 	/* A key of the workflow's own means more than ours: it may span several actions. */
 	if (http_request_find_header(request, "Idempotency-Key") == NULL)
-		return set_header(request, "Idempotency-Key", id_text(&request->action_id, id));
+		return set_header(request, "Idempotency-Key", id_text(&request->attempt.action_id, id));
 	return true;
 }
 

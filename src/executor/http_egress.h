@@ -1,6 +1,6 @@
 /*
  * http_egress.h
- *		Which addresses HTTP requests may reach: mistral.http_allow and
+ *		Which addresses requests may reach: mistral.http_allow and
  *		mistral.http_deny.
  *
  * An address is refused when a network of the deny list holds it and none of

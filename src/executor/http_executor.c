@@ -2,14 +2,10 @@
  * http_executor.c
  *		From mistral.dispatch to libcurl and back to mistral.message.
  *
- * An action is in one place at a time: a row of dispatch (nobody has it), a row
- * of attempt (this process has it, or one that died had it), a message (it has
- * ended).  Each move is one transaction, and the requests are between two of
- * them.  The lists below say where a claimed request is:
+ * Each move of an action (recorder.h) is one transaction, and the requests are
+ * between two of them.  A claimed request is in one place at a time:
  *
- *		claimed -> the pool -> recording -> gone
- *		               ^           |
- *		               +- deferred-+   (the row was locked, or the commit failed)
+ *		claimed -> the pool -> the recorder -> gone
  */
 #include "postgres.h"
 
@@ -33,7 +29,7 @@
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
 #include "executor/http_response.h"
-#include "executor/protect.h"
+#include "executor/recorder.h"
 #include "guc.h"
 #include "mistral.h"
 #include "queue/message.h"
@@ -58,42 +54,27 @@
 #define CLAIM_MAX_CROWDED 64
 #define CLAIM_REST 10
 
-/* An attempt that took its executor with it this often is not repeated. */
-#define MAX_ATTEMPTS 3
-
-#define RECORD_RETRY_MS 100
-#define RECORD_RETRY_MAX_MS 60000
-
-/* How long a record waits for another transaction that completes the same action. */
-#define RECORD_LOCK_TIMEOUT "20ms"
-
 static bool started = false;
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
-static dlist_head recording = DLIST_STATIC_INIT(recording);
-static dlist_head recorded = DLIST_STATIC_INIT(recorded);
-static dlist_head deferred = DLIST_STATIC_INIT(deferred);
 static int	nclaimed = 0;
-static int	nrecording = 0;		/* recording and deferred ones; recorded ones too, until their commit */
 static size_t bytes_held = 0;	/* of requests, without their answers */
 static TimestampTz selective_after = 0; /* a claim that leaves hosts out rests until then */
 static bool selective_owed = false; /* one was asked for meanwhile */
 
+static void arm_wake(void);
 static Datum text_array(const char **texts, int n);
 static void claim_row(uint64 row);
 static void build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout, Oid owner);
 static Jsonb *sign(const Jsonb *input, const Jsonb *headers, Oid owner, List **secrets, char **error);
 static void refuse_row(uint64 row, const char *action, Oid owner);
-static void put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *text);
 static Jsonb *get_jsonb(uint64 row, int attnum);
 static void collect_finished(void);
-static HttpRequest **take_ready(int max, int *count);
-static bool *delete_attempts(HttpRequest **requests, int count, bool again);
-static bool attempt_exists(const HttpRequest *request);
-static void record_protected(HttpRequest *request);
-static void record_one(void *arg);
-static void put_result(HttpRequest *request);
-static void defer(HttpRequest *request);
+static void put_result(Attempt *attempt);
+static void spoil_result(Attempt *attempt, int sqlstate);
+static void forget_recorded(Attempt *attempt);
 static void forget(HttpRequest *request);
+
+static Recorder recorder = {.performer = PERFORMER, .put = put_result, .spoil = spoil_result, .forget = forget_recorded};
 
 void
 executor_start(void)
@@ -116,56 +97,20 @@ executor_start(void)
 				(errmsg("libcurl %s looks up host names without a thread of its own", version->version),
 				 errdetail("A slow name server holds up every HTTP request.")));
 	http_pool_start();
+	recorder_init(&recorder);
 	started = true;
 }
 
 int
 executor_recover(void)
 {
-	static DbStatement again = {
-		"WITH gone AS (DELETE FROM mistral.attempt WHERE performer = $1 AND safe_rerun AND attempt < $2 RETURNING *) "
-		"INSERT INTO mistral.dispatch (id, root_id, action_id, attempt, performer, owner, action, safe_rerun, "
-		"timeout, created_at, headers, input) "
-		"SELECT pg_catalog.gen_random_uuid(), root_id, action_id, attempt + 1, performer, owner, action, safe_rerun, "
-		"timeout, $3, headers, input FROM gone",
-		3, {TEXTOID, INT4OID, TIMESTAMPTZOID}
-	};
-	static DbStatement lost = {
-		"DELETE FROM mistral.attempt WHERE performer = $1 RETURNING root_id, action_id, attempt, safe_rerun",
-		1, {TEXTOID}
-	};
 	DbSession	session;
-	Datum		values[3];
-	uint64		repeated;
-	uint64		n;
-	uint64		i;
-	SPITupleTable *rows;
+	int			n;
 
 	db_enter(&session);
-	values[0] = CStringGetTextDatum(PERFORMER);
-	values[1] = Int32GetDatum(MAX_ATTEMPTS);
-	values[2] = TimestampTzGetDatum(clock_now());
-	repeated = db_execute(&again, values, NULL, false, 0);
-	n = db_execute(&lost, values, NULL, false, 0);
-	rows = SPI_tuptable;
-	for (i = 0; i < n; i++)
-	{
-		TupleDesc	desc = rows->tupdesc;
-		bool		isnull;
-		pg_uuid_t  *root_id = DatumGetUUIDP(SPI_getbinval(rows->vals[i], desc, 1, &isnull));
-		pg_uuid_t  *action_id = DatumGetUUIDP(SPI_getbinval(rows->vals[i], desc, 2, &isnull));
-		int			attempt = DatumGetInt32(SPI_getbinval(rows->vals[i], desc, 3, &isnull));
-		bool		safe_rerun = DatumGetBool(SPI_getbinval(rows->vals[i], desc, 4, &isnull));
-
-		CHECK_FOR_INTERRUPTS();
-		put_error(root_id, action_id, attempt,
-				  safe_rerun ?
-				  psprintf("the executor died %d times while the request was under way", attempt) :
-				  "outcome unknown: the executor died while the request was under way; "
-				  "it is repeated only with safe-rerun: true");
-	}
+	n = attempts_settle(PERFORMER, NIL, "the executor");
 	db_leave(&session);
-	return (int) (repeated + n);
+	return n;
 }
 
 int
@@ -289,127 +234,59 @@ int
 executor_drive(void)
 {
 	TimestampTz now = clock_steady();
-	TimestampTz next = selective_owed ? selective_after : 0;
-	dlist_mutable_iter iter;
-	int			ready = 0;
-	dlist_iter	it;
+	int			ready;
 
 	http_pool_drive();
 	collect_finished();
-	dlist_foreach_modify(iter, &deferred)
-	{
-		HttpRequest *request = dlist_container(HttpRequest, node, iter.cur);
-
-		if (request->record_after <= now)
-		{
-			dlist_delete(&request->node);
-			dlist_push_tail(&recording, &request->node);
-		}
-		else if (next == 0 || request->record_after < next)
-			next = request->record_after;
-	}
-	if (next != 0)
-		http_pool_wake_at(next);
-	dlist_foreach(it, &recording)
-		ready++;
+	ready = recorder_ready(&recorder, now);
+	arm_wake();
 	return ready;
 }
 
-/*
- * The first time a batch is recorded with one DELETE.  What was in a batch that
- * failed is recorded one by one in subtransactions, so that the culprit is found
- * and the others get through.
- */
 int
 executor_record(int max)
 {
-	DbSession	session;
-	MemoryContext context;
-	MemoryContext old;
-	HttpRequest **requests;
-	bool	   *deleted;
-	int			count;
-	int			i;
-
-	requests = take_ready(max, &count);
-	if (count == 0)
-		return 0;
-	db_enter(&session);
-	/* A session that holds back the completion of one action must not stop the others. */
-	(void) set_config_option("lock_timeout", RECORD_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	deleted = delete_attempts(requests, count, false);
-	context = AllocSetContextCreate(CurrentMemoryContext, "http record", ALLOCSET_DEFAULT_SIZES);
-	for (i = 0; i < count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		old = MemoryContextSwitchTo(context);
-		if (requests[i]->record_failures > 0)
-			record_protected(requests[i]);
-		else if (deleted[i])
-			put_result(requests[i]);
-		else if (attempt_exists(requests[i]))
-			defer(requests[i]); /* locked by somebody who may be about to cancel it */
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(context);
-	}
-	MemoryContextDelete(context);
-	db_leave(&session);
-	return count;
+	return recorder_record(&recorder, max);
 }
 
 void
 executor_recorded(bool committed)
 {
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &recorded)
-	{
-		HttpRequest *request = dlist_container(HttpRequest, node, iter.cur);
-
-		if (!committed)
-		{
-			defer(request);
-			continue;
-		}
-		dlist_delete(&request->node);
-		nrecording--;
-		http_response_clear(request);
-		forget(request);
-	}
+	recorder_recorded(&recorder, committed);
+	arm_wake();
 }
 
 int
 executor_in_flight(void)
 {
-	return nclaimed + http_pool_held() + nrecording;
+	return nclaimed + http_pool_held() + recorder.count;
 }
 
 void
 executor_shutdown(void)
 {
-	dlist_head *lists[] = {&recording, &recorded, &deferred};
 	CurlSignals saved;
-	int			i;
 
 	if (!started)
 		return;
 	executor_forget_claimed();
-	for (i = 0; i < (int) lengthof(lists); i++)
-		while (!dlist_is_empty(lists[i]))
-		{
-			HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(lists[i]));
-
-			http_response_clear(request);
-			http_request_free(request);
-		}
-	nrecording = 0;
+	recorder_clear(&recorder);
 	bytes_held = 0;
 	http_pool_shutdown();
 	curl_signals_block(&saved);
 	curl_global_cleanup();
 	curl_signals_restore(&saved);
 	started = false;
+}
+
+/* For what is due by itself: records that wait, a claim that rests. */
+static void
+arm_wake(void)
+{
+	TimestampTz next = recorder_next(&recorder, selective_owed ? selective_after : 0);
+
+	if (next != 0)
+		http_pool_wake_at(next);
 }
 
 static Datum
@@ -449,10 +326,10 @@ claim_row(uint64 row)
 	dlist_push_tail(&claimed, &request->node);
 	nclaimed++;
 
-	request->root_id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
-	request->action_id = *DatumGetUUIDP(db_datum(row, 2, &isnull));
-	request->attempt = DatumGetInt32(db_datum(row, 3, &isnull));
-	request->safe_rerun = DatumGetBool(db_datum(row, 10, &isnull));
+	request->attempt.root_id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
+	request->attempt.action_id = *DatumGetUUIDP(db_datum(row, 2, &isnull));
+	request->attempt.number = DatumGetInt32(db_datum(row, 3, &isnull));
+	request->attempt.safe_rerun = DatumGetBool(db_datum(row, 10, &isnull));
 	request->waits = strcmp(action, ACTION_WAIT_NAME) == 0;
 	timeout = DatumGetInt32(db_datum(row, 6, &isnull));
 	if (isnull)
@@ -469,7 +346,7 @@ build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, in
 	List	   *secrets;
 	char	   *error;
 
-	input = secrets_resolve(input, &request->root_id, owner, &secrets, &error);
+	input = secrets_resolve(input, &request->attempt.root_id, owner, &secrets, &error);
 	if (error)
 	{
 		http_request_fail(request, "%s", error);
@@ -524,28 +401,15 @@ refuse_row(uint64 row, const char *action, Oid owner)
 	if (strcmp(action, WEBHOOK_NAME) == 0)
 		action = ACTION_HTTP_NAME;
 	if (strcmp(action, ACTION_HTTP_NAME) != 0 && strcmp(action, ACTION_WAIT_NAME) != 0)
-		put_error(&root_id, &action_id, attempt, psprintf("the HTTP executor does not know action %s", action));
+		attempt_put_error(&root_id, &action_id, attempt, psprintf("the HTTP executor does not know action %s", action));
 	else if (role == NULL)
-		put_error(&root_id, &action_id, attempt,
-				  psprintf("the execution's owner, role %u, does not exist any more", owner));
+		attempt_put_error(&root_id, &action_id, attempt,
+						  psprintf("the execution's owner, role %u, does not exist any more", owner));
 	else
-		put_error(&root_id, &action_id, attempt,
-				  psprintf("role \"%s\" may not use %s: GRANT EXECUTE ON FUNCTION mistral.%s(jsonb) TO %s allows it",
-						   role, action, strcmp(action, ACTION_HTTP_NAME) == 0 ? "std_http" : "std_mistral_http",
-						   quote_identifier(role)));
-}
-
-/*
- * Under a key of its own (the attempt's number, negative), not the one that lets
- * only one completion in: it would wait for whoever holds back another one, and
- * with it every request of the database.  An action that has ended by then takes
- * no notice.
- */
-static void
-put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *text)
-{
-	(void) message_put(root_id, MESSAGE_ACTION, action_id, -attempt,
-					   message_action_result("ERROR", json_from_string(text)));
+		attempt_put_error(&root_id, &action_id, attempt,
+						  psprintf("role \"%s\" may not use %s: GRANT EXECUTE ON FUNCTION mistral.%s(jsonb) TO %s allows it",
+								   role, action, strcmp(action, ACTION_HTTP_NAME) == 0 ? "std_http" : "std_mistral_http",
+								   quote_identifier(role)));
 }
 
 static Jsonb *
@@ -563,143 +427,41 @@ collect_finished(void)
 	HttpRequest *request;
 
 	while ((request = http_pool_take()) != NULL)
-	{
-		dlist_push_tail(&recording, &request->node);
-		nrecording++;
-	}
-}
-
-/* Moves at most `max` finished requests to `recorded`, where they stay until the transaction's end. */
-static HttpRequest **
-take_ready(int max, int *count)
-{
-	HttpRequest **requests = palloc(Max(max, 1) * sizeof(HttpRequest *));
-
-	*count = 0;
-	while (*count < max && !dlist_is_empty(&recording))
-	{
-		HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(&recording));
-
-		dlist_push_tail(&recorded, &request->node);
-		requests[(*count)++] = request;
-	}
-	return requests;
-}
-
-/*
- * Deletes the attempts of these requests (of those tried before, or of the
- * others), except those that are gone already or locked by others, and says
- * which: what is deleted here is ours to record.
- */
-static bool *
-delete_attempts(HttpRequest **requests, int count, bool again)
-{
-	static DbStatement delete = {
-		"DELETE FROM mistral.attempt WHERE ctid = ANY (ARRAY("
-		"SELECT a.ctid FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS f (action_id, attempt) "
-		"JOIN mistral.attempt AS a ON a.action_id = f.action_id AND a.attempt = f.attempt "
-		"FOR UPDATE OF a SKIP LOCKED)) RETURNING action_id, attempt",
-		2, {UUIDARRAYOID, INT4ARRAYOID}
-	};
-	Datum	   *ids = palloc(count * sizeof(Datum));
-	Datum	   *attempts = palloc(count * sizeof(Datum));
-	bool	   *owned = palloc0(count * sizeof(bool));
-	Datum		values[2];
-	uint64		n;
-	uint64		row;
-	int			nelements = 0;
-	int			i;
-
-	for (i = 0; i < count; i++)
-	{
-		if ((requests[i]->record_failures > 0) != again)
-			continue;
-		ids[nelements] = UUIDPGetDatum(&requests[i]->action_id);
-		attempts[nelements++] = Int32GetDatum(requests[i]->attempt);
-	}
-	values[0] = PointerGetDatum(construct_array(ids, nelements, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	values[1] = PointerGetDatum(construct_array(attempts, nelements, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	n = db_execute(&delete, values, NULL, false, 0);
-	for (row = 0; row < n; row++)
-	{
-		bool		isnull;
-		pg_uuid_t  *action_id = DatumGetUUIDP(db_datum(row, 1, &isnull));
-		int			attempt = DatumGetInt32(db_datum(row, 2, &isnull));
-
-		for (i = 0; i < count; i++)
-			if (requests[i]->attempt == attempt && id_equal(&requests[i]->action_id, action_id))
-				owned[i] = true;
-	}
-	return owned;
-}
-
-static bool
-attempt_exists(const HttpRequest *request)
-{
-	static DbStatement find = {
-		"SELECT 1 FROM mistral.attempt WHERE action_id = $1 AND attempt = $2",
-		2, {UUIDOID, INT4OID}
-	};
-	Datum		values[2] = {UUIDPGetDatum(&request->action_id), Int32GetDatum(request->attempt)};
-
-	return db_execute(&find, values, NULL, false, 1) > 0;
-}
-
-/* Deletes the attempt and puts the message, in a subtransaction. */
-static void
-record_protected(HttpRequest *request)
-{
-	int			sqlstate = protected_call(record_one, request);
-
-	if (sqlstate != 0 && sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
-	{
-		http_response_clear(request);
-		request->failed = false;
-		http_request_fail(request, "the response could not be stored (SQLSTATE %s)", unpack_sql_state(sqlstate));
-		sqlstate = protected_call(record_one, request);
-	}
-	if (sqlstate != 0)
-		defer(request);
-}
-
-static void
-record_one(void *arg)
-{
-	HttpRequest *request = arg;
-
-	if (*delete_attempts(&request, 1, true))
-		put_result(request);
-	else if (attempt_exists(request))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("the attempt is locked")));
+		recorder_add(&recorder, &request->attempt);
 }
 
 /* The message for one request whose attempt is deleted. */
 static void
-put_result(HttpRequest *request)
+put_result(Attempt *attempt)
 {
+	HttpRequest *request = (HttpRequest *) attempt;
 	bool		failed;
 	Jsonb	   *result = secret_mask_apply(&request->mask, http_response_result(request, &failed));
 
 	/* std.mistral_http waits for somebody to complete it, unless it was not even taken. */
 	if (request->waits && !failed)
 		return;
-	(void) message_put(&request->root_id, MESSAGE_ACTION, &request->action_id, request->attempt,
+	(void) message_put(&attempt->root_id, MESSAGE_ACTION, &attempt->action_id, attempt->number,
 					   message_action_result(failed ? "ERROR" : "SUCCESS", result));
 }
 
-/* Moves it out of the batch, to be tried again later, and later each time. */
 static void
-defer(HttpRequest *request)
+spoil_result(Attempt *attempt, int sqlstate)
 {
-	int64		delay_ms = (int64) RECORD_RETRY_MS << Min(request->record_failures, 10);
+	HttpRequest *request = (HttpRequest *) attempt;
 
-	dlist_delete(&request->node);
-	request->record_failures++;
-	request->record_after = clock_steady() + Min(delay_ms, RECORD_RETRY_MAX_MS) * 1000;
-	dlist_push_tail(&deferred, &request->node);
-	http_pool_wake_at(request->record_after);
+	http_response_clear(request);
+	request->failed = false;
+	http_request_fail(request, "the response could not be stored (SQLSTATE %s)", unpack_sql_state(sqlstate));
+}
+
+static void
+forget_recorded(Attempt *attempt)
+{
+	HttpRequest *request = (HttpRequest *) attempt;
+
+	http_response_clear(request);
+	forget(request);
 }
 
 static void

@@ -14,9 +14,9 @@
 #include "lib/ilist.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
-#include "utils/uuid.h"
 
 #include "executor/http_curl.h"
+#include "executor/recorder.h"
 #include "executor/secret_mask.h"
 
 #define HTTP_MAX_REDIRECTS		10
@@ -47,13 +47,8 @@ typedef struct HttpHop
 
 typedef struct HttpRequest
 {
-	dlist_node	node;			/* in the one list that holds it */
-
-	/* Which attempt of which action this is. */
-	pg_uuid_t	action_id;
-	pg_uuid_t	root_id;
-	int			attempt;
-	bool		safe_rerun;		/* may be sent more than once */
+	Attempt		attempt;		/* which one of which action this is; first */
+	dlist_node	node;			/* in the one list that holds it, before its recorder does */
 	bool		waits;			/* std.mistral_http: somebody completes the action later */
 
 	/* What is asked. */
@@ -79,8 +74,6 @@ typedef struct HttpRequest
 	struct curl_slist *header_list; /* as libcurl keeps it, of the current hop */
 	int			slot;			/* of its host, see http_pool.c */
 	TimestampTz deadline;
-	TimestampTz record_after;	/* a record that could not be made is tried again later */
-	int			record_failures;
 	size_t		held;			/* what executor_claim has counted for it */
 
 	/* What came back. */

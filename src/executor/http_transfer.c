@@ -166,7 +166,7 @@ set_options(HttpRequest *request)
 static bool
 may_repeat(const HttpRequest *request)
 {
-	return request->safe_rerun ||
+	return request->attempt.safe_rerun ||
 		strcmp(request->method, "GET") == 0 ||
 		strcmp(request->method, "HEAD") == 0 ||
 		strcmp(request->method, "OPTIONS") == 0;

@@ -1,6 +1,7 @@
 /*
  * executor_worker.c
- *		The process that runs HTTP actions: claim, commit, send, record, commit.
+ *		The process that runs HTTP actions and, with the program mistral_io,
+ *		those of modules: claim, commit, send, record, commit.
  *
  * No transaction is open while bytes travel.  Asked to go, it claims nothing
  * more and stays a moment for what is under way; what it leaves behind has an
@@ -8,12 +9,15 @@
  */
 #include "postgres.h"
 
+#include <sys/epoll.h>
+
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "executor/http_executor.h"
+#include "executor/io_executor.h"
 #include "worker/launcher.h"
 #include "worker/loop.h"
 
@@ -35,19 +39,26 @@ typedef struct Part
 typedef struct Batch
 {
 	int			max;
-	int			n;
+	bool		http;			/* which of the two have something to do */
+	bool		io;
+	int			nhttp;			/* and what they have done */
+	int			nio;
 } Batch;
 
 static struct
 {
-	bool		look;			/* there may be something to claim */
+	bool		look;			/* there may be something to claim for HTTP */
+	bool		look_io;		/* and for modules */
 	TimestampTz look_at;		/* then it is time to look, also unasked */
 	int			unrecorded;		/* finished requests */
+	int			unrecorded_io;	/* and what io_record has to do */
+	int			poll_fd;		/* both their descriptors in one */
 	TimestampTz leave_at;		/* 0: stays */
 	Part		claiming;
 	Part		recording;
 } executor;
 
+static int	join_descriptors(void);
 static void recover(void);
 static void recover_body(void *arg);
 static void claim(TimestampTz now);
@@ -73,25 +84,54 @@ mistral_executor_main(Datum arg)
 	executor.look = true;
 	worker_wait_adoption();
 	executor_start();
+	io_start();
+	executor.poll_fd = join_descriptors();
 	recover();
 
 	for (;;)
 	{
 		TimestampTz now = clock_steady();
+		uint32		look;
 
 		check_leaving(now);
 		if (worker_take_recheck())
 			worker_wait_adoption();
-		if (pg_atomic_exchange_u32(&my_worker->look, 0) != 0 || now >= executor.look_at)
+		look = pg_atomic_exchange_u32(&my_worker->look, 0);
+		if (now >= executor.look_at)
+		{
+			look = LOOK_ALL;
+			executor.look_at = TimestampTzPlusMilliseconds(now, LOOK_MS);
+		}
+		if ((look & LOOK_HTTP) || executor_relieved())
 			executor.look = true;
-		if (executor_relieved())
-			executor.look = true;
+		if ((look & LOOK_IO) || io_relieved())
+			executor.look_io = true;
 		claim(now);
 		executor.unrecorded = executor_drive();
+		executor.unrecorded_io = io_drive();
 		record(now);
-		worker_wait(executor_in_flight() > 0 ? WORKER_RUNNING : WORKER_IDLE,
-					sleep_time(clock_steady()), executor_poll_fd());
+		worker_wait(executor_in_flight() + io_in_flight() > 0 ? WORKER_RUNNING : WORKER_IDLE,
+					sleep_time(clock_steady()), executor.poll_fd);
 	}
+}
+
+/* One descriptor to wait for instead of two. */
+static int
+join_descriptors(void)
+{
+	int			fds[] = {executor_poll_fd(), io_poll_fd()};
+	int			joined = epoll_create1(EPOLL_CLOEXEC);
+
+	for (int i = 0; i < lengthof(fds); i++)
+	{
+		struct epoll_event event = {.events = EPOLLIN};
+
+		if (joined < 0 || epoll_ctl(joined, EPOLL_CTL_ADD, fds[i], &event) != 0)
+			ereport(ERROR,
+					(errcode_for_socket_access(),
+					 errmsg("could not make a set of descriptors: %m")));
+	}
+	return joined;
 }
 
 /* Settles what a predecessor left, however long it takes. */
@@ -119,6 +159,7 @@ static void
 recover_body(void *arg)
 {
 	executor_recover();
+	io_recover();
 }
 
 static void
@@ -126,28 +167,33 @@ claim(TimestampTz now)
 {
 	Batch		batch;
 
-	if (!executor.look || executor.leave_at != 0 || now < executor.claiming.resume_at)
+	/* When requests end, there is room again. */
+	batch.http = executor.look && executor_room() > 0;
+	batch.io = executor.look_io && io_room() > 0;
+	batch.max = executor.claiming.size;
+	if ((!batch.http && !batch.io) || executor.leave_at != 0 || now < executor.claiming.resume_at)
 		return;
-	batch.max = Min(executor.claiming.size, executor_room());
-	if (batch.max <= 0)
-		return;					/* when requests end, there is room again */
 	switch (worker_run(claim_body, &batch))
 	{
 		case RUN_NO_EXTENSION:
 			leave(ENDING_NO_EXTENSION);
 		case RUN_FAILED:
 			executor_forget_claimed();
+			io_claimed(false);
 			part_failed(&executor.claiming);
 			return;
 		case RUN_COMMITTED:
 			break;
 	}
 	executor_submit();
+	io_claimed(true);
 	part_done(&executor.claiming, CLAIM_SIZE);
-	executor.look = batch.n > 0;
-	executor.look_at = TimestampTzPlusMilliseconds(clock_steady(), LOOK_MS);
+	if (batch.http)
+		executor.look = batch.nhttp > 0;
+	if (batch.io)
+		executor.look_io = batch.nio > 0;
 	pg_atomic_fetch_add_u64(&my_worker->steps, 1);
-	pg_atomic_fetch_add_u64(&my_worker->executions, batch.n);
+	pg_atomic_fetch_add_u64(&my_worker->executions, batch.nhttp + batch.nio);
 }
 
 static void
@@ -155,7 +201,8 @@ claim_body(void *arg)
 {
 	Batch	   *batch = arg;
 
-	batch->n = executor_claim(batch->max);
+	batch->nhttp = batch->http ? executor_claim(batch->max) : 0;
+	batch->nio = batch->io ? io_claim(batch->max) : 0;
 }
 
 static void
@@ -163,7 +210,9 @@ record(TimestampTz now)
 {
 	Batch		batch;
 
-	if (executor.unrecorded == 0 || now < executor.recording.resume_at)
+	batch.http = executor.unrecorded > 0;
+	batch.io = executor.unrecorded_io > 0;
+	if ((!batch.http && !batch.io) || now < executor.recording.resume_at)
 		return;
 	batch.max = executor.recording.size;
 	switch (worker_run(record_body, &batch))
@@ -172,15 +221,18 @@ record(TimestampTz now)
 			leave(ENDING_NO_EXTENSION);
 		case RUN_FAILED:
 			executor_recorded(false);
+			io_recorded(false);
 			part_failed(&executor.recording);
 			return;
 		case RUN_COMMITTED:
 			break;
 	}
 	executor_recorded(true);
+	io_recorded(true);
 	part_done(&executor.recording, RECORD_SIZE);
-	executor.unrecorded -= Min(batch.n, executor.unrecorded);
-	pg_atomic_fetch_add_u64(&my_worker->messages, batch.n);
+	executor.unrecorded -= Min(batch.nhttp, executor.unrecorded);
+	executor.unrecorded_io -= Min(Max(batch.nio, 1), executor.unrecorded_io);
+	pg_atomic_fetch_add_u64(&my_worker->messages, batch.nhttp + batch.nio);
 }
 
 static void
@@ -188,7 +240,8 @@ record_body(void *arg)
 {
 	Batch	   *batch = arg;
 
-	batch->n = executor_record(batch->max);
+	batch->nhttp = batch->http ? executor_record(batch->max) : 0;
+	batch->nio = batch->io ? io_record(batch->max) : 0;
 }
 
 /* Does not return when it is time to go and nothing, or no time, is left. */
@@ -202,7 +255,7 @@ check_leaving(TimestampTz now)
 	}
 	if (executor.leave_at == 0)
 		executor.leave_at = TimestampTzPlusMilliseconds(now, LINGER_MS);
-	if (executor_in_flight() == 0 || now >= executor.leave_at)
+	if (executor_in_flight() + io_in_flight() == 0 || now >= executor.leave_at)
 		leave(ENDING_ASKED);
 }
 
@@ -230,10 +283,12 @@ sleep_time(TimestampTz now)
 
 	if (executor.leave_at != 0)
 		until = Min(until, executor.leave_at);
-	if (executor.unrecorded > 0)
+	if (executor.unrecorded > 0 || executor.unrecorded_io > 0)
 		until = Min(until, executor.recording.resume_at);
-	if (executor.look && executor_room() > 0 && executor.leave_at == 0)
+	if (((executor.look && executor_room() > 0) || (executor.look_io && io_room() > 0)) && executor.leave_at == 0)
 		until = Min(until, executor.claiming.resume_at);
+	if (io_next() != 0)
+		until = Min(until, io_next());
 	return Min(TimestampDifferenceMilliseconds(now, until), LOOK_MS);
 }
 
@@ -241,5 +296,6 @@ static void
 leave(WorkerEnding ending)
 {
 	executor_shutdown();
+	io_shutdown();
 	worker_leave(ending);
 }

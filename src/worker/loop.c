@@ -311,7 +311,7 @@ attach(void)
 		worker->ending = ENDING_FAILED;
 		worker->started_at = GetCurrentTimestamp();
 		worker->last_loop = worker->started_at;
-		pg_atomic_write_u32(&worker->look, 1);
+		pg_atomic_write_u32(&worker->look, LOOK_ALL);
 		pg_atomic_write_u32(&worker->recheck, 0);
 		pg_atomic_write_u32(&worker->skipping, 0);
 		pg_atomic_write_u64(&worker->lease_due, 0);

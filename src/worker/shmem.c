@@ -286,7 +286,7 @@ shmem_ask_sql_worker(DatabaseSlot *db, uint32 wanted)
 		if (worker->proc == NULL)
 			continue;
 		there++;
-		pg_atomic_write_u32(&worker->look, 1);
+		pg_atomic_write_u32(&worker->look, LOOK_ALL);
 		shmem_wake(worker);
 	}
 	if (pg_atomic_read_u32(&db->sql_demand) < wanted)
@@ -343,7 +343,7 @@ ring_push(WorkerSlot *worker, const MessageHint *hints, int nhints)
 
 	if (worker->ring < 0)
 	{
-		pg_atomic_write_u32(&worker->look, 1);
+		pg_atomic_write_u32(&worker->look, LOOK_ALL);
 		return;
 	}
 	ring = &shared->rings[worker->ring];
@@ -352,7 +352,7 @@ ring_push(WorkerSlot *worker, const MessageHint *hints, int nhints)
 	{
 		if (ring->tail - ring->head >= RING_SIZE)
 		{
-			pg_atomic_write_u32(&worker->look, 1);
+			pg_atomic_write_u32(&worker->look, LOOK_ALL);
 			break;
 		}
 		ring->entries[ring->tail % RING_SIZE] = hints[i];

@@ -41,6 +41,11 @@ typedef enum WorkerKind
 	WORKER_SQL
 } WorkerKind;
 
+/* What an executor is to look for. */
+#define LOOK_HTTP		1
+#define LOOK_IO			2
+#define LOOK_ALL		(LOOK_HTTP | LOOK_IO)
+
 /* An executor has the place after the engines', SQL workers have those after it. */
 #define EXECUTOR_PLACE	MAX_ENGINES
 #define SQL_PLACE		(MAX_ENGINES + 1)
@@ -83,7 +88,7 @@ typedef struct WorkerSlot
 	TimestampTz last_loop;
 	TimestampTz last_error_at;
 	char		last_error[ERROR_TEXT_SIZE];
-	pg_atomic_uint32 look;		/* hints were lost: look at the tables */
+	pg_atomic_uint32 look;		/* hints were lost: look at the tables; LOOK_ALL, or for an executor one of its two */
 	pg_atomic_uint32 schedules; /* a cron trigger has been planned */
 	pg_atomic_uint32 recheck;	/* the extension may have gone, or been adopted */
 	pg_atomic_uint32 unlocked;	/* counts transactions of others that let a tree go */

@@ -28,7 +28,7 @@ static struct
 	bool		armed;
 	bool		too_many;		/* more messages than are remembered */
 	bool		unlocks;		/* it locked a tree's root row */
-	bool		dispatched;		/* the executor has new work */
+	uint32		dispatched;		/* the executor has new work: LOOK_HTTP, LOOK_IO */
 	bool		dispatched_sql; /* SQL workers have */
 	bool		planned;		/* a cron trigger has a new slot */
 	TimestampTz lease_due;		/* the first lease given runs out then; 0: none was given */
@@ -90,7 +90,7 @@ wake_everything(void)
 	db = shmem_find_database(MyDatabaseId);
 	for (place = 0; db != NULL && place < WORKER_PLACES; place++)
 	{
-		pg_atomic_write_u32(&db->workers[place].look, 1);
+		pg_atomic_write_u32(&db->workers[place].look, LOOK_ALL);
 		shmem_wake(&db->workers[place]);
 	}
 	LWLockRelease(registry_lock());
@@ -142,7 +142,7 @@ note_dispatch(const char *performer)
 	if (strcmp(performer, "sql") == 0)
 		pending.dispatched_sql = true;
 	else
-		pending.dispatched = true;
+		pending.dispatched |= strcmp(performer, "io") == 0 ? LOOK_IO : LOOK_HTTP;
 }
 
 /* cron_planned_hook */
@@ -237,7 +237,7 @@ tell(bool committed)
 		}
 		if (committed && pending.dispatched)
 		{
-			pg_atomic_write_u32(&db->workers[EXECUTOR_PLACE].look, 1);
+			pg_atomic_fetch_or_u32(&db->workers[EXECUTOR_PLACE].look, pending.dispatched);
 			shmem_wake(&db->workers[EXECUTOR_PLACE]);
 		}
 		if (committed && pending.lease_due != 0 && shmem_lease_due(&db->workers[0], pending.lease_due))

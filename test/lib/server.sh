@@ -95,7 +95,8 @@ server_prepare() {
 	done
 	# The JIT compiler's bitcode of the server itself: 20 MB that nothing here reads.
 	rm -rf "$SERVER_DIR/pg/${lib#"$prefix"/}/bitcode"
-	[ -d "$prefix/include" ] && ln -s "$prefix/include" "$SERVER_DIR/pg/include"
+	p=$("$SERVER_PG_CONFIG" --includedir-server)
+	[ "${p#"$prefix"/}" = "$p" ] || server_mirror "$prefix" "$SERVER_DIR/pg" "${p#"$prefix"/}/extension"
 	SERVER_BIN=$SERVER_DIR/pg/${bin#"$prefix"/}
 	PG_CONFIG_PRIVATE=$SERVER_BIN/pg_config
 	mkdir -p "$SERVER_DIR/s" "$SERVER_DIR/log"
@@ -108,6 +109,17 @@ server_prepare() {
 	export LANG=C.UTF-8
 	unset LC_ALL LC_CTYPE LC_COLLATE LC_MESSAGES LANGUAGE PGCLIENTENCODING
 	unset PGPORT PGSERVICE PGPASSFILE PGOPTIONS PGDATA PGSSLMODE
+}
+
+# A directory of links to what is in FROM, for reading, but with the directory PATH of its own, for writing.
+server_mirror() {	# FROM TO PATH
+	local first=${3%%/*} f
+	mkdir -p "$2/$first"
+	[ "$first" != "$3" ] || return 0
+	for f in "$1/$first"/*; do
+		[ "${f##*/}" = "$(cut -d/ -f2 <<<"$3")" ] || [ ! -e "$f" ] || ln -sfn "$f" "$2/$first/"
+	done
+	server_mirror "$1/$first" "$2/$first" "${3#*/}"
 }
 
 server_install() {

@@ -1,0 +1,42 @@
+/*
+ * channel.h
+ *		Frames over the socket pair between the worker and the program: four
+ *		bytes of length, in the machine's order, and a JSON object.
+ *
+ * To the program:
+ *		{"op": "start", "modules": [path, ...], "max_result": bytes}, first
+ *		{"op": "egress", "allow": networks, "deny": networks}, before that and whenever they change
+ *		{"op": "submit", "id":, "action":, "attempt":, "timeout":, "safe_rerun": bool, "input": {}}
+ *		{"op": "cancel", "id":}
+ * From it:
+ *		{"op": "hello", "modules": [{"file":, "name":, "error":, "actions": [{"name":, "params":, "description":, "answered": bool}]}]}
+ *		{"op": "finish", "id":, "success": bool, "result":}
+ *		{"op": "log", "level":, "text":}
+ */
+#ifndef MISTRAL_CHANNEL_H
+#define MISTRAL_CHANNEL_H
+
+#include "base/plain_json.h"
+
+/* The descriptor that the program finds the socket at. */
+#define CHANNEL_FD 3
+
+/* No frame is longer than what may be a value's size and this. */
+#define CHANNEL_SLACK (64 * 1024)
+#define CHANNEL_MAX_FRAME (272 * 1024 * 1024)
+
+/* Begins and ends a frame at the buffer's end, which must be where the last one ended. */
+extern void channel_begin(PlainBuffer *buffer, const char *op);
+extern void channel_end(PlainBuffer *buffer, size_t begin);
+
+/* A member of the object that the buffer ends with. */
+extern void channel_add_string(PlainBuffer *buffer, const char *key, const char *text);
+extern void channel_add_raw(PlainBuffer *buffer, const char *key, const char *json, size_t len);
+
+/*
+ * Reads what is there and gives each complete frame to `handle`.  False when the
+ * other side has gone, or said what cannot be understood (then *why says so).
+ */
+extern bool channel_read(int fd, PlainBuffer *in, void (*handle) (PlainJson frame), const char **why);
+
+#endif							/* MISTRAL_CHANNEL_H */

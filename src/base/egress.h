@@ -1,0 +1,43 @@
+/*
+ * egress.h
+ *		Lists of networks, and which addresses two of them let through.
+ *
+ * An address is refused when a network of the deny list holds it and none of
+ * the allow list does.  Without PostgreSQL, so that the I/O program can ask as
+ * well as the workers.
+ */
+#ifndef MISTRAL_EGRESS_H
+#define MISTRAL_EGRESS_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+typedef struct Network Network;
+
+typedef struct NetworkList
+{
+	char	   *text;			/* what it was made from; NULL: not yet made */
+	int			count;
+	Network    *networks;		/* malloc'd: read in callbacks, kept for the life of the process */
+} NetworkList;
+
+/* Starts as zeros. */
+typedef struct Egress
+{
+	NetworkList allow;
+	NetworkList deny;
+} Egress;
+
+/* Whether a text is a list of networks ("10.0.0.0/8, ::1").  When it is not, *bad is the first wrong element, *badlen bytes long. */
+extern bool egress_list_valid(const char *list, const char **bad, int *badlen);
+
+/* Takes both lists over where their texts have changed; false without memory. */
+extern bool egress_set(Egress *egress, const char *allow, const char *deny);
+
+/* Whether the address may be reached.  Neither allocates nor raises. */
+extern bool egress_allowed(const Egress *egress, const struct sockaddr *address);
+
+/* The same for an address in text form; what is not an address is refused. */
+extern bool egress_text_allowed(const Egress *egress, const char *address);
+
+#endif							/* MISTRAL_EGRESS_H */

@@ -1,0 +1,170 @@
+/*
+ * main.c
+ *		mistral_io: does the I/O of modules, apart from the server.
+ *
+ *		mistral_io PARENT MEMORY
+ *
+ * A worker of the server starts it and talks to it over the socket at descriptor
+ * 3 (channel.h).  It has no connection to the database and no part of the shared
+ * memory, it ends when its parent does, and it may use MEMORY kB.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "io/connect.h"
+#include "io/modules.h"
+
+#define MAX_FDS 4096
+#define MAX_FILES 4096
+
+static bool started = false;
+
+static void confine(pid_t parent, long memory_kb);
+static void limit(int resource, rlim_t most);
+static void handle(PlainJson frame);
+static void set_rules(PlainJson frame);
+static bool flush(void);
+
+int
+main(int argc, char **argv)
+{
+	static struct pollfd fds[MAX_FDS];
+	PlainBuffer in = {0};
+
+	if (argc != 3 || fcntl(CHANNEL_FD, F_GETFL) < 0)
+	{
+		fprintf(stderr, "mistral_io is started by PostgreSQL, with the extension mistral\n");
+		return 2;
+	}
+	confine(atoi(argv[1]), atol(argv[2]));
+	for (;;)
+	{
+		int64_t		now = io_now();
+		int			n = modules_pollfds(fds + 1, MAX_FDS - 1);
+		int64_t		timeout = modules_timeout(now);
+		const char *why;
+
+		fds[0].fd = CHANNEL_FD;
+		fds[0].events = POLLIN | (io_out.len > 0 ? POLLOUT : 0);
+		if (poll(fds, n + 1, timeout < 0 ? -1 : timeout > 60000 ? 60000 : (int) timeout) < 0 && errno != EINTR)
+			return 1;
+		if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) && !channel_read(CHANNEL_FD, &in, handle, &why))
+			break;
+		modules_drive(io_now());
+		if (!flush())
+			break;
+	}
+	/* The worker has gone: what is under way is for its successor to settle. */
+	modules_stop();
+	return 0;
+}
+
+/* Leaves behind what the program has no business with, and bounds the rest. */
+static void
+confine(pid_t parent, long memory_kb)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* It may have died before that. */
+	if (getppid() != parent)
+		_exit(1);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0) != 0)
+	{
+		for (int fd = CHANNEL_FD + 1; fd < sysconf(_SC_OPEN_MAX); fd++)
+			close(fd);
+	}
+	limit(RLIMIT_NOFILE, MAX_FILES);
+	limit(RLIMIT_CORE, 0);
+	if (memory_kb > 0)
+		limit(RLIMIT_AS, (rlim_t) memory_kb * 1024);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	if (chdir("/") != 0)
+		_exit(1);
+}
+
+static void
+limit(int resource, rlim_t most)
+{
+	struct rlimit r;
+
+	if (getrlimit(resource, &r) != 0)
+		return;
+	if (r.rlim_max == RLIM_INFINITY || r.rlim_max > most)
+		r.rlim_max = most;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(resource, &r);
+}
+
+static void
+handle(PlainJson frame)
+{
+	PlainJson	op = plain_json_get(frame, "op");
+
+	if (plain_json_is(op, "submit"))
+		modules_submit(frame);
+	else if (plain_json_is(op, "cancel"))
+		modules_cancel(frame);
+	else if (plain_json_is(op, "egress"))
+		set_rules(frame);
+	else if (plain_json_is(op, "start") && !started)
+	{
+		started = true;
+		modules_load(frame);
+	}
+}
+
+static void
+set_rules(PlainJson frame)
+{
+	char	   *allow = plain_json_get_string(frame, "allow");
+	char	   *deny = plain_json_get_string(frame, "deny");
+
+	if (allow == NULL || deny == NULL || !connect_set_rules(allow, deny))
+		exit(1);
+	free(allow);
+	free(deny);
+}
+
+/* Sends what can be sent now. */
+static bool
+flush(void)
+{
+	size_t		sent = 0;
+
+	if (io_out.failed)
+		return false;
+	while (sent < io_out.len)
+	{
+		ssize_t		n = send(CHANNEL_FD, io_out.data + sent, io_out.len - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n > 0)
+			sent += n;
+		else if (n < 0 && errno == EINTR)
+			continue;
+		else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		else
+			return false;
+	}
+	if (sent == io_out.len)
+		io_out.len = 0;
+	else if (sent > 0)
+	{
+		memmove(io_out.data, io_out.data + sent, io_out.len - sent);
+		io_out.len -= sent;
+	}
+	return true;
+}
