@@ -15,14 +15,18 @@
 EXTENSION    = mistral
 EXTVERSION   = 0.1
 MODULE_big   = mistral
-OBJS         = $(patsubst %.c,%.o,$(sort $(filter-out src/io/%,$(wildcard src/*.c src/*/*.c))))
+OBJS         = $(patsubst %.c,%.o,$(sort $(filter-out src/io/% src/modules/%,$(wildcard src/*.c src/*/*.c))))
 HEADERS      = src/io/mistral_action.h
 INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
-EXTRA_CLEAN  = $(INSTALL_SQL) mistral_io
+EXTRA_CLEAN  = $(INSTALL_SQL) mistral_io mistral_amqp.so
 
 # The program that runs modules: plain C, nothing of PostgreSQL.
 IO_SOURCES   = $(sort $(wildcard src/io/*.c)) src/base/channel.c src/base/egress.c src/base/plain_json.c
+IO_CC        = $(CC) $(filter -O% -g%,$(CFLAGS)) -Wall $(PG_CFLAGS) -Isrc
+
+# Its modules, each where its library is there.
+IO_MODULES   = $(shell printf '\043include <amqp.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo mistral_amqp.so)
 
 # The install script's parts, in the order in which they depend on each other.
 SQL_PARTS    = $(sort $(wildcard sql/[0-9][0-9]_*.sql))
@@ -45,16 +49,19 @@ include $(PGXS)
 HEADERS_ALL := $(wildcard src/*.h src/*/*.h)
 $(OBJS): $(HEADERS_ALL)
 
-all: mistral_io
+all: mistral_io $(IO_MODULES)
 mistral_io: $(IO_SOURCES) $(HEADERS_ALL) Makefile
-	$(CC) $(filter -O% -g%,$(CFLAGS)) -Wall $(PG_CFLAGS) -Isrc -fPIE -pie -o $@ $(IO_SOURCES) -ldl -lpthread
+	$(IO_CC) -fPIE -pie -o $@ $(IO_SOURCES) -ldl -lpthread
+mistral_amqp.so: $(wildcard src/modules/amqp_*.c) src/base/plain_json.c $(HEADERS_ALL) Makefile
+	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lrabbitmq -lpthread
 
 install: install-io
-install-io: mistral_io installdirs
+install-io: mistral_io $(IO_MODULES) installdirs
 	$(INSTALL_PROGRAM) mistral_io '$(DESTDIR)$(pkglibdir)/mistral_io'
+	for m in $(IO_MODULES); do $(INSTALL_SHLIB) "$$m" '$(DESTDIR)$(pkglibdir)/' || exit 1; done
 uninstall: uninstall-io
 uninstall-io:
-	rm -f '$(DESTDIR)$(pkglibdir)/mistral_io'
+	rm -f '$(DESTDIR)$(pkglibdir)/mistral_io' $(addprefix '$(DESTDIR)$(pkglibdir)'/,$(IO_MODULES))
 
 $(INSTALL_SQL): $(SQL_PARTS) Makefile
 	@printf '\\echo Use "CREATE EXTENSION mistral" to load this file. \\quit\n' > $@

@@ -21,6 +21,13 @@ REVOKE ALL ON FUNCTION mistral.std_sql(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION mistral.std_sql(jsonb) IS
   'Guard of the action std.sql: roles with EXECUTE may use it in workflows. Not to be called itself';
 
+CREATE FUNCTION mistral.std_amqp(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_std_amqp';
+REVOKE ALL ON FUNCTION mistral.std_amqp(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.std_amqp(jsonb) IS
+  'Guard of the action std.amqp: roles with EXECUTE may use it in workflows. Not to be called itself';
+
 CREATE FUNCTION mistral.module_action(input jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mistral_module_action';

@@ -14,8 +14,10 @@
 
 const ActionType action_types[] = {
 #define ACTION(name, mode, run, params, description) {name, mode, params, run, description},
+#define MODULE_ACTION(name, module, params, description) {name, ACTION_MODULE, params, NULL, description, module},
 #include "actions/action_list.h"
 #undef ACTION
+#undef MODULE_ACTION
 };
 
 const ActionType action_type_registered = {"", ACTION_PULL, NULL, NULL, ""};

@@ -15,6 +15,7 @@
 SQL_FUNCTION(mistral_std_http);
 SQL_FUNCTION(mistral_std_mistral_http);
 SQL_FUNCTION(mistral_std_sql);
+SQL_FUNCTION(mistral_std_amqp);
 SQL_FUNCTION(mistral_module_action);
 
 static void refuse_call(const char *action) pg_attribute_noreturn();
@@ -38,6 +39,13 @@ Datum
 mistral_std_sql(PG_FUNCTION_ARGS)
 {
 	refuse_call("std.sql");
+}
+
+/* mistral.std_amqp(jsonb): always raises. */
+Datum
+mistral_std_amqp(PG_FUNCTION_ARGS)
+{
+	refuse_call("std.amqp");
 }
 
 /* mistral.module_action(jsonb): always raises. */

@@ -52,6 +52,7 @@ connect_to(const char *host, int port, int timeout_ms, char *error, size_t size)
 	struct addrinfo *a;
 	int64_t		end = now_ms() + timeout_ms;
 	char		service[16];
+	bool		refused = false;
 	int			fd = -1;
 	int			rc;
 
@@ -59,6 +60,7 @@ connect_to(const char *host, int port, int timeout_ms, char *error, size_t size)
 	rc = getaddrinfo(host, service, &hints, &addresses);
 	if (rc != 0)
 	{
+		errno = ENOENT;
 		snprintf(error, size, "could not find host \"%s\": %s", host, gai_strerror(rc));
 		return -1;
 	}
@@ -73,13 +75,17 @@ connect_to(const char *host, int port, int timeout_ms, char *error, size_t size)
 
 			getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
 			snprintf(error, size, "address %s is not allowed (mistral.http_deny)", text);
+			refused = true;
+			continue;
 		}
-		else if (left <= 0)
+		refused = false;
+		if (left <= 0)
 			snprintf(error, size, "no connection to \"%s\" in time", host);
 		else
 			fd = connect_one(a, left, error, size);
 	}
 	freeaddrinfo(addresses);
+	errno = refused ? EACCES : ETIMEDOUT;
 	return fd;
 }
 

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,6 +49,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	confine(atoi(argv[1]), atol(argv[2]));
+	/* Threads of modules must not take 64 MB of address space each. */
+	mallopt(M_ARENA_MAX, 2);
 	for (;;)
 	{
 		int64_t		now = io_now();

@@ -79,7 +79,7 @@ typedef struct MistralHost
 	/*
 	 * Connects to a host by name or address and gives a non-blocking socket,
 	 * or -1 and the reason in `error`.  Addresses that are not allowed are
-	 * not tried.  Looks up names and waits: only from a thread of the module's.
+	 * not tried; errno is EACCES when that is the reason.  Looks up names and waits: only from a thread of the module's.
 	 */
 	int			(*connect_to) (const char *host, int port, int timeout_ms, char *error, size_t size);
 } MistralHost;

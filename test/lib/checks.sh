@@ -64,7 +64,7 @@ grep -ln 'PG_VERSION_NUM' $(files src | grep '\.[ch]$') | grep -v '^src/compat\.
 
 rank() {
 	case $1 in
-		base | io) echo 0 ;; dsl | expr) echo 1 ;; actions) echo 2 ;; engine | queue) echo 3 ;;
+		base | io | modules) echo 0 ;; dsl | expr) echo 1 ;; actions) echo 2 ;; engine | queue) echo 3 ;;
 		executor) echo 4 ;; worker) echo 5 ;; api) echo 6 ;; *) echo 9 ;;
 	esac
 }

@@ -87,11 +87,14 @@ look() {
 	python_with psycopg2,jsonschema >/dev/null || need python3-jsonschema
 	python_with psycopg2,croniter >/dev/null || need python3-croniter
 	have nm || need binutils
+	header amqp.h || need librabbitmq-dev
+	[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || need rabbitmq-server
+	python_with pika >/dev/null || need python3-pika
 	compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || need libfaketime
 }
 
 install() {
-	local hold= rc
+	local hold= policy= rc
 	export DEBIAN_FRONTEND=noninteractive
 	if [ -n "$unpacked" ]; then
 		cd "$unpacked" || return
@@ -107,11 +110,18 @@ install() {
 		mkdir -p "${hold%/*}"
 		echo 'create_main_cluster = false' > "$hold"
 	fi
+	# Nor is any other service to be started.
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		policy=/usr/sbin/policy-rc.d
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 755 "$policy"
+	fi
 	apt-get -o Acquire::Retries=3 -qq update &&
 		apt-get -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq install -y --no-install-recommends "${missing[@]}" \
 			>"$1" 2>&1 </dev/null
 	rc=$?
 	[ -z "$hold" ] || rm -f "$hold"
+	[ -z "$policy" ] || rm -f "$policy"
 	return $rc
 }
 

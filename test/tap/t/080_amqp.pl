@@ -1,0 +1,155 @@
+# std.amqp with a real RabbitMQ: confirms, errors, and ten thousand messages over a broker that is killed.
+#
+# MISTRAL_MESSAGES: how many (10000).
+use strict;
+use warnings;
+
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use MistralTest;
+use RabbitMQ;
+
+plan skip_all => 'rabbitmq-server is not installed' unless RabbitMQ::available();
+
+my $messages = $ENV{MISTRAL_MESSAGES} // 10000;
+my $broker = RabbitMQ->new;
+my $dir = PostgreSQL::Test::Utils::tempdir();
+append_to_file("$dir/key", ('0123456789abcdef' x 4) . "\n");
+chmod 0600, "$dir/key";
+my $node = new_server('amqp', "mistral.io_modules = 'mistral_amqp'", "mistral.http_allow = '127.0.0.1/32'", "mistral.secret_key_file = '$dir/key'");
+
+ok($broker->start, 'a broker starts') or diag slurp_file("$broker->{dir}/out");
+$broker->peer('declare', 'work');
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION mistral');
+
+my $url = $broker->url;
+
+sub execution
+{
+	my ($id) = @_;
+	return $node->safe_psql('postgres', "SELECT state FROM mistral.executions WHERE id = '$id'");
+}
+
+sub publish
+{
+	my ($input) = @_;
+	my $json = encode_json({ url => $url, exchange => '', routing_key => 'work', %$input });
+	my $id = $node->safe_psql('postgres', "SELECT mistral.start_workflow('send', jsonb_build_object('input', \$json\$$json\$json\$::jsonb))");
+	wait_for(sub { execution($id) =~ /SUCCESS|ERROR/ }, 60);
+	return split /\|/,
+	  $node->safe_psql('postgres', "SELECT state, output ->> 'result' FROM mistral.action_executions WHERE execution_id = '$id'"), 2;
+}
+
+sub drained
+{
+	return map { decode_json($_) } split /\n/, $broker->peer('drain', 'work');
+}
+
+$node->safe_psql('postgres', <<"SQL");
+SELECT mistral.set_secret('rabbit', 'guest');
+SELECT mistral.load_workflow(\$\$
+version: '2.0'
+send:
+  input: [input]
+  tasks:
+    t:
+      action: std.amqp
+      input: <% \$.input %>
+      timeout: 50
+sealed:
+  tasks:
+    t:
+      action: std.amqp
+      input:
+        url: "amqp://guest:<% secret(rabbit) %>\@127.0.0.1:$broker->{port}/%2F"
+        routing_key: work
+        body: sealed
+many:
+  input: [n]
+  tasks:
+    t:
+      with-items: i in <% range(\$.n) %>
+      action: std.amqp
+      input:
+        url: $url
+        routing_key: work
+        body: {i: <% \$.i %>}
+      safe-rerun: true
+      timeout: 600
+\$\$);
+SQL
+
+# ---- one message
+
+my ($state, $result) = publish({ body => { text => 'say "so" \\ %' }, headers => { colour => 'red', size => 3, last => JSON::PP::true }, reply_to => 'answers' });
+is($state, 'SUCCESS', 'a message is confirmed') or diag $result;
+my $confirmed = decode_json($result);
+my ($message) = drained();
+is($message->{id}, $confirmed->{message_id}, 'its id is the action\'s');
+is($message->{correlation}, $message->{id}, 'and what an answer is known by');
+is_deeply(decode_json($message->{body}), { text => 'say "so" \\ %' }, 'an object is sent as JSON');
+is($message->{type}, 'application/json', 'and says so');
+is_deeply($message->{headers}, { colour => 'red', size => 3, last => JSON::PP::true }, 'with its headers');
+is($message->{mode}, 2, 'and outlives the broker');
+($state, $result) = publish({ body => 'plain', content_type => 'text/x-plain', persistent => JSON::PP::false });
+($message) = drained();
+is("$message->{body} $message->{type} $message->{mode}", 'plain text/x-plain 1', 'a text is sent as it is');
+
+# ---- what goes wrong
+
+($state, $result) = publish({ routing_key => 'nobody', body => 1 });
+is("$state $result", 'ERROR no queue takes messages of this exchange and routing key', 'a message that no queue takes is an error');
+($state, $result) = publish({ routing_key => 'nobody', body => 1, mandatory => JSON::PP::false });
+is($state, 'SUCCESS', 'unless that is allowed');
+($state, $result) = publish({ exchange => 'nowhere', body => 1 });
+like("$state $result", qr/^ERROR NOT_FOUND - no exchange 'nowhere'/, 'so is an exchange that is not there');
+($state, $result) = publish({ body => 'still' });
+is($state, 'SUCCESS', 'which others do not suffer from') or diag $result;
+($state, $result) = publish({ url => $broker->url('wrong'), body => 1 });
+like("$state $result", qr/^ERROR the broker says: ACCESS_REFUSED/, 'a wrong password is an error');
+unlike($result, qr/wrong/, 'that does not tell it');
+($state, $result) = publish({ url => 'http://127.0.0.1/', body => 1 });
+like("$state $result", qr/^ERROR the URL is not of the form/, 'so is another URL');
+($state, $result) = publish({ url => "amqp://guest:guest\@127.0.0.2:$broker->{port}/%2F", body => 1 });
+like("$state $result", qr/^ERROR .*address 127\.0\.0\.2 is not allowed/, 'the egress rules hold');
+drained();
+my $sealed = $node->safe_psql('postgres', "SELECT mistral.start_workflow('sealed')");
+ok(wait_for(sub { execution($sealed) eq 'SUCCESS' }), 'the password may be a secret');
+drained();
+
+# ---- many, and a broker that is killed
+
+my $begin = time;
+my $id = $node->safe_psql('postgres', "SELECT mistral.start_workflow('many', '{\"n\": $messages}')");
+my $done = "SELECT count(*) FROM mistral.action_executions WHERE execution_id = '$id' AND state = 'SUCCESS'";
+ok(wait_for(sub { $node->safe_psql('postgres', $done) > $messages / 5 }, 120), 'messages are on their way');
+$broker->kill;
+my $before = $node->safe_psql('postgres', $done);
+cmp_ok($before, '<', $messages, "the broker is killed when $before are confirmed");
+ok($broker->start, 'and started again');
+ok(wait_for(sub { execution($id) =~ /SUCCESS|ERROR/ }, 300), 'all come to an end');
+is(execution($id), 'SUCCESS', 'a good one');
+note sprintf '%d messages in %.1f s, the broker\'s restart included', $messages, time - $begin;
+my %seen;
+my %ids;
+foreach my $got (drained())
+{
+	$seen{ decode_json($got->{body})->{i} }{ $got->{id} }++;
+	$ids{ $got->{id} }++;
+}
+is(scalar(keys %seen), $messages, 'none is lost');
+is(scalar(grep { keys %$_ > 1 } values %seen), 0, 'those that came twice have the same id');
+note scalar(grep { $_ > 1 } values %ids) . ' came twice';
+
+$node->stop;
+done_testing();
+
+END
+{
+	$broker->stop if $broker;
+}
