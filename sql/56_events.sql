@@ -30,6 +30,54 @@ CREATE TABLE mistral.event_seen (
 CREATE INDEX event_seen_created ON mistral.event_seen (created_at);
 COMMENT ON TABLE mistral.event_seen IS 'Keys of events of the last day, by the role that published them: another event with the same key is the same event';
 
+CREATE TABLE mistral.event (
+    id uuid PRIMARY KEY,
+    published_at timestamptz NOT NULL,
+    owner oid NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    exchange text,
+    topic text,
+    payload jsonb COMPRESSION lz4 NOT NULL
+);
+CREATE INDEX event_name ON mistral.event (event, published_at);
+CREATE INDEX event_published ON mistral.event (published_at);
+CREATE INDEX event_payload ON mistral.event USING gin (payload jsonb_path_ops);
+COMMENT ON TABLE mistral.event IS 'Events that are kept for actions that wait for them. owner: who published it';
+
+CREATE TABLE mistral.event_wait (
+    action_id uuid PRIMARY KEY,
+    root_id uuid NOT NULL,
+    execution_id uuid NOT NULL,
+    owner oid NOT NULL,
+    attempt int NOT NULL,
+    shape bigint NOT NULL,
+    key bigint NOT NULL,
+    since timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    exchange text,
+    topic text,
+    task text NOT NULL,
+    match jsonb COMPRESSION lz4 NOT NULL
+);
+CREATE INDEX event_wait_key ON mistral.event_wait (event, owner, shape, key, action_id);
+COMMENT ON TABLE mistral.event_wait IS
+  'Actions that wait for an event. event: a name, or the beginning of one with * behind it; since: older events do not count; shape, key: hashes of where match holds a scalar, and of what it holds there';
+
+CREATE TABLE mistral.event_news (
+    id uuid NOT NULL,
+    is_wait boolean NOT NULL
+);
+COMMENT ON TABLE mistral.event_news IS 'Events, and waits for events, that nobody has looked at yet';
+
+CREATE TABLE mistral.event_taken (
+    event_id uuid NOT NULL,
+    execution_id uuid NOT NULL,
+    task text NOT NULL,
+    PRIMARY KEY (event_id, execution_id, task)
+);
+COMMENT ON TABLE mistral.event_taken IS 'Which task of an execution has heard an event that is kept: it hears it once';
+
 CREATE TABLE mistral.table_watch (
     id uuid PRIMARY KEY,
     name text NOT NULL,
@@ -48,6 +96,10 @@ COMMENT ON TABLE mistral.table_watch IS 'Tables whose rows start workflows when 
 
 SELECT pg_catalog.pg_extension_config_dump('mistral.event_trigger', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.event_seen', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.event', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.event_wait', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.event_news', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.event_taken', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.table_watch', '');
 
 CREATE FUNCTION mistral.create_event_trigger(

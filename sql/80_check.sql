@@ -47,6 +47,12 @@ BEGIN ATOMIC
    WHERE a.id IS NULL
       OR a.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::interval)
   UNION ALL
+  SELECT 'wait for an event of an action that has ended', w.action_id, w.event
+    FROM mistral.event_wait w
+    LEFT JOIN mistral.action_execution a ON a.id OPERATOR(pg_catalog.=) w.action_id
+   WHERE a.id IS NULL
+      OR a.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::interval)
+  UNION ALL
   SELECT 'message put aside', m.root_id, m.error
     FROM mistral.parked_message m
   UNION ALL

@@ -26,6 +26,7 @@ bool		guc_enabled = true;
 int			guc_engine_workers = 1;
 int			guc_expression_memory = 131072;
 int			guc_expression_timeout = 1000;
+int			guc_event_retention = 86400;
 char	   *guc_fake_now = NULL;
 int			guc_history = HISTORY_ROLES;
 int			guc_history_keep = 2592000;
@@ -81,6 +82,10 @@ guc_init(void)
 							"Engine processes for each database.",
 							NULL, &guc_engine_workers, 1, 1, 16,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.event_retention",
+							"Time that published events are kept for actions that will wait for them.",
+							NULL, &guc_event_retention, 86400, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.expression_memory",
 							"Memory that the evaluation of one expression may take.",
 							NULL, &guc_expression_memory, 131072, 1024, MAX_KILOBYTES,

@@ -15,6 +15,7 @@ extern bool guc_enabled;		/* whether workers run at all */
 extern int	guc_engine_workers; /* engine processes per database */
 extern int	guc_expression_memory;	/* kB an evaluation may allocate */
 extern int	guc_expression_timeout; /* ms an evaluation may take */
+extern int	guc_event_retention;	/* s that published events are kept */
 extern char *guc_fake_now;		/* timestamp that mistral.now() gives; empty: the clock */
 extern int	guc_history;		/* what the history keeps, a HistoryLevel */
 extern int	guc_history_keep;	/* s that the history is kept; -1: for ever */

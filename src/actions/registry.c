@@ -9,6 +9,7 @@
 #include "actions/registry.h"
 #include "actions/std_approve.h"
 #include "actions/std_basic.h"
+#include "actions/std_wait_event.h"
 #include "base/json.h"
 #include "guc.h"
 
@@ -32,6 +33,7 @@ typedef struct InputCheck
 	StringInfoData unexpected;
 } InputCheck;
 
+static char *check_values(const ActionType *type, const Jsonb *input);
 static bool has_param(const char *params, const char *name, int len);
 static void check_member(void *arg, const char *key, int len, const JsonbValue *value);
 
@@ -156,7 +158,7 @@ action_check_input(const ActionType *type, const Jsonb *input)
 
 	if (missing.len == 0 && check.unexpected.len == 0)
 	{
-		char	   *error = type->mode == ACTION_ANSWER ? approve_check(input) : NULL;
+		char	   *error = check_values(type, input);
 
 		return error ? psprintf("invalid input of action \"%s\": %s", type->name, error) : NULL;
 	}
@@ -167,6 +169,17 @@ action_check_input(const ActionType *type, const Jsonb *input)
 	if (check.unexpected.len)
 		appendStringInfo(&message, " unexpected %s", check.unexpected.data);
 	return message.data;
+}
+
+/* What is wrong with the values, or NULL; of most actions they are checked where they are used. */
+static char *
+check_values(const ActionType *type, const Jsonb *input)
+{
+	if (type->mode == ACTION_ANSWER)
+		return approve_check(input);
+	if (type->mode == ACTION_EVENT)
+		return wait_event_check(input);
+	return NULL;
 }
 
 static bool

@@ -18,6 +18,7 @@ typedef enum ActionMode
 	ACTION_INLINE,				/* runs within the engine's step: total, bounded, no side effect */
 	ACTION_WAIT,				/* somebody calls complete_action */
 	ACTION_ANSWER,				/* somebody who is asked calls approve or reject */
+	ACTION_EVENT,				/* an event that is published, or kept, completes it */
 	ACTION_HTTP,				/* the executor performs it and records the result */
 	ACTION_HTTP_WAIT,			/* the executor sends it; somebody calls complete_action */
 	ACTION_PULL,				/* a pull worker claims it and calls complete_action */
@@ -78,7 +79,8 @@ extern bool action_module_listed(const char *module);
 extern char *action_module_name(const char *file, int len);
 
 /* Whether pull workers may perform the action. */
-#define ACTION_TAKES_TARGET(type) ((type)->mode != ACTION_INLINE && (type)->mode != ACTION_ANSWER)
+#define ACTION_TAKES_TARGET(type) \
+	((type)->mode != ACTION_INLINE && (type)->mode != ACTION_ANSWER && (type)->mode != ACTION_EVENT)
 
 /* Whether the action ends outside the engine's step. */
 #define ACTION_IS_ASYNC(type) ((type)->mode != ACTION_INLINE)

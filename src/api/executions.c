@@ -18,6 +18,7 @@
 #include "engine/control.h"
 #include "engine/engine.h"
 #include "engine/states.h"
+#include "queue/event_wait.h"
 #include "worker/shmem.h"
 
 SQL_FUNCTION(mistral_start_workflow);
@@ -175,6 +176,7 @@ mistral_step(PG_FUNCTION_ARGS)
 {
 	int			limit = PG_GETARG_INT32(0);
 	EngineStepResult result;
+	DbSession	session;
 	TimestampTz next;
 
 	if (limit < 1)
@@ -182,6 +184,12 @@ mistral_step(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the number of executions must be at least 1")));
 	PreventCommandIfReadOnly("mistral.step()");
+	db_enter(&session);
+	while (event_wait_match(limit) == EVENTS_MORE)
+		CHECK_FOR_INTERRUPTS();
+	while (event_forget_old())
+		CHECK_FOR_INTERRUPTS();
+	db_leave(&session);
 	engine_step(NULL, 0, true, limit, &result);
 	PG_RETURN_INT32(result.messages + engine_sweep_leases(&next));
 }

@@ -75,6 +75,14 @@ db_leave(DbSession *session)
 	SetUserIdAndSecContext(session->caller, session->sec_context);
 }
 
+void
+db_use_indexes(void)
+{
+	pin_setting("enable_seqscan", "off");
+	pin_setting("enable_hashjoin", "off");
+	pin_setting("enable_mergejoin", "off");
+}
+
 Oid
 db_extension_owner(void)
 {

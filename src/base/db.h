@@ -30,6 +30,12 @@ typedef struct DbSession
 extern void db_enter(DbSession *session);
 extern void db_leave(DbSession *session);
 
+/*
+ * Plans are kept, perhaps from a time when the tables were small: until db_leave
+ * they are made to go by the indexes, whatever the statistics say.
+ */
+extern void db_use_indexes(void);
+
 /* The extension's owner and schema; an error when the extension is not installed here. */
 extern Oid	db_extension_owner(void);
 extern Oid	db_schema(void);

@@ -31,6 +31,7 @@ static bool action_target(Task *task, const Jsonb *input, const Jsonb *items, ch
 static void add_defaults(Task *task, Jsonb **input);
 static void enqueue(ActionExecution *action, const AdhocChain *chain, int timeout);
 static bool is_offered(ActionExecution *action);
+static void collect(ActionExecution *action, List **ids);
 static Jsonb *engine_headers(ActionExecution *action);
 static bool too_large(const Jsonb *value);
 
@@ -160,6 +161,9 @@ action_finish(ActionExecution *action, State state, Jsonb *result)
 		result = json_from_string(error);
 	}
 	json_ref_set(&action->result, result ? json_keep(action->cxt, result) : NULL);
+	/* Who ended it may not have been the event. */
+	if (action->type && action->type->mode == ACTION_EVENT)
+		collect(action, &tree->withdrawn);
 	action_set_state(action, state);
 	action->accepted = true;
 	tree_cancel_timers(tree, &action->id);
@@ -303,6 +307,11 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 		row->target = pstrdup(chain->target);
 		row->safe_rerun = spec->safe_rerun || !spec->safe_rerun_given;
 	}
+	else if (chain->type->mode == ACTION_EVENT)
+	{
+		row->waits = true;
+		row->input = json_copy(chain->input);
+	}
 	else if (chain->type->mode != ACTION_ANSWER)
 	{
 		row->performer = action_performer(chain->type);
@@ -315,32 +324,36 @@ enqueue(ActionExecution *action, const AdhocChain *chain, int timeout)
 	MemoryContextSwitchTo(old);
 }
 
-/* Whether the action, while it runs, is for pull workers or for people who are asked. */
+/* Whether the action, while it runs, is for pull workers or for people who are asked, or waits for an event. */
 static bool
 is_offered(ActionExecution *action)
 {
-	return (action->type && action->type->mode == ACTION_ANSWER) ||
+	return (action->type && (action->type->mode == ACTION_ANSWER || action->type->mode == ACTION_EVENT)) ||
 		json_get(json_ref_get(action->cxt, &action->runtime), "target", strlen("target")) != NULL;
 }
 
 void
 task_collect_offered(Task *task, List **ids)
 {
-	Tree	   *tree = task->execution->tree;
-	MemoryContext old = MemoryContextSwitchTo(tree->step_cxt);
 	ListCell   *lc;
 
 	foreach(lc, task->actions)
 	{
 		ActionExecution *action = lfirst(lc);
-		pg_uuid_t  *id;
 
-		if (state_is_final(action->state) || !is_offered(action))
-			continue;
-		id = palloc(sizeof(pg_uuid_t));
-		*id = action->id;
-		*ids = lappend(*ids, id);
+		if (!state_is_final(action->state) && is_offered(action))
+			collect(action, ids);
 	}
+}
+
+static void
+collect(ActionExecution *action, List **ids)
+{
+	MemoryContext old = MemoryContextSwitchTo(action->task->execution->tree->step_cxt);
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+
+	*id = action->id;
+	*ids = lappend(*ids, id);
 	MemoryContextSwitchTo(old);
 }
 

@@ -29,6 +29,7 @@
 #include "engine/states.h"
 #include "engine/store.h"
 #include "engine/webhook.h"
+#include "queue/event_wait.h"
 #include "queue/message.h"
 #include "queue/pull.h"
 
@@ -41,6 +42,7 @@ static void release(Tree *tree);
 static void write_timers(List *trees);
 static void write_dispatches(List *trees);
 static void write_dispatch(RowWriter *writer, Tree *tree, const DispatchRow *row);
+static void begin_event_wait(Tree *tree, const DispatchRow *row);
 static void write_offer(RowWriter *writer, Tree *tree, const DispatchRow *row);
 static void settle_offers(List *trees);
 static void delete_timers(List *trees);
@@ -441,7 +443,9 @@ write_dispatches(List *trees)
 			/* Somebody has ended it meanwhile. */
 			if (row->action->state != STATE_RUNNING)
 				continue;
-			if (row->performer == NULL)
+			if (row->waits)
+				begin_event_wait(tree, row);
+			else if (row->performer == NULL)
 				write_offer(&offers, tree, row);
 			else
 			{
@@ -483,6 +487,23 @@ write_dispatch(RowWriter *writer, Tree *tree, const DispatchRow *row)
 }
 
 static void
+begin_event_wait(Tree *tree, const DispatchRow *row)
+{
+	const Execution *execution = row->action->task->execution;
+	EventWait	wait;
+
+	wait.action_id = row->action->id;
+	wait.root_id = tree->root_id;
+	wait.attempt = row->action->attempt;
+	wait.owner = execution->owner;
+	wait.execution_id = execution->id;
+	wait.task = row->action->task->name;
+	wait.started_at = tree->root->created_at;
+	wait.input = row->input;
+	event_wait_begin(&wait);
+}
+
+static void
 write_offer(RowWriter *writer, Tree *tree, const DispatchRow *row)
 {
 	Filler		f = {rows_add(writer, NULL), 0};
@@ -520,7 +541,10 @@ settle_offers(List *trees)
 		tree->withdrawn = tree->held = tree->released = NIL;
 	}
 	if (withdrawn != NIL)
+	{
 		pull_withdraw(id_array(withdrawn));
+		event_wait_end(id_array(withdrawn));
+	}
 	if (held != NIL)
 		pull_hold(id_array(held), true);
 	if (released != NIL)

@@ -6,7 +6,6 @@
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"
-#include "utils/guc.h"
 #include "utils/uuid.h"
 
 #include "base/db.h"
@@ -29,6 +28,9 @@ forget_trees(const pg_uuid_t *roots, int nroots)
 		{"DELETE FROM mistral.lease l USING mistral.action_execution a, mistral.task t, mistral.execution e "
 			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
 		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND l.action_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.event_wait w USING mistral.action_execution a, mistral.task t, mistral.execution e "
+			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
+		"AND a.task_id OPERATOR(pg_catalog.=) t.id AND w.action_id OPERATOR(pg_catalog.=) a.id", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.action_execution a USING mistral.task t, mistral.execution e "
 			"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id "
 		"AND a.task_id OPERATOR(pg_catalog.=) t.id", 1, {UUIDARRAYOID}},
@@ -60,6 +62,7 @@ forget_lone_actions(const pg_uuid_t *ids, int nids)
 {
 	static DbStatement statements[] = {
 		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
+		{"DELETE FROM mistral.event_wait WHERE action_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.action_execution WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND task_id IS NULL", 1, {UUIDARRAYOID}},
 	};
 
@@ -75,13 +78,7 @@ delete_all(DbStatement *statements, int nstatements, const pg_uuid_t *ids, int n
 	for (int i = 0; i < nids; i++)
 		elements[i] = UUIDPGetDatum(&ids[i]);
 	values[0] = PointerGetDatum(construct_array(elements, nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	/*
-	 * The plans are kept, perhaps from a time when the tables were small: they are to go by
-	 * the indexes whatever the statistics say.  Until the caller's db_leave.
-	 */
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("enable_mergejoin", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	db_use_indexes();
 	for (int i = 0; i < nstatements; i++)
 		db_execute(&statements[i], values, NULL, false, 0);
 }

@@ -18,6 +18,7 @@
 #include "engine/lone_action.h"
 #include "engine/notify.h"
 #include "engine/states.h"
+#include "queue/event_wait.h"
 #include "queue/message.h"
 #include "queue/pull.h"
 
@@ -69,6 +70,15 @@ control_run_action(const char *name, const Jsonb *input, const char *namespace_,
 	insert_action(&id, &chain, chain.given, role, state, result);
 	if (chain.type->mode == ACTION_ANSWER)
 		pull_offer(&id, NULL, chain.base, role);
+	else if (chain.type->mode == ACTION_EVENT)
+	{
+		EventWait	wait = {
+			.action_id = id, .root_id = id, .execution_id = id, .task = "", .attempt = 1, .owner = role,
+			.started_at = clock_now(), .input = chain.input
+		};
+
+		event_wait_begin(&wait);
+	}
 	else if (chain.target)
 	{
 		pull_offer(&id, chain.target, chain.base, role);
@@ -274,4 +284,5 @@ finish(const InboxMessage *message, const char *state, Jsonb *result)
 	values[4] = PointerGetDatum(runtime);
 	nulls[4] = runtime ? ' ' : 'n';
 	db_execute(&update, values, nulls, false, 0);
+	event_wait_end(id_array(list_make1(unconstify(pg_uuid_t *, &message->target))));
 }

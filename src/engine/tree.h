@@ -262,6 +262,7 @@ typedef struct DispatchRow
 	const char *base;			/* the name of the action at the bottom */
 	char	   *target;			/* whose pull workers, without a performer; NULL: people are asked */
 	const char *performer;		/* action_performer(), who needs what is below; NULL: the action is offered */
+	bool		waits;			/* instead of all this: an event ends it */
 	bool		safe_rerun;
 	int			timeout;		/* seconds, 0: none */
 } DispatchRow;

@@ -19,6 +19,7 @@
 #include "engine/store.h"
 #include "engine/why.h"
 #include "guc.h"
+#include "queue/event_wait.h"
 #include "queue/message.h"
 
 static WaitReason *add_reason(List **reasons, const char *kind, const pg_uuid_t *id, const char *name,
@@ -196,6 +197,7 @@ add_action(List **reasons, ActionExecution *action)
 	Datum		values[1] = {UUIDPGetDatum(&action->id)};
 	WaitReason *reason;
 	const char *kind = "action";
+	const char *event;
 	const char *detail = "somebody has to call complete_action or fail_action";
 	const Jsonb *runtime = json_ref_get(action->cxt, &action->runtime);
 	TimestampTz since = action->created_at;
@@ -231,6 +233,11 @@ add_action(List **reasons, ActionExecution *action)
 	}
 	else if (add_pulled(reasons, action))
 		return;
+	else if ((event = event_wait_awaited(&action->id, &since)) != NULL)
+	{
+		kind = "event";
+		detail = psprintf("waits for an event \"%s\"", event);
+	}
 	reason = add_reason(reasons, kind, &action->id, action->name, state_name(action->state),
 						psprintf("%s (task \"%s\")", detail, action->task->name));
 	reason->since = since;

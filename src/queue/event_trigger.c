@@ -22,6 +22,7 @@
 #include "engine/state_event.h"
 #include "mistral.h"
 #include "queue/event_trigger.h"
+#include "queue/event_wait.h"
 #include "queue/trigger_start.h"
 
 /* An event's key is remembered for so long. */
@@ -119,6 +120,7 @@ event_publish(const Event *event, Oid role)
 				 errdetail("Events whose names begin with \"%s\" are those of states, and nobody else publishes such.", STATE_EVENT_PREFIX)));
 	if (event->dedup_key && !use_key(event->dedup_key, role))
 		return 0;
+	event_keep(event, role);
 	n = candidates(event, role, &found);
 	if (n == 0)
 		return 0;

@@ -18,6 +18,7 @@
 #include "executor/sql_actions.h"
 #include "guc.h"
 #include "queue/cron_trigger.h"
+#include "queue/event_wait.h"
 #include "queue/retention.h"
 #include "worker/chores.h"
 #include "worker/loop.h"
@@ -28,6 +29,9 @@
 #define WAITING_SLOTS_MS	1000	/* slots that wait for an execution are looked at at least so often */
 
 #define SWEEP_PAUSE_MS		1000	/* leases are looked at no more often */
+
+#define EVENTS_LOOK_MS		60000	/* events and waits are looked at at least so often */
+#define EVENTS_BUSY_MS		100		/* another session is looking */
 
 #define SQL_LOOK_MS			60000	/* SQL actions that nobody has are looked for at least so often */
 
@@ -48,6 +52,10 @@ static struct
 	TimestampTz last_look;
 	Chore		leases;			/* due_at: no look before */
 	TimestampTz next_lease;		/* what the last look found: the next one that runs out, by clock_timers() */
+	Chore		events;			/* due_at: the next look that nobody asks for, which forgets old events too */
+	bool		events_sweep;
+	EventLook	events_left;
+	bool		events_old;		/* there are more to forget */
 	Chore		sql;
 	bool		sql_waits;
 	Chore		retention;
@@ -61,6 +69,8 @@ static bool run_schedules(void);
 static void schedules_body(void *arg);
 static bool run_leases(void);
 static void leases_body(void *arg);
+static bool run_events(void);
+static void events_body(void *arg);
 static bool run_sql(void);
 static void sql_body(void *arg);
 static bool run_retention(void);
@@ -73,6 +83,7 @@ chores_start(void)
 	memset(&chores, 0, sizeof(chores));
 	chores.schedules.due_at = DT_NOBEGIN;
 	chores.leases.due_at = DT_NOBEGIN;
+	chores.events.due_at = DT_NOBEGIN;
 	chores.sql.due_at = DT_NOBEGIN;
 	chores.retention.due_at = DT_NOBEGIN;
 	chores.last_look = DT_NOBEGIN;
@@ -87,6 +98,7 @@ chores_run(void)
 	if (my_worker == &my_database->workers[0])
 	{
 		done |= run_leases();
+		done |= run_events();
 		done |= run_sql();
 		done |= run_retention();
 	}
@@ -114,6 +126,7 @@ chores_sleep(void)
 		if (!TIMESTAMP_NOT_FINITE(lease))
 			sleep = Min(sleep, Max(TimestampDifferenceMilliseconds(clock_timers(), lease),
 								   TimestampDifferenceMilliseconds(clock_steady(), chores.leases.due_at)) + 1);
+		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_steady(), chores.events.due_at) + 1);
 		sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_steady(), chores.sql.due_at) + 1);
 		if (retention_wanted())
 			sleep = Min(sleep, TimestampDifferenceMilliseconds(clock_steady(), chores.retention.due_at) + 1);
@@ -173,6 +186,38 @@ static void
 leases_body(void *arg)
 {
 	(void) engine_sweep_leases(&chores.next_lease);
+}
+
+/* When somebody has published or begun to wait, and now and then all the same. */
+static bool
+run_events(void)
+{
+	TimestampTz now = clock_steady();
+
+	chores.events_sweep = now >= chores.events.due_at;
+	/* Forgotten before the look: who commits after it says so again. */
+	if (pg_atomic_exchange_u32(&my_worker->events, 0) == 0 && !chores.events_sweep)
+		return false;
+	if (!run(&chores.events, events_body, now))
+		return false;
+	if (chores.events_left == EVENTS_BUSY)
+		chores.events.due_at = TimestampTzPlusMilliseconds(now, EVENTS_BUSY_MS);
+	else if (chores.events_sweep)
+		chores.events.due_at = TimestampTzPlusMilliseconds(now, chores.events_old ? 0 : EVENTS_LOOK_MS);
+	if (chores.events_left == EVENTS_MORE)
+		pg_atomic_write_u32(&my_worker->events, 1);
+	return chores.events_left == EVENTS_MORE || chores.events_old;
+}
+
+static void
+events_body(void *arg)
+{
+	DbSession	session;
+
+	db_enter(&session);
+	chores.events_left = event_wait_match(guc_batch_size);
+	chores.events_old = chores.events_sweep && event_forget_old();
+	db_leave(&session);
 }
 
 /*

@@ -128,6 +128,7 @@ initialize_state(SharedState *state)
 			pg_atomic_init_u32(&worker->unlocked, 0);
 			pg_atomic_init_u32(&worker->skipping, 0);
 			pg_atomic_init_u32(&worker->schedules, 0);
+			pg_atomic_init_u32(&worker->events, 0);
 			pg_atomic_init_u64(&worker->lease_due, 0);
 			pg_atomic_init_u64(&worker->steps, 0);
 			pg_atomic_init_u64(&worker->executions, 0);

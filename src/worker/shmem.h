@@ -90,6 +90,7 @@ typedef struct WorkerSlot
 	char		last_error[ERROR_TEXT_SIZE];
 	pg_atomic_uint32 look;		/* hints were lost: look at the tables; LOOK_ALL, or for an executor one of its two */
 	pg_atomic_uint32 schedules; /* a cron trigger has been planned */
+	pg_atomic_uint32 events;	/* first engine only: an event was published, or somebody waits for one */
 	pg_atomic_uint32 recheck;	/* the extension may have gone, or been adopted */
 	pg_atomic_uint32 unlocked;	/* counts transactions of others that let a tree go */
 	pg_atomic_uint32 skipping;	/* it waits for such a transaction */

@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "queue/cron_trigger.h"
+#include "queue/event_wait.h"
 #include "queue/message.h"
 #include "queue/pull.h"
 #include "worker/shmem.h"
@@ -31,6 +32,7 @@ static struct
 	uint32		dispatched;		/* the executor has new work: LOOK_HTTP, LOOK_IO */
 	bool		dispatched_sql; /* SQL workers have */
 	bool		planned;		/* a cron trigger has a new slot */
+	bool		events;			/* an event was published, or somebody waits for one */
 	TimestampTz lease_due;		/* the first lease given runs out then; 0: none was given */
 	bool		probe;			/* the extension came, went, or was adopted */
 	int			nhints;
@@ -42,6 +44,7 @@ static void note_message(ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *
 static void note_root_lock(const pg_uuid_t *root_id);
 static void note_dispatch(const char *performer);
 static void note_planned(void);
+static void note_events(void);
 static void note_lease(TimestampTz until);
 static void arm(void);
 static void at_transaction_end(XactEvent event, void *arg);
@@ -57,6 +60,7 @@ wake_install(void)
 	work_dispatched_hook = note_dispatch;
 	cron_planned_hook = note_planned;
 	lease_given_hook = note_lease;
+	events_changed_hook = note_events;
 }
 
 void
@@ -153,6 +157,14 @@ note_planned(void)
 	pending.planned = true;
 }
 
+/* events_changed_hook */
+static void
+note_events(void)
+{
+	arm();
+	pending.events = true;
+}
+
 /* lease_given_hook */
 static void
 note_lease(TimestampTz until)
@@ -233,6 +245,11 @@ tell(bool committed)
 		{
 			/* Any engine will do. */
 			pg_atomic_write_u32(&db->workers[0].schedules, 1);
+			shmem_wake(&db->workers[0]);
+		}
+		if (committed && pending.events)
+		{
+			pg_atomic_write_u32(&db->workers[0].events, 1);
 			shmem_wake(&db->workers[0]);
 		}
 		if (committed && pending.dispatched)
