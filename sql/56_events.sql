@@ -84,15 +84,17 @@ CREATE TABLE mistral.table_watch (
     owner oid NOT NULL,
     relation regclass NOT NULL,
     operations text[] NOT NULL,
-    workflow text NOT NULL,
+    workflow text,
     namespace text NOT NULL DEFAULT '',
     filter text,
     created_at timestamptz NOT NULL,
     input jsonb COMPRESSION lz4 NOT NULL,
     params jsonb COMPRESSION lz4 NOT NULL,
+    event text,
+    CHECK ((workflow IS NULL) <> (event IS NULL)),
     UNIQUE (name, owner)
 );
-COMMENT ON TABLE mistral.table_watch IS 'Tables whose rows start workflows when they change, by the trigger of that name';
+COMMENT ON TABLE mistral.table_watch IS 'Tables whose rows start workflows, or are events, when they change, by the trigger of that name';
 
 SELECT pg_catalog.pg_extension_config_dump('mistral.event_trigger', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.event_seen', '');
@@ -125,6 +127,12 @@ CREATE FUNCTION mistral.watch_table(
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_watch_table';
 COMMENT ON FUNCTION mistral.watch_table(regclass, text, text, jsonb, text, jsonb, text, text) IS
   'Starts a workflow for each row of a table that is inserted, updated or deleted (a list of these words), in the row''s transaction; filter and the strings of input are expressions over operation, table, new, old; returns the watch''s name';
+
+CREATE FUNCTION mistral.publish_changes(
+    relation regclass, operations text, event text, filter text DEFAULT NULL, name text DEFAULT NULL) RETURNS text
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_publish_changes';
+COMMENT ON FUNCTION mistral.publish_changes(regclass, text, text, text, text) IS
+  'Publishes an event for each row of a table that is inserted, updated or deleted (a list of these words), in the row''s transaction; the payload, and what filter sees, has operation, table, new, old; returns the watch''s name, for unwatch_table';
 
 CREATE FUNCTION mistral.unwatch_table(name text) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_unwatch_table';
@@ -164,7 +172,8 @@ SELECT w.id,
        w.input AS workflow_input,
        w.params AS workflow_params,
        w.owner::pg_catalog.regrole AS owner,
-       w.created_at
+       w.created_at,
+       w.event
   FROM mistral.table_watch w
  WHERE pg_catalog.pg_has_role(w.owner, 'USAGE');
 COMMENT ON VIEW mistral.table_watches IS 'Watches of tables that you own or whose owner you are a member of';

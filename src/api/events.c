@@ -28,6 +28,7 @@ SQL_FUNCTION(mistral_create_event_trigger);
 SQL_FUNCTION(mistral_delete_event_trigger);
 SQL_FUNCTION(mistral_publish_event);
 SQL_FUNCTION(mistral_watch_table);
+SQL_FUNCTION(mistral_publish_changes);
 SQL_FUNCTION(mistral_unwatch_table);
 SQL_FUNCTION(mistral_row_changed);
 
@@ -36,7 +37,7 @@ SQL_FUNCTION(mistral_row_changed);
 
 static char *arg_name_or_null(FunctionCallInfo fcinfo, int n, const char *what);
 static int	arg_operations(FunctionCallInfo fcinfo, int n);
-static void check_relation(Oid relation);
+static const char *begin_watch(FunctionCallInfo fcinfo, TableWatch *watch);
 static void create_trigger(const TableWatch *watch);
 static bool is_watched(const TableWatch *watch, Relation rel);
 static Jsonb *row_context(const TriggerData *data);
@@ -115,14 +116,7 @@ Datum
 mistral_watch_table(PG_FUNCTION_ARGS)
 {
 	TableWatch	watch = {0};
-	DbSession	session;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("relation must not be null")));
-	watch.relation = PG_GETARG_OID(0);
-	watch.operations = arg_operations(fcinfo, 1);
 	watch.workflow = arg_text(fcinfo, 2, "workflow");
 	watch.input = arg_object(fcinfo, 3, "input");
 	watch.filter = arg_text_or_null(fcinfo, 4);
@@ -131,14 +125,23 @@ mistral_watch_table(PG_FUNCTION_ARGS)
 	watch.name = arg_name_or_null(fcinfo, 7, "name");
 
 	PreventCommandIfReadOnly("mistral.watch_table()");
-	check_relation(watch.relation);
-	db_enter(&session);
-	watch.owner = session.caller;
-	table_watch_create(&watch);
-	watch.name = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, watch.name);
-	db_leave(&session);
-	create_trigger(&watch);
-	PG_RETURN_TEXT_P(cstring_to_text(watch.name));
+	PG_RETURN_TEXT_P(cstring_to_text(begin_watch(fcinfo, &watch)));
+}
+
+/* publish_changes(relation, operations, event, filter, name) returns text */
+Datum
+mistral_publish_changes(PG_FUNCTION_ARGS)
+{
+	TableWatch	watch = {0};
+
+	watch.event = arg_name(fcinfo, 2, "event", false);
+	watch.filter = arg_text_or_null(fcinfo, 3);
+	watch.name = arg_name_or_null(fcinfo, 4, "name");
+	watch.namespace_ = "";
+	watch.input = watch.params = json_empty();
+
+	PreventCommandIfReadOnly("mistral.publish_changes()");
+	PG_RETURN_TEXT_P(cstring_to_text(begin_watch(fcinfo, &watch)));
 }
 
 /* unwatch_table(name) */
@@ -156,7 +159,7 @@ mistral_unwatch_table(PG_FUNCTION_ARGS)
 }
 
 /*
- * The trigger on a watched table: starts the workflow, as the watch's owner, in
+ * The trigger on a watched table: starts the workflow, or publishes the event, as the watch's owner, in
  * the transaction of whoever changes the row.  What is no longer watched is
  * passed over.
  */
@@ -174,7 +177,7 @@ mistral_row_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("mistral.row_changed() is the trigger of a watched table"),
-				 errhint("Use mistral.watch_table().")));
+				 errhint("Use mistral.watch_table() or mistral.publish_changes().")));
 	/* With the rights of whoever changes the row, since it calls its types' functions. */
 	context = row_context(data);
 	db_enter(&session);
@@ -186,15 +189,31 @@ mistral_row_changed(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- watches */
 
-static void
-check_relation(Oid relation)
+/* Arguments 0 and 1 are the table and the operations; returns the name of the watch. */
+static const char *
+begin_watch(FunctionCallInfo fcinfo, TableWatch *watch)
 {
-	char		kind = get_rel_relkind(relation);
+	DbSession	session;
+	char		kind;
 
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("relation must not be null")));
+	watch->relation = PG_GETARG_OID(0);
+	watch->operations = arg_operations(fcinfo, 1);
+	kind = get_rel_relkind(watch->relation);
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("only tables can be watched")));
+	db_enter(&session);
+	watch->owner = session.caller;
+	table_watch_create(watch);
+	watch->name = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, watch->name);
+	db_leave(&session);
+	create_trigger(watch);
+	return watch->name;
 }
 
 /* With the caller's rights: who may put a trigger on the table may watch it. */

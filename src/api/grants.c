@@ -86,6 +86,7 @@ static const struct
 	{"now", READERS},
 	{"pause_cron_trigger", OPERATOR},
 	{"pause_workflow", OPERATOR},
+	{"publish_changes", OPERATOR},
 	{"publish_definition", PUBLISHER},
 	{"publish_event", OPERATOR},
 	{"register_action", AUTHOR},

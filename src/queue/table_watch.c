@@ -1,8 +1,8 @@
 /*
  * table_watch.c
- *		Rows of the user's tables that start workflows when they change.
+ *		Rows of the user's tables that start workflows, or are events, when they change.
  *
- * The execution is made in the transaction that changes the row: both are there
+ * The execution is made, or the event published, in the transaction that changes the row: both are there
  * or neither is.
  */
 #include "postgres.h"
@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "base/owned.h"
 #include "mistral.h"
+#include "queue/event_trigger.h"
 #include "queue/table_watch.h"
 #include "queue/trigger_start.h"
 
@@ -33,34 +34,40 @@ static const struct
 };
 
 static Datum operation_array(int operations);
+static Datum text_or_null(const char *text, char *null);
+static char *column_text(int column);
 
 void
 table_watch_create(TableWatch *watch)
 {
 	static DbStatement insert = {
-		"INSERT INTO mistral.table_watch (id, name, owner, relation, operations, workflow, namespace, filter, created_at, input, params)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name, owner) DO NOTHING",
-		11, {UUIDOID, TEXTOID, OIDOID, REGCLASSOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, JSONBOID}
+		"INSERT INTO mistral.table_watch (id, name, owner, relation, operations, workflow, namespace, filter, created_at, input, params, event)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name, owner) DO NOTHING",
+		12, {UUIDOID, TEXTOID, OIDOID, REGCLASSOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, TEXTOID}
 	};
-	Datum		values[11];
+	Datum		values[12];
+	char		nulls[12];
 
 	id_new(&watch->id);
 	if (watch->name == NULL)
 		watch->name = psprintf("%s %s", get_rel_name(watch->relation), id_cstring(&watch->id));
 	trigger_check_filter(watch->filter);
-	trigger_check_workflow(watch->workflow, watch->namespace_, watch->owner);
+	if (watch->event == NULL)
+		trigger_check_workflow(watch->workflow, watch->namespace_, watch->owner);
+	memset(nulls, ' ', sizeof(nulls));
 	values[0] = UUIDPGetDatum(&watch->id);
 	values[1] = CStringGetTextDatum(watch->name);
 	values[2] = ObjectIdGetDatum(watch->owner);
 	values[3] = ObjectIdGetDatum(watch->relation);
 	values[4] = operation_array(watch->operations);
-	values[5] = CStringGetTextDatum(watch->workflow);
+	values[5] = text_or_null(watch->workflow, &nulls[5]);
 	values[6] = CStringGetTextDatum(watch->namespace_);
-	values[7] = watch->filter ? CStringGetTextDatum(watch->filter) : (Datum) 0;
+	values[7] = text_or_null(watch->filter, &nulls[7]);
 	values[8] = TimestampTzGetDatum(clock_now());
 	values[9] = JsonbPGetDatum(watch->input);
 	values[10] = JsonbPGetDatum(watch->params);
-	if (db_execute(&insert, values, watch->filter ? NULL : "       n   ", false, 0) == 0)
+	values[11] = text_or_null(watch->event, &nulls[11]);
+	if (db_execute(&insert, values, nulls, false, 0) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("a watch named \"%s\" exists already", watch->name)));
@@ -102,12 +109,11 @@ bool
 table_watch_load(const pg_uuid_t *id, TableWatch *watch)
 {
 	static DbStatement select = {
-		"SELECT name, owner, relation, workflow, namespace, filter, input, params FROM mistral.table_watch"
+		"SELECT name, owner, relation, workflow, namespace, filter, input, params, event FROM mistral.table_watch"
 		" WHERE id OPERATOR(pg_catalog.=) $1",
 		1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(id)};
-	Datum		filter;
 	bool		isnull;
 
 	if (db_execute(&select, values, NULL, false, 1) == 0)
@@ -117,12 +123,12 @@ table_watch_load(const pg_uuid_t *id, TableWatch *watch)
 	watch->name = TextDatumGetCString(db_datum(0, 1, &isnull));
 	watch->owner = DatumGetObjectId(db_datum(0, 2, &isnull));
 	watch->relation = DatumGetObjectId(db_datum(0, 3, &isnull));
-	watch->workflow = TextDatumGetCString(db_datum(0, 4, &isnull));
+	watch->workflow = column_text(4);
 	watch->namespace_ = TextDatumGetCString(db_datum(0, 5, &isnull));
-	filter = db_datum(0, 6, &isnull);
-	watch->filter = isnull ? NULL : TextDatumGetCString(filter);
+	watch->filter = column_text(6);
 	watch->input = DatumGetJsonbPCopy(db_datum(0, 7, &isnull));
 	watch->params = DatumGetJsonbPCopy(db_datum(0, 8, &isnull));
+	watch->event = column_text(9);
 	return true;
 }
 
@@ -139,6 +145,13 @@ table_watch_fire(const TableWatch *watch, const Jsonb *context)
 
 	if (!trigger_filter(watch->filter, context))
 		return;
+	if (watch->event)
+	{
+		Event		event = {.name = watch->event, .payload = context};
+
+		(void) event_publish(&event, watch->owner);
+		return;
+	}
 	start.kind = "table_watch";
 	start.id = watch->id;
 	start.name = watch->name;
@@ -162,4 +175,21 @@ operation_array(int operations)
 			words[n++] = CStringGetTextDatum(operation_words[i].word);
 	}
 	return PointerGetDatum(construct_array(words, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static Datum
+text_or_null(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* Of the first row of the last result; NULL is null. */
+static char *
+column_text(int column)
+{
+	bool		isnull;
+	Datum		datum = db_datum(0, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(datum);
 }

@@ -1,6 +1,6 @@
 /*
  * table_watch.h
- *		Rows of the user's tables that start workflows when they change.  All between db_enter and db_leave.
+ *		Rows of the user's tables that start workflows, or are events, when they change.  All between db_enter and db_leave.
  */
 #ifndef MISTRAL_TABLE_WATCH_H
 #define MISTRAL_TABLE_WATCH_H
@@ -21,7 +21,8 @@ typedef struct TableWatch
 	Oid			owner;
 	Oid			relation;
 	int			operations;		/* WATCH_* */
-	const char *workflow;
+	const char *event;			/* what a change is published as; NULL: it starts the workflow */
+	const char *workflow;		/* this, its namespace, input and params only without an event */
 	const char *namespace_;
 	const char *filter;			/* NULL: none */
 	const Jsonb *input;
@@ -40,7 +41,7 @@ extern bool table_watch_load(const pg_uuid_t *id, TableWatch *watch);
 /* The name of the trigger on the table. */
 extern char *table_watch_trigger(const pg_uuid_t *id);
 
-/* A row has changed: starts the workflow unless the filter says no.  `context` is what expressions see. */
+/* A row has changed: starts the workflow, or publishes the event, unless the filter says no.  `context` is what expressions see. */
 extern void table_watch_fire(const TableWatch *watch, const Jsonb *context);
 
 #endif							/* MISTRAL_TABLE_WATCH_H */

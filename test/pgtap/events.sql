@@ -101,6 +101,9 @@ INSERT INTO parts VALUES (7, '2030-05-01');
 SELECT is(pg_temp.outputs(), '{"n": 7}', 'partitions are watched with their table');
 SELECT pg_temp.clear();
 
+SELECT throws_ok($$SELECT mistral.publish_changes('mistral.executions', 'insert', 'x')$$, '42809', 'only tables can be watched');
+SELECT throws_ok($$SELECT mistral.publish_changes('orders', 'insert', '')$$, '22023');
+SELECT throws_ok($$SELECT mistral.publish_changes('orders', 'insert', 'x', filter => '<% ( %>')$$);
 SELECT throws_ok($$SELECT mistral.watch_table('orders', 'truncate', 'w')$$, '22023', 'operation "truncate" does not exist');
 SELECT throws_ok($$SELECT mistral.watch_table('orders', '', 'w')$$, '22023', 'operations must name insert, update or delete');
 SELECT throws_ok($$SELECT mistral.watch_table('mistral.executions', 'insert', 'w')$$, '42809', 'only tables can be watched');
@@ -117,6 +120,8 @@ SELECT mistral.create_event_trigger('mine', 'shared', 'e');
 SELECT throws_ok($$SELECT mistral.create_event_trigger('all', 'shared', 'e', scope => 'public')$$, '42501', NULL, 'a public trigger needs the right to publish');
 SELECT throws_ok($$SELECT mistral.watch_table('public.orders', 'insert', 'shared')$$, '42501', 'permission denied for table orders',
                  'who may put no trigger on a table may not watch it');
+SELECT throws_ok($$SELECT mistral.publish_changes('public.orders', 'insert', 'x')$$, '42501', 'permission denied for table orders',
+                 'nor publish its changes');
 SET ROLE mistral_events_bob;
 SELECT is(mistral.publish_event('e'), 0, 'a trigger does not hear strangers');
 SELECT throws_ok($$SELECT mistral.delete_event_trigger('mine')$$, 'MS003', 'event trigger "mine" does not exist');

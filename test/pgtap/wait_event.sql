@@ -262,6 +262,55 @@ SELECT mistral.publish_event('paid') \g /dev/null
 RESET ROLE;
 SELECT is(pg_temp.seen(:'h'), 'SUCCESS', 'that of a member is');
 
+-- ---- changes of tables
+
+SELECT pg_temp.at(600) \g /dev/null
+CREATE TABLE public.wait_orders (id int PRIMARY KEY, state text NOT NULL);
+INSERT INTO wait_orders VALUES (1, 'new'), (2, 'shipped');
+SELECT mistral.load_workflow($$
+version: '2.0'
+shipped:
+  input: [id]
+  output: {how: <% $.how %>}
+  tasks:
+    look:
+      action: std.async_noop
+      publish: {how: there}
+      on-success: [{hear: "<% not task().result %>"}]
+    hear:
+      action: std.wait_event
+      input: {event: orders.changed, match: {new: {id: <% $.id %>, state: shipped}}}
+      publish: {how: "<% task().result.payload.operation + ' ' + task().result.payload.old.state %>"}
+$$) \g /dev/null
+SELECT is(mistral.publish_changes('wait_orders', 'insert, update', 'orders.changed', filter => '<% $.new.state != lost %>', name => 'shipments'), 'shipments', 'changes are events');
+SELECT is((SELECT row(w.event, w.workflow_name, w.filter)::text FROM mistral.table_watches w WHERE name = 'shipments'), '(orders.changed,,"<% $.new.state != lost %>")', 'as the view says');
+-- Looks, as std.sql would, and is told that it is not shipped; meanwhile it is.
+CREATE FUNCTION pg_temp.looked(of uuid, said text) RETURNS void LANGUAGE sql AS $$
+    SELECT mistral.complete_action(a.id, looked.said::jsonb) FROM mistral.action_executions a JOIN mistral.tasks t ON t.id = a.task_id
+     WHERE t.execution_id = looked.of AND t.name = 'look'
+$$;
+SELECT pg_temp.start('{"id": 1}', 'shipped') AS o1 \gset
+SELECT pg_temp.start('{"id": 2}', 'shipped') AS o2 \gset
+UPDATE wait_orders SET state = 'packed' WHERE id = 1;
+UPDATE wait_orders SET state = 'shipped' WHERE id = 1;
+SELECT pg_temp.looked(:'o1', 'false'), pg_temp.looked(:'o2', 'true') \g /dev/null
+SELECT pg_temp.run() \g /dev/null
+SELECT is((SELECT string_agg(e.state || e.output, ' ' ORDER BY e.id) FROM mistral.executions e WHERE e.id IN (:'o1', :'o2')),
+          'SUCCESS{"how": "UPDATE packed"} SUCCESS{"how": "there"}', 'a change between the look and the wait is heard');
+SELECT pg_temp.start('{"id": 3}', 'shipped') AS o3 \gset
+SELECT pg_temp.looked(:'o3', 'false') \g /dev/null
+SELECT pg_temp.run() \g /dev/null
+SAVEPOINT change;
+INSERT INTO wait_orders VALUES (3, 'shipped');
+ROLLBACK TO change;
+INSERT INTO wait_orders VALUES (4, 'shipped'), (5, 'lost');
+SELECT pg_temp.run() \g /dev/null
+SELECT is((SELECT e.state FROM mistral.executions e WHERE e.id = :'o3'), 'RUNNING', 'neither what was rolled back nor another row');
+SELECT is((SELECT count(*)::int FROM mistral.event WHERE event = 'orders.changed'), 3, 'nor what the filter leaves out');
+SELECT mistral.unwatch_table('shipments') \g /dev/null
+UPDATE wait_orders SET state = 'new';
+SELECT is((SELECT count(*)::int FROM mistral.event WHERE event = 'orders.changed'), 3, 'until unwatch_table');
+
 -- ---- what is forgotten
 
 SELECT is((SELECT count(*)::int FROM mistral.check()), 0, 'nothing is left over');
