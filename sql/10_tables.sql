@@ -24,12 +24,18 @@ CREATE TABLE mistral.definition (
     tags text[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
-    start jsonb
+    start jsonb,
+    merged text COMPRESSION lz4,
+    overlays jsonb,
+    refused text
 );
 CREATE UNIQUE INDEX definition_name ON mistral.definition (kind, name, namespace, owner) WHERE live;
 CREATE UNIQUE INDEX definition_public_name ON mistral.definition (kind, name, namespace) WHERE live AND scope = 'public';
 COMMENT ON TABLE mistral.definition IS
   'Versions of workbooks, workflows and ad-hoc actions; at most one live version per owner, kind, namespace and name. An execution keeps the version it started with';
+COMMENT ON COLUMN mistral.definition.merged IS 'The workflow with its overlays, which is what runs. Null: there are none';
+COMMENT ON COLUMN mistral.definition.overlays IS 'The tasks that overlays have inserted: {"task": "overlay"}';
+COMMENT ON COLUMN mistral.definition.refused IS 'Why this version does not start: an overlay that is required does not fit';
 COMMENT ON COLUMN mistral.definition.start IS
   'What a start has to know of a workflow, so that it need not read the definition: [["required parameter"], ["other", default], ...]. Null: it reads the definition';
 

@@ -63,11 +63,15 @@ COMMENT ON VIEW mistral.workbooks IS 'Workbooks that the current role may use';
 CREATE VIEW mistral.workflows WITH (security_barrier) AS
   SELECT d.id, d.name, d.namespace, d.input,
          CASE WHEN d.workbook IS NULL THEN E'version: "2.0"\n\n' ELSE '' END || d.definition AS definition,
-         d.tags, d.scope, d.owner::pg_catalog.regrole AS owner, d.created_at, d.updated_at, d.workbook AS workbook_name
+         d.tags, d.scope, d.owner::pg_catalog.regrole AS owner, d.created_at, d.updated_at, d.workbook AS workbook_name,
+         d.merged AS merged_definition, COALESCE(d.overlays, '{}'::jsonb) AS overlays, d.refused
     FROM mistral.definition d
    WHERE d.kind = 'workflow' AND d.live
      AND (d.scope = 'public' OR pg_catalog.pg_has_role(d.owner, 'USAGE'));
 COMMENT ON VIEW mistral.workflows IS 'Workflows that the current role may start';
+COMMENT ON COLUMN mistral.workflows.merged_definition IS 'What runs, with the tasks of overlays; null: the definition itself';
+COMMENT ON COLUMN mistral.workflows.overlays IS 'The tasks that overlays have inserted: {"task": "overlay"}';
+COMMENT ON COLUMN mistral.workflows.refused IS 'Why it cannot be started: an overlay that is required does not fit';
 COMMENT ON COLUMN mistral.workflows.definition IS 'The workflow''s own part of its document, which can be loaded again; of a workbook''s, without the version';
 
 REVOKE ALL ON FUNCTION mistral.load_workbook(text, text, text) FROM PUBLIC;

@@ -122,11 +122,14 @@ SELECT t.id,
        t.created_at,
        t.updated_at,
        t.started_at,
-       t.finished_at
+       t.finished_at,
+       (SELECT d.overlays OPERATOR(pg_catalog.->>) t.name FROM mistral.definition d
+         WHERE d.id OPERATOR(pg_catalog.=) e.definition_id) AS overlay
   FROM mistral.task t
   JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) t.execution_id
  WHERE pg_catalog.pg_has_role(e.owner, 'USAGE');
 COMMENT ON VIEW mistral.tasks IS 'Task executions of the executions you may see; ordinal orders those of one execution';
+COMMENT ON COLUMN mistral.tasks.overlay IS 'The overlay that has inserted the task into its workflow; null: it is the author''s';
 
 CREATE VIEW mistral.action_executions WITH (security_barrier) AS
 SELECT a.id,

@@ -27,12 +27,12 @@ CREATE TABLE mistral.hook_grant (
     workflow text NOT NULL,
     namespace text NOT NULL DEFAULT '',
     grantee oid NOT NULL,
-    access text NOT NULL CHECK (access IN ('attach', 'results')),
+    access text NOT NULL CHECK (access IN ('attach', 'results', 'insert')),
     created_at timestamptz NOT NULL,
     PRIMARY KEY (workflow_owner, workflow, namespace, grantee, access)
 );
 COMMENT ON TABLE mistral.hook_grant IS
-  'Roles that the owner of a workflow lets put hooks on it (attach), and read what its tasks give (results)';
+  'Roles that the owner of a workflow lets put hooks on it (attach), read what its tasks give (results), and insert tasks (insert)';
 
 CREATE TABLE mistral.hook_run (
     execution_id uuid PRIMARY KEY,
@@ -75,12 +75,12 @@ COMMENT ON FUNCTION mistral.remove_hook(text) IS 'Removes a hook of yours, or on
 CREATE FUNCTION mistral.grant_hook(role regrole, workflow text, access text DEFAULT 'attach', namespace text DEFAULT '') RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_grant_hook';
 COMMENT ON FUNCTION mistral.grant_hook(regrole, text, text, text) IS
-  'Lets a role put hooks on a workflow of yours (attach), or also read what its tasks give (results)';
+  'Lets a role put hooks on a workflow of yours (attach), also read what its tasks give (results), or insert tasks, which run with the rights of whoever starts it (insert)';
 
 CREATE FUNCTION mistral.revoke_hook(role regrole, workflow text, access text DEFAULT 'attach', namespace text DEFAULT '') RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_revoke_hook';
 COMMENT ON FUNCTION mistral.revoke_hook(regrole, text, text, text) IS
-  'Takes back what grant_hook has granted; hooks that rested on it start nothing any more';
+  'Takes back what grant_hook has granted; hooks that rested on it start nothing any more, overlays are left out of new executions';
 
 CREATE VIEW mistral.hooks WITH (security_barrier) AS
 SELECT h.id,

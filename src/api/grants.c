@@ -49,6 +49,7 @@ static const struct
 	int			kinds;
 }			functions[] = {
 	{"add_hook", OPERATOR},
+	{"add_overlay", AUTHOR},
 	{"approve", APPROVER},
 	{"backfill_cron_trigger", OPERATOR},
 	{"builtin_actions", READERS},
@@ -92,6 +93,7 @@ static const struct
 	{"register_action", AUTHOR},
 	{"reject", APPROVER},
 	{"remove_hook", OPERATOR},
+	{"remove_overlay", AUTHOR},
 	{"rerun_task", OPERATOR},
 	{"resume_cron_trigger", OPERATOR},
 	{"resume_workflow", OPERATOR},

@@ -1,6 +1,6 @@
 /*
  * hooks.c
- *		SQL functions for hooks and the right to them.
+ *		SQL functions for hooks, overlays and the right to them.
  */
 #include "postgres.h"
 
@@ -13,11 +13,14 @@
 #include "api/scope.h"
 #include "base/db.h"
 #include "engine/hook.h"
+#include "engine/overlay.h"
 #include "engine/state_event.h"
 #include "engine/states.h"
 
 SQL_FUNCTION(mistral_add_hook);
 SQL_FUNCTION(mistral_remove_hook);
+SQL_FUNCTION(mistral_add_overlay);
+SQL_FUNCTION(mistral_remove_overlay);
 SQL_FUNCTION(mistral_grant_hook);
 SQL_FUNCTION(mistral_revoke_hook);
 SQL_FUNCTION(mistral_listeners_changed);
@@ -63,6 +66,43 @@ mistral_remove_hook(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("mistral.remove_hook()");
 	db_enter(&session);
 	hook_delete(name, session.caller);
+	db_leave(&session);
+	PG_RETURN_VOID();
+}
+
+/* add_overlay(workflow, name, definition, required, namespace) returns uuid */
+Datum
+mistral_add_overlay(PG_FUNCTION_ARGS)
+{
+	Overlay		overlay = {0};
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	DbSession	session;
+
+	overlay.workflow = arg_text(fcinfo, 0, "workflow");
+	overlay.name = arg_name(fcinfo, 1, "name", false);
+	overlay.text = arg_text(fcinfo, 2, "definition");
+	overlay.required = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
+	overlay.namespace_ = arg_name(fcinfo, 4, "namespace", true);
+
+	PreventCommandIfReadOnly("mistral.add_overlay()");
+	db_enter(&session);
+	overlay.owner = session.caller;
+	overlay_create(&overlay);
+	*result = overlay.id;
+	db_leave(&session);
+	PG_RETURN_UUID_P(result);
+}
+
+/* remove_overlay(name) */
+Datum
+mistral_remove_overlay(PG_FUNCTION_ARGS)
+{
+	char	   *name = arg_text(fcinfo, 0, "name");
+	DbSession	session;
+
+	PreventCommandIfReadOnly("mistral.remove_overlay()");
+	db_enter(&session);
+	overlay_delete(name, session.caller);
 	db_leave(&session);
 	PG_RETURN_VOID();
 }
@@ -114,7 +154,7 @@ change_grant(FunctionCallInfo fcinfo, bool grant)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("access \"%s\" does not exist", access_name),
-				 errhint("Use attach or results.")));
+				 errhint("Use attach, results or insert.")));
 	if (grant)
 		(void) GetUserNameFromId(PG_GETARG_OID(0), false);
 	db_enter(&session);

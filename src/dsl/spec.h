@@ -239,6 +239,21 @@ extern SpecDocument *spec_parse(const char *text, int len, SpecKind kind);
  */
 extern void spec_check_load(SpecDocument *document);
 
+/* A workflow with an overlay over it. */
+typedef struct SpecOverlay
+{
+	List	   *problems;		/* of SpecProblem *, with their places in the overlay's text */
+	List	   *tasks;			/* of char *: those that it inserts */
+	char	   *text;			/* what is to be compiled in place of the workflow's own text; NULL with problems */
+} SpecOverlay;
+
+/*
+ * Puts the tasks of an overlay (`tasks`, each with `before` or `after` and a
+ * task of the workflow) into a workflow's own text, which may have come of
+ * another overlay, and checks what comes out.
+ */
+extern SpecOverlay *spec_overlay(const char *workflow_text, int len, const char *overlay_text, int overlay_len);
+
 /*
  * Compiles one definition's own text (SpecDefinition.text, checked before)
  * into the current memory context.

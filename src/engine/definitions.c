@@ -27,6 +27,7 @@
 #include "base/ids.h"
 #include "base/owned.h"
 #include "engine/definitions.h"
+#include "engine/overlay.h"
 #include "engine/store.h"
 #include "guc.h"
 #include "mistral.h"
@@ -41,7 +42,8 @@ enum
 	COL_WORKBOOK = 5,
 	COL_OWNER = 6,
 	COL_SCOPE = 7,
-	COL_START = 14
+	COL_START = 14,
+	COL_REFUSED = 17
 };
 
 /* The version that a name means: its row without the text. */
@@ -77,6 +79,7 @@ static void cache_transaction_ended(XactEvent event, void *arg);
 static Definition *load_definition(const pg_uuid_t *id, MemoryContext context);
 static bool find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, Found *found);
 static void read_found(Found *found, TupleTableSlot *slot, Oid owner, bool public_);
+static void put_overlaid(const OverlaidWorkflow *overlaid, Datum *values, char *nulls);
 static void lock_names(const SpecDocument *document, const char *namespace_, Oid owner);
 static void store_version(SpecKind kind, const char *name, const char *workbook, const char *namespace_, bool public_,
 						  Oid owner, const char *text, const SpecDefinition *definition, List *tags);
@@ -174,7 +177,8 @@ static Definition *
 load_definition(const pg_uuid_t *id, MemoryContext context)
 {
 	static DbStatement statement = {
-		"SELECT kind, name, namespace, workbook, owner, scope = 'public', definition FROM mistral.definition WHERE id = $1",
+		"SELECT kind, name, namespace, workbook, owner, scope = 'public', COALESCE(merged, definition), refused"
+		" FROM mistral.definition WHERE id = $1",
 		1, {UUIDOID}
 	};
 	Datum		values[] = {UUIDPGetDatum(id)};
@@ -184,6 +188,7 @@ load_definition(const pg_uuid_t *id, MemoryContext context)
 	char	   *kind;
 	char	   *source;
 	Datum		workbook;
+	Datum		refused;
 
 	if (db_execute(&statement, values, NULL, false, 1) == 0)
 		return NULL;
@@ -198,6 +203,8 @@ load_definition(const pg_uuid_t *id, MemoryContext context)
 	definition->workbook = isnull ? NULL : TextDatumGetCString(workbook);
 	definition->owner = DatumGetObjectId(db_datum(0, 5, &isnull));
 	definition->public_ = DatumGetBool(db_datum(0, 6, &isnull));
+	refused = db_datum(0, 8, &isnull);
+	definition->refused = isnull ? NULL : TextDatumGetCString(refused);
 	if (strcmp(kind, kind_names[SPEC_WORKFLOW]) == 0)
 	{
 		definition->kind = SPEC_WORKFLOW;
@@ -300,6 +307,10 @@ read_found(Found *found, TupleTableSlot *slot, Oid owner, bool public_)
 	found->workbook = isnull ? NULL : TextDatumGetCString(value);
 	value = slot_getattr(slot, COL_START, &isnull);
 	found->start = isnull ? NULL : DatumGetJsonbPCopy(value);
+	/* Who starts it has to read why not. */
+	(void) slot_getattr(slot, COL_REFUSED, &isnull);
+	if (!isnull)
+		found->start = NULL;
 }
 
 bool
@@ -339,6 +350,20 @@ definition_store(const SpecDocument *document, const char *text, const char *nam
 	}
 }
 
+static uint32
+name_hash(SpecKind kind, const char *name, const char *namespace_, Oid owner)
+{
+	uint32		base = hash_combine(hash_bytes((const unsigned char *) namespace_, strlen(namespace_)), owner);
+
+	return hash_combine(base + kind, hash_bytes((const unsigned char *) name, strlen(name)));
+}
+
+void
+definition_lock(const char *workflow, const char *namespace_, Oid owner)
+{
+	LockDatabaseObject(db_table("definition"), name_hash(SPEC_WORKFLOW, workflow, namespace_, owner), 0, ExclusiveLock);
+}
+
 static int
 compare_hashes(const void *a, const void *b)
 {
@@ -359,18 +384,16 @@ lock_names(const SpecDocument *document, const char *namespace_, Oid owner)
 	Oid			table = db_table("definition");
 	int			n = list_length(document->definitions) + 1;
 	uint32	   *hashes = palloc0(n * sizeof(uint32));
-	uint32		base = hash_combine(hash_bytes((const unsigned char *) namespace_, strlen(namespace_)), owner);
 	int			i = 0;
 	ListCell   *lc;
 
 	if (document->workbook != NULL)
-		hashes[i++] = hash_combine(base, hash_bytes((const unsigned char *) document->workbook, strlen(document->workbook)));
+		hashes[i++] = name_hash(SPEC_WORKBOOK, document->workbook, namespace_, owner);
 	foreach(lc, document->definitions)
 	{
 		SpecDefinition *definition = lfirst(lc);
 
-		hashes[i++] = hash_combine(base + definition->kind,
-								   hash_bytes((const unsigned char *) definition->name, strlen(definition->name)));
+		hashes[i++] = name_hash(definition->kind, definition->name, namespace_, owner);
 	}
 	qsort(hashes, i, sizeof(uint32), compare_hashes);
 	for (n = 0; n < i; n++)
@@ -412,15 +435,17 @@ store_version(SpecKind kind, const char *name, const char *workbook, const char 
 	};
 	static DbStatement insert = {
 		"INSERT INTO mistral.definition (id, kind, name, namespace, workbook, owner, scope, live, definition, input, tags,"
-		" created_at, updated_at, start) VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, $9, $10, $11, $12, $13)",
-		13, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID}
+		" created_at, updated_at, start, merged, overlays, refused)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, true, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+		16, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
+		TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, TEXTOID, JSONBOID, TEXTOID}
 	};
 	TimestampTz now = clock_now();
 	Datum		created = TimestampTzGetDatum(now);
 	Datum	   *tag_values = palloc(Max(list_length(tags), 1) * sizeof(Datum));
-	Datum		values[13];
-	char		nulls[14] = "             ";
+	OverlaidWorkflow overlaid = {0};
+	Datum		values[16];
+	char		nulls[17] = "                ";
 	pg_uuid_t	id;
 	bool		isnull;
 	ListCell   *lc;
@@ -457,5 +482,56 @@ store_version(SpecKind kind, const char *name, const char *workbook, const char 
 		values[12] = JsonbPGetDatum(definition->start);
 	else
 		nulls[12] = 'n';
+	if (kind == SPEC_WORKFLOW)
+		overlays_apply(name, namespace_, owner, text, true, &overlaid);
+	put_overlaid(&overlaid, values + 13, nulls + 13);
 	db_execute(&insert, values, nulls, false, 0);
+}
+
+void
+definition_renew(const char *workflow, const char *namespace_, Oid owner, bool warn)
+{
+	static DbStatement find = {
+		"SELECT id, definition FROM mistral.definition WHERE kind = 'workflow' AND name = $1 AND namespace = $2 AND owner = $3 AND live",
+		3, {TEXTOID, TEXTOID, OIDOID}
+	};
+	static DbStatement retire = {
+		"UPDATE mistral.definition SET live = false, updated_at = $2 WHERE id = $1", 2, {UUIDOID, TIMESTAMPTZOID}
+	};
+	static DbStatement insert = {
+		"INSERT INTO mistral.definition (id, kind, name, namespace, workbook, owner, scope, live, definition, input, tags,"
+		" created_at, updated_at, start, merged, overlays, refused)"
+		" SELECT $3, kind, name, namespace, workbook, owner, scope, true, definition, input, tags, created_at, $2, start, $4, $5, $6"
+		" FROM mistral.definition WHERE id = $1",
+		6, {UUIDOID, TIMESTAMPTZOID, UUIDOID, TEXTOID, JSONBOID, TEXTOID}
+	};
+	OverlaidWorkflow overlaid;
+	Datum		values[6] = {CStringGetTextDatum(workflow), CStringGetTextDatum(namespace_), ObjectIdGetDatum(owner)};
+	char		nulls[7] = "      ";
+	pg_uuid_t	old;
+	pg_uuid_t	new;
+	bool		isnull;
+
+	if (db_execute(&find, values, NULL, false, 1) == 0)
+		return;
+	old = *DatumGetUUIDP(db_datum(0, 1, &isnull));
+	overlays_apply(workflow, namespace_, owner, TextDatumGetCString(db_datum(0, 2, &isnull)), warn, &overlaid);
+	id_new(&new);
+	values[0] = UUIDPGetDatum(&old);
+	values[1] = TimestampTzGetDatum(clock_now());
+	values[2] = UUIDPGetDatum(&new);
+	put_overlaid(&overlaid, values + 3, nulls + 3);
+	db_execute(&retire, values, NULL, false, 0);
+	db_execute(&insert, values, nulls, false, 0);
+}
+
+/* The columns merged, overlays and refused. */
+static void
+put_overlaid(const OverlaidWorkflow *overlaid, Datum *values, char *nulls)
+{
+	values[0] = overlaid->text ? CStringGetTextDatum(overlaid->text) : (Datum) 0;
+	values[1] = overlaid->tasks ? JsonbPGetDatum(overlaid->tasks) : (Datum) 0;
+	values[2] = overlaid->refused ? CStringGetTextDatum(overlaid->refused) : (Datum) 0;
+	for (int i = 0; i < 3; i++)
+		nulls[i] = values[i] ? ' ' : 'n';
 }

@@ -30,6 +30,7 @@ typedef struct Definition
 	char	   *workbook;		/* NULL: loaded alone */
 	Oid			owner;
 	bool		public_;
+	char	   *refused;		/* why it must not be started; NULL: it may */
 	WorkflowSpec *workflow;		/* NULL for an action */
 	ActionSpec *action;			/* NULL for a workflow */
 } Definition;
@@ -66,6 +67,15 @@ extern const Definition *definition_find_start(const char *name, const char *nam
  */
 extern void definition_store(const SpecDocument *document, const char *text, const char *namespace_,
 							 bool public_, Oid owner);
+
+/* Lets one transaction at a time change what a workflow of that owner is. */
+extern void definition_lock(const char *workflow, const char *namespace_, Oid owner);
+
+/*
+ * Makes a new version of a workflow, with the same text and the overlays that it has now; nothing when there is no live
+ * one.  With `warn`, overlays that do not fit are warned of.
+ */
+extern void definition_renew(const char *workflow, const char *namespace_, Oid owner, bool warn);
 
 /*
  * Takes the live version of the name out of use; executions keep theirs.

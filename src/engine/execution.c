@@ -36,6 +36,11 @@ execution_create(Tree *tree, Task *parent, const Definition *definition, const E
 	Jsonb	   *input;
 	MemoryContext old;
 
+	if (definition->refused)
+	{
+		*error = pstrdup(definition->refused);
+		return NULL;
+	}
 	*error = check_params("workflow", definition->name, workflow->params, workflow->nparams, start->input);
 	if (*error)
 		return NULL;

@@ -23,9 +23,8 @@
 #include "engine/states.h"
 #include "queue/trigger_start.h"
 
-static const char *const access_names[] = {"attach", "results"};
+static const char *const access_names[] = {"attach", "results", "insert"};
 
-static const Definition *find_target(const Hook *hook);
 static bool find_owner(const char *workflow, const char *namespace_, Oid role, Oid *owner);
 static uint64 find_live(const char *workflow, const char *namespace_);
 static void raise_undefined(const char *workflow) pg_attribute_noreturn();
@@ -57,7 +56,7 @@ hook_create(Hook *hook)
 		14, {UUIDOID, TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 		TIMESTAMPTZOID, JSONBOID, JSONBOID}
 	};
-	const Definition *target = find_target(hook);
+	const Definition *target = hook_find_workflow(hook->workflow, hook->namespace_, HOOK_ATTACH, hook->owner);
 	char		nulls[14];
 	Datum		values[14];
 
@@ -140,7 +139,7 @@ hook_allowed(Oid workflow_owner, const char *workflow, const char *namespace_, H
 	static DbStatement select = {
 		"SELECT grantee FROM mistral.hook_grant WHERE workflow_owner OPERATOR(pg_catalog.=) $1"
 		" AND workflow OPERATOR(pg_catalog.=) $2 AND namespace OPERATOR(pg_catalog.=) $3"
-		" AND (access OPERATOR(pg_catalog.=) $4 OR access OPERATOR(pg_catalog.=) 'results')",
+		" AND (access OPERATOR(pg_catalog.=) $4 OR ($4 OPERATOR(pg_catalog.=) 'attach' AND access OPERATOR(pg_catalog.=) 'results'))",
 		4, {OIDOID, TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[4];
@@ -194,7 +193,10 @@ hook_revoke(const char *workflow, const char *namespace_, Oid grantee, HookAcces
 	/* Of a workflow that has been deleted, too. */
 	(void) find_owner(workflow, namespace_, role, &owner);
 	grant_values(owner, workflow, namespace_, grantee, access, values);
-	db_execute(&delete, values, NULL, false, 0);
+	if (access == HOOK_INSERT)
+		definition_lock(workflow, namespace_, owner);
+	if (db_execute(&delete, values, NULL, false, 0) > 0 && access == HOOK_INSERT)
+		definition_renew(workflow, namespace_, owner, true);
 }
 
 static void
@@ -209,12 +211,11 @@ grant_values(Oid owner, const char *workflow, const char *namespace_, Oid grante
 
 /* ---------------------------------------------------------------- finding */
 
-/* The workflow that the hook is to be on: the role's own first, then one on which it has been granted the right. */
-static const Definition *
-find_target(const Hook *hook)
+const Definition *
+hook_find_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role)
 {
-	uint64		n = find_live(hook->workflow, hook->namespace_);
-	int			row = owned_choose(n, hook->owner, OWNED_MANAGE, "workflow", hook->workflow);
+	uint64		n = find_live(workflow, namespace_);
+	int			row = owned_choose(n, role, OWNED_MANAGE, "workflow", workflow);
 	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 	Oid		   *owners = palloc(sizeof(Oid) * Max(n, 1));
 	bool		visible = false;
@@ -229,7 +230,7 @@ find_target(const Hook *hook)
 	}
 	for (uint64 i = 0; row < 0 && i < n; i++)
 	{
-		if (!hook_allowed(owners[i], hook->workflow, hook->namespace_, HOOK_ATTACH, hook->owner))
+		if (!hook_allowed(owners[i], workflow, namespace_, access, role))
 			continue;
 		if (nallowed++ == 0)
 			ids[0] = ids[i];
@@ -237,15 +238,17 @@ find_target(const Hook *hook)
 	if (nallowed > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 errmsg("workflow name \"%s\" is ambiguous", hook->workflow),
-				 errdetail("Several roles have granted you the right to put hooks on a workflow of that name.")));
+				 errmsg("workflow name \"%s\" is ambiguous", workflow),
+				 errdetail("Several roles have granted you a right on a workflow of that name.")));
 	if (row < 0 && nallowed == 0)
 	{
 		if (!visible)
-			raise_undefined(hook->workflow);
+			raise_undefined(workflow);
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to put a hook on workflow \"%s\"", hook->workflow),
+				 access == HOOK_INSERT ?
+				 errmsg("permission denied to insert tasks into workflow \"%s\"", workflow) :
+				 errmsg("permission denied to put a hook on workflow \"%s\"", workflow),
 				 errhint("Its owner may grant it with mistral.grant_hook().")));
 	}
 	return definition_by_id(&ids[Max(row, 0)]);

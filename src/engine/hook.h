@@ -11,13 +11,15 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "engine/definitions.h"
 #include "mistral.h"
 
 /* What the owner of a workflow may grant. */
 typedef enum HookAccess
 {
 	HOOK_ATTACH,				/* to put hooks on it */
-	HOOK_RESULTS				/* to see what its tasks and executions give, too */
+	HOOK_RESULTS,				/* to see what its tasks and executions give, too */
+	HOOK_INSERT					/* to insert tasks, see overlay.h */
 } HookAccess;
 
 typedef struct Hook
@@ -54,6 +56,12 @@ extern void hook_revoke(const char *workflow, const char *namespace_, Oid grante
 
 /* Whether the role has the right now, as the workflow's owner or by a grant; `results` contains `attach`. */
 extern bool hook_allowed(Oid workflow_owner, const char *workflow, const char *namespace_, HookAccess access, Oid role);
+
+/*
+ * The live workflow on which the role has the right: its own first.  Raises an error when there is none, or several have
+ * been granted.
+ */
+extern const Definition *hook_find_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role);
 
 /* Keeps with a hook why it could not start its workflow. */
 extern void hook_failed(const pg_uuid_t *id, const char *error);
