@@ -65,7 +65,11 @@ changed:
 heard:
   input: [n]
   tasks: {t: {action: std.noop}}
+hooked:
+  input: [of]
+  tasks: {t: {action: std.noop}}
 $$);
+SELECT mistral.add_hook('h', 'heard', 'hooked', task => 't', input => '{"of": "<% $.task_execution_id %>"}');
 SELECT mistral.create_cron_trigger('all ' || i, 'tick', '* * * * * *', catchup => 'all', params => jsonb_build_object('i', i))
   FROM generate_series(1, 5) i;
 SELECT mistral.create_cron_trigger('skip ' || i, 'tick', '* * * * * */2', overlap => 'skip', params => jsonb_build_object('i', i))
@@ -188,6 +192,11 @@ sub check
 		0, 'each row and each event has its execution, and none has another');
 	is( answer("SELECT count(*) - count(DISTINCT input) FROM mistral.executions WHERE workflow_name IN ('changed', 'heard')"),
 		0, 'once each');
+	is( answer(
+			"SELECT count(*) FROM (SELECT id::text AS of FROM mistral.tasks WHERE workflow_name = 'heard' AND state = 'SUCCESS') t
+			   FULL JOIN (SELECT input ->> 'of' AS of, count(*) AS n FROM mistral.executions WHERE workflow_name = 'hooked' GROUP BY 1) e USING (of)
+			  WHERE e.n IS DISTINCT FROM 1 OR t.of IS NULL"),
+		0, 'and each task that a hook is on has started it once');
 	is(answer('SELECT count(*) FROM mistral.check()'), 0, 'nothing is out of place');
 	diag(sprintf('%d kills, %d failovers: %s slots, %s rows and events', $kills, $failovers,
 			answer('SELECT count(*) FROM mistral.cron_slot'), answer('SELECT count(*) FROM ledger')));
