@@ -1,4 +1,4 @@
--- Who may use the actions that reach out: by HTTP, by SQL, by modules.
+-- Who may use the actions that reach out: by HTTP, by SMTP, by SQL, by modules.
 
 CREATE FUNCTION mistral.std_http(input jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -13,6 +13,13 @@ CREATE FUNCTION mistral.std_mistral_http(input jsonb) RETURNS jsonb
 REVOKE ALL ON FUNCTION mistral.std_mistral_http(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION mistral.std_mistral_http(jsonb) IS
   'Guard of the action std.mistral_http: roles with EXECUTE may use it in workflows. Not to be called itself';
+
+CREATE FUNCTION mistral.std_email(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_std_email';
+REVOKE ALL ON FUNCTION mistral.std_email(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.std_email(jsonb) IS
+  'Guard of the action std.email: roles with EXECUTE may use it in workflows. Not to be called itself';
 
 CREATE FUNCTION mistral.std_sql(input jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE

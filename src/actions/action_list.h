@@ -13,6 +13,9 @@ ACTION("std.approve", ACTION_ANSWER, NULL, "question details=null approvers=null
 	   "Asks a question and ends when somebody who may answer approves or rejects.")
 ACTION("std.async_noop", ACTION_WAIT, NULL, "", "Does nothing until somebody completes it.")
 ACTION("std.echo", ACTION_INLINE, run_echo, "output delay=0", "Gives back its input, after a delay in seconds.")
+ACTION("std.email", ACTION_HTTP, NULL,
+	   "from_addr to_addrs smtp_server reply_to=null cc_addrs=null bcc_addrs=null smtp_password=null subject=null body=null html_body=null verify=null",
+	   "Sends an email message through an SMTP server.")
 ACTION("std.fail", ACTION_INLINE, run_fail, "error_data=null", "Fails, with the data given.")
 ACTION("std.http", ACTION_HTTP, NULL,
 	   "url method=\"GET\" params=null body=null json=null headers=null cookies=null auth=null timeout=null allow_redirects=null proxies=null verify=null",

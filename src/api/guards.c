@@ -14,6 +14,7 @@
 
 SQL_FUNCTION(mistral_std_http);
 SQL_FUNCTION(mistral_std_mistral_http);
+SQL_FUNCTION(mistral_std_email);
 SQL_FUNCTION(mistral_std_sql);
 SQL_FUNCTION(mistral_std_amqp);
 SQL_FUNCTION(mistral_module_action);
@@ -32,6 +33,13 @@ Datum
 mistral_std_mistral_http(PG_FUNCTION_ARGS)
 {
 	refuse_call("std.mistral_http");
+}
+
+/* mistral.std_email(jsonb): always raises. */
+Datum
+mistral_std_email(PG_FUNCTION_ARGS)
+{
+	refuse_call("std.email");
 }
 
 /* mistral.std_sql(jsonb): always raises. */

@@ -17,13 +17,11 @@
 
 #include "base/ids.h"
 #include "base/json.h"
-#include "executor/http_request.h"
+#include "executor/http_build.h"
 
 #define HTTP_MAX_REQUEST_HEADERS 200
 
-static char *copy_text(const char *text);
 static char *value_text(const JsonbValue *value);
-static JsonbValue *get_param(const Jsonb *input, const char *name);
 static bool build_method(HttpRequest *request, const Jsonb *input);
 static char *copy_place(const char *url);
 static bool build_url(HttpRequest *request, const Jsonb *input);
@@ -33,7 +31,6 @@ static bool build_cookies(HttpRequest *request, const Jsonb *input);
 static bool build_auth(HttpRequest *request, const Jsonb *input);
 static bool build_options(HttpRequest *request, const Jsonb *input, int task_timeout);
 static bool build_proxies(HttpRequest *request, const Jsonb *input);
-static bool get_flag(HttpRequest *request, const Jsonb *input, const char *name, bool missing, bool *flag);
 static bool append_form(const char *name, const JsonbValue *value, HttpBuffer *form);
 static bool set_header(HttpRequest *request, const char *name, const char *value);
 static void out_of_memory(void) pg_attribute_noreturn();
@@ -64,18 +61,30 @@ out_of_memory(void)
 			 errmsg("out of memory")));
 }
 
-/* The text in UTF-8, malloc'd. */
-static char *
-copy_text(const char *text)
+char *
+http_utf8(char *text)
 {
-	char	   *copy;
-
 	/* An SQL_ASCII database keeps bytes of any encoding; they go out as they are. */
-	if (GetDatabaseEncoding() != PG_SQL_ASCII)
-		text = pg_server_to_any(text, strlen(text), PG_UTF8);
-	copy = strdup(text);
+	return GetDatabaseEncoding() == PG_SQL_ASCII ? text : pg_server_to_any(text, strlen(text), PG_UTF8);
+}
+
+char *
+http_copy_text(const char *text)
+{
+	const char *utf8 = http_utf8(unconstify(char *, text));
+
+	return http_copy_bytes(utf8, strlen(utf8));
+}
+
+char *
+http_copy_bytes(const char *bytes, size_t len)
+{
+	char	   *copy = malloc(len + 1);
+
 	if (copy == NULL)
 		out_of_memory();
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
 	return copy;
 }
 
@@ -98,9 +107,8 @@ value_text(const JsonbValue *value)
 	}
 }
 
-/* A parameter that is given and not null. */
-static JsonbValue *
-get_param(const Jsonb *input, const char *name)
+JsonbValue *
+http_get_param(const Jsonb *input, const char *name)
 {
 	JsonbValue *value = json_get(input, name, strlen(name));
 
@@ -111,7 +119,7 @@ get_param(const Jsonb *input, const char *name)
 static bool
 build_method(HttpRequest *request, const Jsonb *input)
 {
-	JsonbValue *value = get_param(input, "method");
+	JsonbValue *value = http_get_param(input, "method");
 	const char *method = "GET";
 	char	   *p;
 
@@ -149,7 +157,7 @@ append_form(const char *name, const JsonbValue *value, HttpBuffer *form)
 	char	   *text;
 	bool		ok = true;
 
-	name = GetDatabaseEncoding() == PG_SQL_ASCII ? name : pg_server_to_any(name, strlen(name), PG_UTF8);
+	name = http_utf8(unconstify(char *, name));
 	if (value->type != jbvBinary)
 	{
 		char	   *utf8;
@@ -157,7 +165,7 @@ append_form(const char *name, const JsonbValue *value, HttpBuffer *form)
 		text = value_text(value);
 		if (text == NULL)
 			return true;
-		utf8 = copy_text(text);
+		utf8 = http_copy_text(text);
 		ok = http_url_append_pair(form, name, utf8);
 		free(utf8);
 		return ok;
@@ -172,7 +180,7 @@ append_form(const char *name, const JsonbValue *value, HttpBuffer *form)
 		CHECK_FOR_INTERRUPTS();
 		if (token != wanted || (text = value_text(&item)) == NULL)
 			continue;
-		utf8 = copy_text(text);
+		utf8 = http_copy_text(text);
 		ok = http_url_append_pair(form, name, utf8);
 		free(utf8);
 	}
@@ -257,8 +265,8 @@ copy_place(const char *url)
 static bool
 build_url(HttpRequest *request, const Jsonb *input)
 {
-	JsonbValue *value = get_param(input, "url");
-	JsonbValue *params = get_param(input, "params");
+	JsonbValue *value = http_get_param(input, "url");
+	JsonbValue *params = http_get_param(input, "params");
 	HttpBuffer	query = {0};
 	HttpUrl		parts;
 	char	   *text;
@@ -284,7 +292,7 @@ build_url(HttpRequest *request, const Jsonb *input)
 	}
 	else if (params != NULL)
 	{
-		char	   *raw = copy_text(json_value_cstring(params));
+		char	   *raw = http_copy_text(json_value_cstring(params));
 
 		(void) http_buffer_append(&query, raw, strlen(raw));
 		free(raw);
@@ -292,7 +300,7 @@ build_url(HttpRequest *request, const Jsonb *input)
 
 	text = json_value_cstring(value);
 	request->place = copy_place(text);
-	text = copy_text(text);
+	text = http_copy_text(text);
 	error = http_url_parse(text, query.data, &parts);
 	free(text);
 	http_buffer_reset(&query);
@@ -312,8 +320,8 @@ build_url(HttpRequest *request, const Jsonb *input)
 static bool
 build_body(HttpRequest *request, const Jsonb *input)
 {
-	JsonbValue *body = get_param(input, "body");
-	JsonbValue *json = get_param(input, "json");
+	JsonbValue *body = http_get_param(input, "body");
+	JsonbValue *json = http_get_param(input, "json");
 	HttpBuffer	form = {0};
 
 	/* Python's truth: empty ones may stand beside each other. */
@@ -327,7 +335,7 @@ build_body(HttpRequest *request, const Jsonb *input)
 
 	if (json != NULL)
 	{
-		request->body = copy_text(JsonbToCString(NULL, &json_from_value(json)->root, 0));
+		request->body = http_copy_text(JsonbToCString(NULL, &json_from_value(json)->root, 0));
 		if (!set_header(request, "Content-Type", "application/json"))
 			return false;
 	}
@@ -338,12 +346,12 @@ build_body(HttpRequest *request, const Jsonb *input)
 			http_request_fail(request, "\"body\" is a list, but not one of pairs");
 			return false;
 		}
-		request->body = form.data ? form.data : copy_text("");
+		request->body = form.data ? form.data : http_copy_text("");
 		if (!set_header(request, "Content-Type", "application/x-www-form-urlencoded"))
 			return false;
 	}
 	else if (body != NULL)
-		request->body = copy_text(value_text(body));
+		request->body = http_copy_text(value_text(body));
 
 	if (request->body != NULL)
 		request->body_len = strlen(request->body);
@@ -387,13 +395,13 @@ set_header(HttpRequest *request, const char *name, const char *value)
 		if (request->headers == NULL)
 			out_of_memory();
 		header = &request->headers[request->nheaders];
-		header->name = copy_text(name);
+		header->name = http_copy_text(name);
 		request->nheaders++;
 	}
 	free(header->value);
 	header->value = NULL;
 	if (value != NULL)
-		header->value = copy_text(value);
+		header->value = http_copy_text(value);
 	return true;
 }
 
@@ -432,7 +440,7 @@ add_engine_header(void *arg, const char *key, int len, const JsonbValue *value)
 static bool
 build_headers(HttpRequest *request, const Jsonb *input, const Jsonb *engine_headers)
 {
-	JsonbValue *headers = get_param(input, "headers");
+	JsonbValue *headers = http_get_param(input, "headers");
 	char		number[12];
 	char		id[UUID_TEXT_LEN + 1];
 
@@ -488,7 +496,7 @@ add_cookie(void *arg, const char *key, int len, const JsonbValue *value)
 static bool
 build_cookies(HttpRequest *request, const Jsonb *input)
 {
-	JsonbValue *cookies = get_param(input, "cookies");
+	JsonbValue *cookies = http_get_param(input, "cookies");
 	CookieState state;
 	Jsonb	   *object;
 
@@ -506,7 +514,7 @@ build_cookies(HttpRequest *request, const Jsonb *input)
 	if (request->failed)
 		return false;
 	if (state.text.len > 0)
-		request->cookies = copy_text(state.text.data);
+		request->cookies = http_copy_text(state.text.data);
 	return true;
 }
 
@@ -514,7 +522,7 @@ build_cookies(HttpRequest *request, const Jsonb *input)
 static bool
 build_auth(HttpRequest *request, const Jsonb *input)
 {
-	JsonbValue *auth = get_param(input, "auth");
+	JsonbValue *auth = http_get_param(input, "auth");
 	char	   *text;
 	char	   *colon;
 
@@ -535,17 +543,16 @@ build_auth(HttpRequest *request, const Jsonb *input)
 	free(request->user);
 	free(request->password);
 	request->user = request->password = NULL;
-	request->user = copy_text(text);
-	request->password = copy_text(colon + 1);
+	request->user = http_copy_text(text);
+	request->password = http_copy_text(colon + 1);
 	http_request_drop_header(request, "Authorization");
 	return true;
 }
 
-/* True, false, or null for `missing`. */
-static bool
-get_flag(HttpRequest *request, const Jsonb *input, const char *name, bool missing, bool *flag)
+bool
+http_get_flag(HttpRequest *request, const Jsonb *input, const char *name, bool missing, bool *flag)
 {
-	JsonbValue *value = get_param(input, name);
+	JsonbValue *value = http_get_param(input, name);
 
 	*flag = missing;
 	if (value == NULL)
@@ -559,19 +566,23 @@ get_flag(HttpRequest *request, const Jsonb *input, const char *name, bool missin
 	return true;
 }
 
+int
+http_task_timeout_ms(int task_timeout)
+{
+	return task_timeout > 0 ? Min((int64) task_timeout * 1000, HTTP_MAX_TIMEOUT_MS) : HTTP_DEFAULT_TIMEOUT_MS;
+}
+
 static bool
 build_options(HttpRequest *request, const Jsonb *input, int task_timeout)
 {
-	JsonbValue *timeout = get_param(input, "timeout");
+	JsonbValue *timeout = http_get_param(input, "timeout");
 
 	/* The original passes null on, which requests takes for false. */
-	if (!get_flag(request, input, "allow_redirects", false, &request->follow) ||
-		!get_flag(request, input, "verify", true, &request->verify))
+	if (!http_get_flag(request, input, "allow_redirects", false, &request->follow) ||
+		!http_get_flag(request, input, "verify", true, &request->verify))
 		return false;
 
-	request->timeout_ms = HTTP_DEFAULT_TIMEOUT_MS;
-	if (task_timeout > 0)
-		request->timeout_ms = Min((int64) task_timeout * 1000, HTTP_MAX_TIMEOUT_MS);
+	request->timeout_ms = http_task_timeout_ms(task_timeout);
 	if (timeout != NULL)
 	{
 		double		seconds;
@@ -620,13 +631,13 @@ add_proxy(void *arg, const char *key, int len, const JsonbValue *value)
 						 pg_strncasecmp(text, "http://", 7) != 0 && pg_strncasecmp(text, "https://", 8) != 0))
 		http_request_fail(request, "a proxy is not an http or https URL");
 	else
-		request->proxies[which] = copy_text(text);
+		request->proxies[which] = http_copy_text(text);
 }
 
 static bool
 build_proxies(HttpRequest *request, const Jsonb *input)
 {
-	JsonbValue *proxies = get_param(input, "proxies");
+	JsonbValue *proxies = http_get_param(input, "proxies");
 	Jsonb	   *object;
 
 	if (proxies == NULL)

@@ -17,11 +17,15 @@
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https")
 #define CURL_SET_REDIR_PROTOCOLS(easy) \
 	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https")
+#define CURL_SET_MAIL_PROTOCOLS(easy) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps")
 #else
 #define CURL_SET_PROTOCOLS(easy) \
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS))
 #define CURL_SET_REDIR_PROTOCOLS(easy) \
 	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS))
+#define CURL_SET_MAIL_PROTOCOLS(easy) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_SMTP | CURLPROTO_SMTPS))
 #endif
 
 /*

@@ -29,6 +29,7 @@
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
 #include "executor/http_response.h"
+#include "executor/mail.h"
 #include "executor/recorder.h"
 #include "guc.h"
 #include "mistral.h"
@@ -149,10 +150,12 @@ executor_claim(int max)
 	static DbStatement claim = {
 		"WITH taken AS (DELETE FROM mistral.dispatch WHERE ctid = ANY (ARRAY("
 		"SELECT ctid FROM mistral.dispatch WHERE performer = $1 AND (pg_catalog.cardinality($4) = 0 OR "
-		"(pg_catalog.substring(input OPERATOR(pg_catalog.->>) 'url', '://(?:[^/?#]*@)?([^/?#]*)') = ANY ($4)) IS NOT TRUE) "
+		"(COALESCE(pg_catalog.substring(input OPERATOR(pg_catalog.->>) 'url', '://(?:[^/?#]*@)?([^/?#]*)'), "
+		"input OPERATOR(pg_catalog.->>) 'smtp_server') = ANY ($4)) IS NOT TRUE) "
 		"LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
 		"checked AS MATERIALIZED (SELECT taken.*, CASE action "
 		"WHEN 'std.http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
+		"WHEN 'std.email' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_email(jsonb)', 'EXECUTE') "
 		"WHEN 'webhook' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
 		"WHEN 'std.mistral_http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_mistral_http(jsonb)', 'EXECUTE') "
 		"ELSE false END AS allowed FROM taken), "
@@ -334,6 +337,7 @@ claim_row(uint64 row)
 	timeout = DatumGetInt32(db_datum(row, 6, &isnull));
 	if (isnull)
 		timeout = 0;
+	request->mail = strcmp(action, ACTION_MAIL_NAME) == 0;
 	build(request, strcmp(action, WEBHOOK_NAME) == 0, input, headers, timeout, DatumGetObjectId(db_datum(row, 4, &isnull)));
 	request->held = http_request_size(request);
 	bytes_held += request->held;
@@ -359,7 +363,10 @@ build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, in
 		http_request_fail(request, "%s", error);
 		return;
 	}
-	http_request_build(request, input, headers, timeout);
+	if (request->mail)
+		mail_build(request, input, timeout);
+	else
+		http_request_build(request, input, headers, timeout);
 	if (secrets != NIL)
 	{
 		secret_mask_set(&request->mask, secrets, request->user, request->password);
@@ -400,15 +407,15 @@ refuse_row(uint64 row, const char *action, Oid owner)
 	/* Who tells by HTTP needs the same right. */
 	if (strcmp(action, WEBHOOK_NAME) == 0)
 		action = ACTION_HTTP_NAME;
-	if (strcmp(action, ACTION_HTTP_NAME) != 0 && strcmp(action, ACTION_WAIT_NAME) != 0)
+	if (strcmp(action, ACTION_HTTP_NAME) != 0 && strcmp(action, ACTION_WAIT_NAME) != 0 && strcmp(action, ACTION_MAIL_NAME) != 0)
 		attempt_put_error(&root_id, &action_id, attempt, psprintf("the HTTP executor does not know action %s", action));
 	else if (role == NULL)
 		attempt_put_error(&root_id, &action_id, attempt,
 						  psprintf("the execution's owner, role %u, does not exist any more", owner));
 	else
 		attempt_put_error(&root_id, &action_id, attempt,
-						  psprintf("role \"%s\" may not use %s: GRANT EXECUTE ON FUNCTION mistral.%s(jsonb) TO %s allows it",
-								   role, action, strcmp(action, ACTION_HTTP_NAME) == 0 ? "std_http" : "std_mistral_http",
+						  psprintf("role \"%s\" may not use %s: GRANT EXECUTE ON FUNCTION mistral.std_%s(jsonb) TO %s allows it",
+								   role, action, action + strlen("std."),
 								   quote_identifier(role)));
 }
 

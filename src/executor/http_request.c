@@ -22,6 +22,8 @@ http_request_free(HttpRequest *request)
 
 	Assert(request->easy == NULL);
 	curl_slist_free_all(request->header_list);
+	curl_slist_free_all(request->recipients);
+	free(request->mail_from);
 	free(request->method);
 	free(request->url);
 	free(request->origin);

@@ -50,6 +50,7 @@ typedef struct HttpRequest
 	Attempt		attempt;		/* which one of which action this is; first */
 	dlist_node	node;			/* in the one list that holds it, before its recorder does */
 	bool		waits;			/* std.mistral_http: somebody completes the action later */
+	bool		mail;			/* std.email: `body` is a message for an SMTP server */
 
 	/* What is asked. */
 	char	   *method;			/* upper case */
@@ -64,6 +65,8 @@ typedef struct HttpRequest
 	int			nheaders;
 	HttpHeader *headers;
 	char	   *proxies[3];		/* for http, for https, for both */
+	char	   *mail_from;
+	struct curl_slist *recipients;
 	bool		follow;
 	bool		verify;
 	int			timeout_ms;		/* for all hops together */
@@ -72,6 +75,7 @@ typedef struct HttpRequest
 	/* Under way. */
 	CURL	   *easy;
 	struct curl_slist *header_list; /* as libcurl keeps it, of the current hop */
+	size_t		body_sent;		/* of a message */
 	int			slot;			/* of its host, see http_pool.c */
 	TimestampTz deadline;
 	size_t		held;			/* what executor_claim has counted for it */

@@ -174,6 +174,13 @@ http_response_result(HttpRequest *request, bool *failed)
 
 	if (request->failed)
 		return failure_result(request, failed);
+	if (request->mail)
+	{
+		JsonbValue	nothing = {.type = jbvNull};
+
+		*failed = false;
+		return json_from_value(&nothing);
+	}
 
 	headers = head_object(request, &reason);
 	json_begin_object(&b);
@@ -263,7 +270,8 @@ static Jsonb *
 failure_result(HttpRequest *request, bool *failed)
 {
 	*failed = true;
-	return json_from_string(psprintf("Failed to send HTTP request: %s", request->failure));
+	return json_from_string(psprintf(request->mail ? "Failed to send an email message: %s" : "Failed to send HTTP request: %s",
+									 request->failure));
 }
 
 /* pg_any_to_server raises for characters that the server's encoding lacks. */

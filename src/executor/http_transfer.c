@@ -17,6 +17,7 @@
 #include "executor/http_egress.h"
 #include "executor/http_response.h"
 #include "executor/http_transfer.h"
+#include "executor/mail.h"
 
 #define HTTP_USER_AGENT "mistral"
 
@@ -25,6 +26,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 static int	before_request(void *arg, char *remote, char *local, int remote_port, int local_port);
 #endif
 static bool set_options(HttpRequest *request);
+static bool set_http_options(HttpRequest *request);
 static bool may_repeat(const HttpRequest *request);
 static bool set_method(HttpRequest *request);
 static bool set_headers(HttpRequest *request);
@@ -34,15 +36,7 @@ static const char *timeout_phase(CURL *easy);
 static void keep_cookies(HttpRequest *request);
 static bool answer_sets_cookie(const HttpRequest *request, const char *name, size_t len);
 
-/* An option that cannot be set is lack of memory or a libcurl built without it. */
-#define SET(option, value) \
-	do { \
-		if (curl_easy_setopt(request->easy, option, value) != CURLE_OK) \
-		{ \
-			http_request_fail(request, "libcurl refused " #option); \
-			return false; \
-		} \
-	} while (0)
+#define SET(option, value) HTTP_SET_OPTION(request, option, value)
 
 bool
 http_transfer_prepare(HttpRequest *request)
@@ -58,7 +52,11 @@ http_transfer_prepare(HttpRequest *request)
 	}
 	request->curl_error[0] = '\0';
 	request->refused[0] = '\0';
-	return set_options(request) && set_method(request) && set_headers(request);
+	if (!set_options(request))
+		return false;
+	if (request->mail)
+		return mail_set_options(request);
+	return set_http_options(request) && set_method(request) && set_headers(request);
 }
 
 bool
@@ -92,7 +90,8 @@ http_transfer_ended(HttpRequest *request, CURLcode code)
 		http_response_clear(request);
 		return http_transfer_prepare(request);
 	}
-	keep_cookies(request);
+	if (!request->mail)
+		keep_cookies(request);
 	return false;
 }
 
@@ -115,21 +114,12 @@ set_options(HttpRequest *request)
 	SET(CURLOPT_ERRORBUFFER, request->curl_error);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_URL, request->url);
-	if (CURL_SET_PROTOCOLS(request->easy) != CURLE_OK || CURL_SET_REDIR_PROTOCOLS(request->easy) != CURLE_OK)
-	{
-		http_request_fail(request, "libcurl refused the list of protocols");
-		return false;
-	}
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	/* An empty proxy, for a missing one would be looked for in the environment. */
 	SET(CURLOPT_PROXY, http_request_proxy(request));
 	SET(CURLOPT_NOPROXY, "");
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(CURLOPT_USERAGENT, HTTP_USER_AGENT);
-	SET(CURLOPT_ACCEPT_ENCODING, "");
 	SET(CURLOPT_TIMEOUT_MS, (long) Max(left_ms, 1));
 	SET(CURLOPT_SSL_VERIFYPEER, request->verify ? 1L : 0L);
 	SET(CURLOPT_SSL_VERIFYHOST, request->verify ? 2L : 0L);
@@ -151,6 +141,21 @@ set_options(HttpRequest *request)
 	 * connection of its own.
 	 */
 	SET(CURLOPT_FRESH_CONNECT, may_repeat(request) ? 0L : 1L);
+	return true;
+}
+
+static bool
+set_http_options(HttpRequest *request)
+{
+	if (CURL_SET_PROTOCOLS(request->easy) != CURLE_OK || CURL_SET_REDIR_PROTOCOLS(request->easy) != CURLE_OK)
+	{
+		http_request_fail(request, "libcurl refused the list of protocols");
+		return false;
+	}
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
+	SET(CURLOPT_USERAGENT, HTTP_USER_AGENT);
+	SET(CURLOPT_ACCEPT_ENCODING, "");
 	SET(CURLOPT_COOKIEFILE, "");	/* turns cookies on, reads no file */
 	if (request->cookies != NULL)
 		SET(CURLOPT_COOKIE, request->cookies);
@@ -166,6 +171,8 @@ set_options(HttpRequest *request)
 static bool
 may_repeat(const HttpRequest *request)
 {
+	if (request->mail)
+		return false;
 	return request->attempt.safe_rerun ||
 		strcmp(request->method, "GET") == 0 ||
 		strcmp(request->method, "HEAD") == 0 ||
@@ -284,12 +291,16 @@ before_request(void *arg, char *remote, char *local, int remote_port, int local_
 static void
 describe_failure(HttpRequest *request, CURLcode code)
 {
+	char		said[200];
+
 	if (request->refused[0] != '\0' && code != CURLE_OPERATION_TIMEDOUT)
 		http_request_fail(request, "address %s is not allowed by mistral.http_deny", request->refused);
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		http_request_fail(request, "timed out after %d ms while %s", request->timeout_ms, timeout_phase(request->easy));
 	else if (code == CURLE_OUT_OF_MEMORY)
 		http_request_fail(request, "a header is longer than libcurl takes, or there is no memory");
+	else if (request->mail && mail_refusal(request, said, sizeof(said)))
+		http_request_fail(request, "the server said: %s", said);
 	else if (request->curl_error[0] != '\0')
 		http_request_fail(request, "%s", request->curl_error);
 	else

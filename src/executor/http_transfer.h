@@ -13,6 +13,16 @@
 
 #include "executor/http_request.h"
 
+/* An option that cannot be set is lack of memory or a libcurl built without it: the function that uses this returns false. */
+#define HTTP_SET_OPTION(request, option, value) \
+	do { \
+		if (curl_easy_setopt((request)->easy, option, value) != CURLE_OK) \
+		{ \
+			http_request_fail(request, "libcurl refused " #option); \
+			return false; \
+		} \
+	} while (0)
+
 /*
  * Makes or resets request->easy for the hop that the request describes now.
  * False: it is a failed request, and request->easy may be NULL.

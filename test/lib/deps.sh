@@ -86,6 +86,7 @@ look() {
 	python_with psycopg2 >/dev/null || need python3-psycopg2
 	python_with psycopg2,jsonschema >/dev/null || need python3-jsonschema
 	python_with psycopg2,croniter >/dev/null || need python3-croniter
+	python_with aiosmtpd >/dev/null || need python3-aiosmtpd
 	have nm || need binutils
 	header amqp.h || need librabbitmq-dev
 	[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || need rabbitmq-server
