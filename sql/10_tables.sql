@@ -225,6 +225,17 @@ CREATE TABLE mistral.module_action (
 );
 COMMENT ON TABLE mistral.module_action IS 'Actions that modules have, by what their module said when it was loaded last';
 
+-- What modules read from outside, and for whom.
+CREATE TABLE mistral.source (
+    name text PRIMARY KEY,
+    module text NOT NULL,
+    kind text NOT NULL,
+    owner oid NOT NULL,
+    config jsonb NOT NULL,
+    created_at timestamptz NOT NULL
+);
+COMMENT ON TABLE mistral.source IS 'Sources: what modules read from outside (kind: events, oslo, answers)';
+
 -- The same for pull workers: an offer that is claimed becomes a lease, and again
 -- an offer when the lease runs out.  What people are asked is an offer without a target.
 CREATE TABLE mistral.offer (
@@ -295,3 +306,4 @@ SELECT pg_catalog.pg_extension_config_dump('mistral.attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.offer', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.lease', '');
 SELECT pg_catalog.pg_extension_config_dump('mistral.registered_action', '');
+SELECT pg_catalog.pg_extension_config_dump('mistral.source', '');

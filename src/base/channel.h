@@ -8,10 +8,13 @@
  *		{"op": "egress", "allow": networks, "deny": networks}, before that and whenever they change
  *		{"op": "submit", "id":, "action":, "attempt":, "timeout":, "safe_rerun": bool, "input": {}}
  *		{"op": "cancel", "id":}
+ *		{"op": "configure", "sources": [{"module":, "name":, "config": {}}]}
+ *		{"op": "delivered", "source":, "number":, "committed": bool}
  * From it:
  *		{"op": "hello", "modules": [{"file":, "name":, "error":, "actions": [{"name":, "params":, "description":, "answered": bool}]}]}
  *		{"op": "finish", "id":, "success": bool, "result":}
  *		{"op": "log", "level":, "text":}
+ *		{"op": "deliver", "source":, "number":, "key":, "payload":}
  */
 #ifndef MISTRAL_CHANNEL_H
 #define MISTRAL_CHANNEL_H

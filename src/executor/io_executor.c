@@ -35,6 +35,7 @@
 #include "executor/io_catalog.h"
 #include "executor/io_executor.h"
 #include "executor/io_program.h"
+#include "executor/io_sources.h"
 #include "executor/recorder.h"
 #include "executor/secret_mask.h"
 #include "guc.h"
@@ -183,6 +184,8 @@ io_claim(int max)
 	if (max <= 0)
 		return 0;
 	db_enter(&session);
+	if (program.ready)
+		io_sources_read();
 	values[0] = CStringGetTextDatum(IO_PERFORMER);
 	values[1] = Int64GetDatum(max);
 	values[2] = TimestampTzGetDatum(clock_now());
@@ -203,6 +206,7 @@ io_claim(int max)
 void
 io_claimed(bool committed)
 {
+	io_sources_tell(committed);
 	while (!dlist_is_empty(&claimed))
 	{
 		IoRequest  *request = dlist_container(IoRequest, node, dlist_pop_head_node(&claimed));
@@ -261,7 +265,7 @@ io_drive(void)
 		io_program_stop();
 		program_died("its modules took too long to load", now);
 	}
-	return recorder_ready(&recorder, now) + nlost + (io_catalog_is_new() ? 1 : 0) +
+	return recorder_ready(&recorder, now) + nlost + io_sources_waiting() + (io_catalog_is_new() ? 1 : 0) +
 		(hash_get_num_entries(flying) > 0 && now >= program.look_at ? 1 : 0);
 }
 
@@ -269,6 +273,7 @@ int
 io_record(int max)
 {
 	DbSession	session;
+	int			n = 0;
 
 	db_enter(&session);
 	if (io_catalog_is_new())
@@ -277,8 +282,10 @@ io_record(int max)
 		settle_lost();
 	if (hash_get_num_entries(flying) > 0 && clock_steady() >= program.look_at)
 		drop_unwanted();
+	if (io_sources_waiting() > 0)
+		n = io_sources_handle(max);
 	db_leave(&session);
-	return recorder_record(&recorder, max);
+	return n + recorder_record(&recorder, max);
 }
 
 void
@@ -286,6 +293,7 @@ io_recorded(bool committed)
 {
 	recorder_recorded(&recorder, committed);
 	io_catalog_stored(committed);
+	io_sources_handled(committed);
 	if (committed && program.settling)
 	{
 		program.again = true;
@@ -471,6 +479,7 @@ start_program(TimestampTz now)
 
 	keep_text(&program.modules, guc_io_modules);
 	io_catalog_clear();
+	io_sources_forget();
 	program.ready = false;
 	program.started_at = now;
 	if (!io_program_start())
@@ -541,6 +550,8 @@ handle_frame(PlainJson frame)
 
 	if (plain_json_is(op, "finish"))
 		handle_finish(frame);
+	else if (plain_json_is(op, "deliver"))
+		io_sources_take(frame);
 	else if (plain_json_is(op, "log"))
 	{
 		bool		warning = plain_json_is(plain_json_get(frame, "level"), "warning");

@@ -120,6 +120,10 @@ handle(PlainJson frame)
 		modules_submit(frame);
 	else if (plain_json_is(op, "cancel"))
 		modules_cancel(frame);
+	else if (plain_json_is(op, "delivered"))
+		modules_delivered(frame);
+	else if (plain_json_is(op, "configure"))
+		modules_configure(frame);
 	else if (plain_json_is(op, "egress"))
 		set_rules(frame);
 	else if (plain_json_is(op, "start") && !started)

@@ -82,6 +82,14 @@ typedef struct MistralHost
 	 * not tried; errno is EACCES when that is the reason.  Looks up names and waits: only from a thread of the module's.
 	 */
 	int			(*connect_to) (const char *host, int port, int timeout_ms, char *error, size_t size);
+
+	/*
+	 * Something that a source (see `configure`) has got from outside, under a
+	 * number of the module's choice.  `key` names it so that a repetition is
+	 * known, NULL: nothing does.  False: too much is on its way already; try
+	 * again after a `delivered`.
+	 */
+	bool		(*deliver) (const char *source, int64_t number, const char *key, const char *json);
 } MistralHost;
 
 typedef struct MistralAction
@@ -125,6 +133,16 @@ typedef struct MistralModule
 
 	/* The program ends. */
 	void		(*stop) (void);
+
+	/*
+	 * The sources that this module is to read, all of them, each time that one
+	 * changes: [{"name": ..., "config": {...}}, ...].  mistral.add_source() has
+	 * checked nothing of what is in `config`.
+	 */
+	void		(*configure) (const char *json);
+
+	/* What was delivered is committed, and may be acknowledged; or can never be taken. */
+	void		(*delivered) (const char *source, int64_t number, bool committed);
 } MistralModule;
 
 /* What the shared object exports; NULL means that it cannot work here. */

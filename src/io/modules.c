@@ -17,6 +17,9 @@
 #define ERROR_SIZE 512
 #define BUCKETS 4096			/* a power of two */
 
+/* Deliveries on their way to the database. */
+#define MAX_DELIVERIES 1000
+
 /* An action under way. */
 typedef struct Request
 {
@@ -27,6 +30,14 @@ typedef struct Request
 	char		id[];
 } Request;
 
+/* The source of a delivery, so that its module hears of the commit. */
+typedef struct Source
+{
+	struct Source *next;
+	const MistralModule *module;
+	char		name[];
+} Source;
+
 PlainBuffer io_out;
 
 static const MistralModule *modules[MAX_MODULES];
@@ -34,6 +45,8 @@ static int	nmodules = 0;
 static Request *buckets[BUCKETS];
 static int	nrequests = 0;
 static int	ntimed = 0;
+static Source *sources = NULL;
+static int	ndeliveries = 0;
 static size_t max_result = 16 * 1024 * 1024;
 
 static const MistralModule *load(const char *file, char *error);
@@ -45,6 +58,9 @@ static void host_finish(const char *id, bool success, const char *json);
 static void fail(const char *id, const char *text);
 static void send_finish(const char *id, bool success, const char *json, size_t len);
 static void host_log(MistralLogLevel level, const char *text);
+static bool host_deliver(const char *source, int64_t number, const char *key, const char *json);
+static void forget_sources(void);
+static bool note_source(const MistralModule *module, PlainJson source);
 static void expire(int64_t now);
 
 static const MistralHost host = {
@@ -52,7 +68,8 @@ static const MistralHost host = {
 	.finish = host_finish,
 	.log = host_log,
 	.address_allowed = connect_address_allowed,
-	.connect_to = connect_to
+	.connect_to = connect_to,
+	.deliver = host_deliver
 };
 
 void
@@ -151,6 +168,53 @@ modules_cancel(PlainJson frame)
 		fail(id, "cancelled: nobody waits for it any more");
 	}
 	free(id);
+}
+
+void
+modules_configure(PlainJson frame)
+{
+	PlainJson	list = plain_json_get(frame, "sources");
+
+	forget_sources();
+	for (int i = 0; i < nmodules; i++)
+	{
+		PlainBuffer mine = {0};
+		PlainJson	source;
+		size_t		cursor = 0;
+
+		if (modules[i]->configure == NULL)
+			continue;
+		plain_append_text(&mine, "[");
+		while (plain_json_next(list, &cursor, NULL, &source))
+		{
+			if (!plain_json_is(plain_json_get(source, "module"), modules[i]->name) || !note_source(modules[i], source))
+				continue;
+			plain_append_text(&mine, mine.len > 1 ? "," : "");
+			plain_append(&mine, source.text, source.len);
+		}
+		plain_append_text(&mine, "]");
+		if (!mine.failed)
+			modules[i]->configure(mine.data);
+		plain_reset(&mine);
+	}
+}
+
+void
+modules_delivered(PlainJson frame)
+{
+	char	   *name = plain_json_get_string(frame, "source");
+
+	if (ndeliveries > 0)
+		ndeliveries--;
+	for (Source *source = sources; source && name; source = source->next)
+	{
+		if (strcmp(source->name, name) == 0 && source->module->delivered)
+		{
+			source->module->delivered(name, plain_json_get_int(frame, "number", 0), plain_json_get_bool(frame, "committed", false));
+			break;
+		}
+	}
+	free(name);
 }
 
 int
@@ -347,6 +411,64 @@ host_log(MistralLogLevel level, const char *text)
 	channel_add_string(&io_out, "level", level == MISTRAL_LOG_WARNING ? "warning" : level == MISTRAL_LOG_INFO ? "info" : "debug");
 	channel_add_string(&io_out, "text", text);
 	channel_end(&io_out, begin);
+}
+
+static bool
+host_deliver(const char *source, int64_t number, const char *key, const char *json)
+{
+	size_t		begin = io_out.len;
+	PlainJson	value;
+	PlainBuffer text = {0};
+
+	if (ndeliveries >= MAX_DELIVERIES)
+		return false;
+	/* What is no JSON is delivered as a string. */
+	if (!plain_json_check(json, strlen(json), &value))
+	{
+		plain_append_string(&text, json, strlen(json));
+		value.text = text.data;
+		value.len = text.len;
+	}
+	channel_begin(&io_out, "deliver");
+	channel_add_string(&io_out, "source", source);
+	plain_append_text(&io_out, ",\"number\":");
+	plain_append_int(&io_out, number);
+	if (key)
+		channel_add_string(&io_out, "key", key);
+	channel_add_raw(&io_out, "payload", value.text, value.len);
+	channel_end(&io_out, begin);
+	plain_reset(&text);
+	ndeliveries++;
+	return true;
+}
+
+static void
+forget_sources(void)
+{
+	while (sources)
+	{
+		Source	   *next = sources->next;
+
+		free(sources);
+		sources = next;
+	}
+}
+
+static bool
+note_source(const MistralModule *module, PlainJson source)
+{
+	char	   *name = plain_json_get_string(source, "name");
+	Source	   *noted = name ? malloc(sizeof(Source) + strlen(name) + 1) : NULL;
+
+	if (noted)
+	{
+		strcpy(noted->name, name);
+		noted->module = module;
+		noted->next = sources;
+		sources = noted;
+	}
+	free(name);
+	return noted != NULL;
 }
 
 /* Ends the actions whose time is over; looked at ten times a second. */

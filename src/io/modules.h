@@ -17,6 +17,8 @@ extern void modules_load(PlainJson start);
 /* The frames of the same names. */
 extern void modules_submit(PlainJson frame);
 extern void modules_cancel(PlainJson frame);
+extern void modules_configure(PlainJson frame);
+extern void modules_delivered(PlainJson frame);
 
 /* What all modules wait for, and their turn. */
 extern int	modules_pollfds(struct pollfd *fds, int max);

@@ -95,7 +95,6 @@ static bool handle_frame(AmqpLink *link, amqp_frame_t *frame);
 static void handle_return(AmqpLink *link, int channel);
 static void settle(AmqpLink *link, int channel, uint64_t tag, bool multiple, const char *error);
 static void end_job(AmqpLink *link, AmqpJob *job, bool success, const char *error);
-static void describe_reply(amqp_rpc_reply_t reply, char *error);
 static void list_init(JobList *list);
 static void list_append(JobList *list, AmqpJob *job);
 static AmqpJob *list_pop(JobList *list);
@@ -213,10 +212,8 @@ new_link(const char *url, char *error)
 		link->wake_fd = -1;
 	if (link == NULL || (link->url = strdup(url)) == NULL || (link->parts = strdup(url)) == NULL)
 		snprintf(error, AMQP_ERROR_SIZE, "out of memory");
-	else if (amqp_parse_url(link->parts, &link->info) != AMQP_STATUS_OK)
-		snprintf(error, AMQP_ERROR_SIZE, "the URL is not of the form amqp://user:password@host:port/vhost");
-	else if (link->info.ssl)
-		snprintf(error, AMQP_ERROR_SIZE, "amqps is not supported: let a tunnel on this machine speak TLS");
+	else if (!amqp_take_apart(link->parts, &link->info, error))
+		;
 	else if ((link->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		snprintf(error, AMQP_ERROR_SIZE, "could not make a descriptor: %s", strerror(errno));
 	else
@@ -383,50 +380,70 @@ wait_for_events(AmqpLink *link, int64_t now)
 static bool
 open_connection(AmqpLink *link)
 {
-	struct timeval timeout = {.tv_sec = CONNECT_MS / 1000};
-	int			fd = host->connect_to(link->info.host, link->info.port, CONNECT_MS, link->error, sizeof(link->error));
-	bool		refused = fd < 0 && errno == EACCES;
-	amqp_socket_t *socket = NULL;
-	amqp_rpc_reply_t reply;
+	bool		refused;
 
+	link->connection = amqp_open(&link->info, link->error, &refused);
+	if (link->connection)
+	{
+		link->error[0] = '\0';
+		link->retry_ms = 0;
+		return true;
+	}
+	while (refused && link->waiting.first)
+		end_job(link, list_pop(&link->waiting), false, link->error);
 	link->retry_ms = link->retry_ms * 2 < FIRST_RETRY_MS ? FIRST_RETRY_MS : link->retry_ms * 2;
 	if (link->retry_ms > LONGEST_RETRY_MS)
 		link->retry_ms = LONGEST_RETRY_MS;
-	if (fd >= 0)
-	{
-		link->connection = amqp_new_connection();
-		if (link->connection)
-			socket = amqp_tcp_socket_new(link->connection);
-		if (socket == NULL)
-		{
-			close(fd);
-			snprintf(link->error, sizeof(link->error), "out of memory");
-		}
-		else
-		{
-			amqp_tcp_socket_set_sockfd(socket, fd);
-			amqp_set_handshake_timeout(link->connection, &timeout);
-			amqp_set_rpc_timeout(link->connection, &timeout);
-			reply = amqp_login(link->connection, link->info.vhost, MAX_CHANNELS, AMQP_DEFAULT_FRAME_SIZE, HEARTBEAT_S,
-							   AMQP_SASL_METHOD_PLAIN, link->info.user, link->info.password);
-			if (reply.reply_type == AMQP_RESPONSE_NORMAL)
-			{
-				link->error[0] = '\0';
-				link->retry_ms = 0;
-				return true;
-			}
-			describe_reply(reply, link->error);
-			refused = reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD &&
-				((amqp_connection_close_t *) reply.reply.decoded)->reply_code == AMQP_ACCESS_REFUSED;
-		}
-	}
-	/* Another attempt would find the same. */
-	while (refused && link->waiting.first)
-		end_job(link, list_pop(&link->waiting), false, link->error);
-	if (link->connection)
-		amqp_destroy_connection(link->connection);
-	link->connection = NULL;
 	link->retry_at = amqp_now() + link->retry_ms;
+	return false;
+}
+
+amqp_connection_state_t
+amqp_open(const struct amqp_connection_info *info, char *error, bool *refused)
+{
+	struct timeval timeout = {.tv_sec = CONNECT_MS / 1000};
+	int			fd = host->connect_to(info->host, info->port, CONNECT_MS, error, AMQP_ERROR_SIZE);
+	amqp_connection_state_t connection;
+	amqp_socket_t *socket;
+	amqp_rpc_reply_t reply;
+
+	*refused = fd < 0 && errno == EACCES;
+	if (fd < 0)
+		return NULL;
+	connection = amqp_new_connection();
+	socket = connection ? amqp_tcp_socket_new(connection) : NULL;
+	if (socket == NULL)
+	{
+		close(fd);
+		snprintf(error, AMQP_ERROR_SIZE, "out of memory");
+	}
+	else
+	{
+		amqp_tcp_socket_set_sockfd(socket, fd);
+		amqp_set_handshake_timeout(connection, &timeout);
+		amqp_set_rpc_timeout(connection, &timeout);
+		reply = amqp_login(connection, info->vhost, MAX_CHANNELS, AMQP_DEFAULT_FRAME_SIZE, HEARTBEAT_S,
+						   AMQP_SASL_METHOD_PLAIN, info->user, info->password);
+		if (reply.reply_type == AMQP_RESPONSE_NORMAL)
+			return connection;
+		amqp_describe_reply(reply, error);
+		*refused = reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD &&
+			((amqp_connection_close_t *) reply.reply.decoded)->reply_code == AMQP_ACCESS_REFUSED;
+	}
+	if (connection)
+		amqp_destroy_connection(connection);
+	return NULL;
+}
+
+bool
+amqp_take_apart(char *parts, struct amqp_connection_info *info, char *error)
+{
+	if (amqp_parse_url(parts, info) != AMQP_STATUS_OK)
+		snprintf(error, AMQP_ERROR_SIZE, "the URL is not of the form amqp://user:password@host:port/vhost");
+	else if (info->ssl)
+		snprintf(error, AMQP_ERROR_SIZE, "amqps is not supported: let a tunnel on this machine speak TLS");
+	else
+		return true;
 	return false;
 }
 
@@ -500,7 +517,7 @@ channel_for(AmqpLink *link, const char *exchange)
 	{
 		char		error[AMQP_ERROR_SIZE];
 
-		describe_reply(reply, error);
+		amqp_describe_reply(reply, error);
 		lose_connection(link, error);
 		return -1;
 	}
@@ -667,7 +684,7 @@ handle_return(AmqpLink *link, int channel)
 	{
 		char		error[AMQP_ERROR_SIZE];
 
-		describe_reply(reply, error);
+		amqp_describe_reply(reply, error);
 		lose_connection(link, error);
 		return;
 	}
@@ -722,8 +739,8 @@ end_job(AmqpLink *link, AmqpJob *job, bool success, const char *error)
 	(void) eventfd_write(ended_fd, 1);
 }
 
-static void
-describe_reply(amqp_rpc_reply_t reply, char *error)
+void
+amqp_describe_reply(amqp_rpc_reply_t reply, char *error)
 {
 	amqp_bytes_t text = {0};
 

@@ -58,6 +58,15 @@ extern bool amqp_link_send(const char *url, AmqpJob *job);
 /* A job that has ended, or NULL; the caller's from then on. */
 extern AmqpJob *amqp_links_take(void);
 
+/*
+ * Connects and logs in; NULL and the reason, *refused when another attempt would find the same.  Waits: only from a thread.
+ */
+extern amqp_connection_state_t amqp_open(const struct amqp_connection_info *info, char *error, bool *refused);
+extern void amqp_describe_reply(amqp_rpc_reply_t reply, char *error);
+
+/* Takes an amqp URL apart; `parts` is a copy of it that the result points into.  False, and why not. */
+extern bool amqp_take_apart(char *parts, struct amqp_connection_info *info, char *error);
+
 extern void amqp_job_free(AmqpJob *job);
 extern int64_t amqp_now(void);
 

@@ -1,7 +1,7 @@
 /*
  * amqp_module.c
  *		The module mistral_amqp: std.amqp publishes a message and ends when the
- *		broker has confirmed it.
+ *		broker has confirmed it; sources are queues that are read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "base/plain_json.h"
 #include "io/mistral_action.h"
 #include "modules/amqp_link.h"
+#include "modules/amqp_source.h"
 
 #define MAX_HEADERS 100
 #define MAX_SHORT 255			/* bytes of AMQP's short strings */
@@ -43,7 +44,9 @@ static const MistralModule module = {
 	.submit = submit,
 	.pollfds = pollfds,
 	.drive = drive,
-	.stop = amqp_links_stop
+	.stop = amqp_links_stop,
+	.configure = amqp_sources_configure,
+	.delivered = amqp_sources_delivered
 };
 
 const MistralModule *
@@ -56,7 +59,7 @@ static bool
 init(const MistralHost *given, char *error, size_t size)
 {
 	host = given;
-	if (amqp_links_start(given))
+	if (amqp_links_start(given) && amqp_sources_start(given))
 		return true;
 	snprintf(error, size, "it could not make a descriptor");
 	return false;
@@ -86,11 +89,13 @@ submit(const MistralRequest *request)
 static int
 pollfds(struct pollfd *fds, int max)
 {
-	if (max < 1)
+	if (max < 2)
 		return 0;
 	fds[0].fd = amqp_links_fd();
 	fds[0].events = POLLIN;
-	return 1;
+	fds[1].fd = amqp_sources_fd();
+	fds[1].events = POLLIN;
+	return 2;
 }
 
 static void
@@ -101,6 +106,7 @@ drive(int64_t now)
 	(void) now;
 	while ((job = amqp_links_take()) != NULL)
 		finish(job);
+	amqp_sources_drive();
 }
 
 /* Fills in what is to be published; false, and the job's error. */

@@ -146,7 +146,59 @@ is(scalar(keys %seen), $messages, 'none is lost');
 is(scalar(grep { keys %$_ > 1 } values %seen), 0, 'those that came twice have the same id');
 note scalar(grep { $_ > 1 } values %ids) . ' came twice';
 
+# ---- what comes back: events, notifications, answers
+
+$broker->peer('declare', $_) foreach qw(events oslo answers);
+$node->safe_psql('postgres', <<"SQL");
+SELECT mistral.add_source('orders', 'mistral_amqp', 'events',
+  jsonb_build_object('url', 'amqp://guest\@127.0.0.1:$broker->{port}/%2F', 'password_secret', 'rabbit', 'queue', 'events', 'event', 'order'));
+SELECT mistral.add_source('notices', 'mistral_amqp', 'oslo', '{"url": "$url", "queue": "oslo"}');
+SELECT mistral.add_source('replies', 'mistral_amqp', 'answers', '{"url": "$url", "queue": "answers"}');
+SELECT mistral.load_workflow(\$\$
+version: '2.0'
+noted:
+  input: [what, n]
+  tasks:
+    t: {action: std.noop}
+asked:
+  output: {answer: <% \$.answer %>}
+  tasks:
+    t:
+      action: std.async_noop
+      publish: {answer: <% task().result %>}
+\$\$);
+SELECT mistral.create_event_trigger('orders', 'noted', 'order', input => '{"what": "order", "n": "<% \$.payload.i %>"}');
+SELECT mistral.create_event_trigger('notices', 'noted', 'compute.instance.create.end', input => '{"what": "notice", "n": "<% \$.payload.i %>"}');
+SQL
+my $noted = "SELECT count(*), count(DISTINCT input ->> 'n') FROM mistral.executions WHERE workflow_name = 'noted' AND input ->> 'what' = ";
+my $events = int($messages / 10);
+$broker->peer('send', 'events', $events);
+ok(wait_for(sub { $node->safe_psql('postgres', "$noted 'order'") =~ /^(\d+)/ && $1 > $events / 4 }, 120), 'messages become events');
+$broker->kill;
+ok($broker->start, 'over a broker that is killed');
+$node->restart('immediate');
+ok(wait_for(sub { $node->safe_psql('postgres', "$noted 'order'") =~ /\|$events$/ }, 180), 'and a server: none is lost')
+  or diag $node->safe_psql('postgres', "$noted 'order'");
+is($node->safe_psql('postgres', "$noted 'order'"), "$events|$events", 'and each counts once');
+$broker->peer('send', 'events', 1);
+$broker->peer('send', 'events', 1);
+$broker->peer('send_oslo', 'oslo', 5);
+ok(wait_for(sub { $node->safe_psql('postgres', "$noted 'notice'") eq '5|5' }, 60), 'notifications of OpenStack are events');
+is($node->safe_psql('postgres', "$noted 'order'"), "$events|$events", 'a message that comes again is none');
+my $asked = $node->safe_psql('postgres', "SELECT mistral.start_workflow('asked')");
+my $action = '';
+ok(wait_for(sub { $action = $node->safe_psql('postgres', "SELECT id FROM mistral.action_executions WHERE execution_id = '$asked'") }), 'an action waits');
+$broker->peer('reply', 'answers', $action, '{"result": {"n": 7}}');
+ok(wait_for(sub { execution($asked) eq 'SUCCESS' }, 60), 'and an answer completes it');
+is($node->safe_psql('postgres', "SELECT output #>> '{answer,n}' FROM mistral.executions WHERE id = '$asked'"), '7', 'with its result');
+my $offset = -s $node->logfile;
+$broker->peer('reply', 'answers', 'nonsense', '1');
+ok(wait_for(sub { log_since($node, $offset) =~ /a delivery of source "replies" was refused: it names no action/ }, 60), 'one that means nothing is refused');
+ok(wait_for(sub { $node->safe_psql('postgres', 'SELECT 1') }), 'and the rest goes on');
+$node->safe_psql('postgres', "SELECT mistral.delete_source(name) FROM mistral.sources");
+
 $node->stop;
+is(scalar(map { split /\n/, $broker->peer('drain', $_) } qw(events oslo answers)), 0, 'nothing is left in the queues');
 done_testing();
 
 END
