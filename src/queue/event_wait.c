@@ -78,6 +78,8 @@ typedef struct Shape
 
 static bool try_lock(void);
 static List *take_news(bool waits, int limit);
+static List *read_ids(uint64 n);
+static List *with_candidates(List *waits);
 static void look_for_event(const pg_uuid_t *action_id);
 static bool many_candidates(Datum *values);
 static int	look_for_waits(const pg_uuid_t *event_id);
@@ -192,7 +194,7 @@ event_wait_match(int limit)
 	if (list_length(waits) == limit || list_length(events) == limit)
 		left = EVENTS_MORE;
 	/* What each reads is given back at once. */
-	foreach(lc, waits)
+	foreach(lc, with_candidates(waits))
 	{
 		db_enter(&session);
 		db_use_indexes();
@@ -240,7 +242,14 @@ take_news(bool waits, int limit)
 		2, {BOOLOID, INT8OID}
 	};
 	Datum		values[2] = {BoolGetDatum(waits), Int64GetDatum(limit)};
-	uint64		n = db_execute(&take, values, NULL, false, 0);
+
+	return read_ids(db_execute(&take, values, NULL, false, 0));
+}
+
+/* The first column of the last result. */
+static List *
+read_ids(uint64 n)
+{
 	List	   *ids = NIL;
 
 	for (uint64 i = 0; i < n; i++)
@@ -276,6 +285,25 @@ take_news(bool waits, int limit)
 	" AND (" payload " OPERATOR(pg_catalog.@>) " match " OR " match " OPERATOR(pg_catalog.=) '{}')"
 
 #define WAIT_PARAMS 8, {TEXTOID, TIMESTAMPTZOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, UUIDOID, TEXTOID}
+
+/* Most wait for what has not been published yet: those for whose name there is an event that counts, and all with a *. */
+static List *
+with_candidates(List *waits)
+{
+	static DbStatement select = {
+		"SELECT w.action_id FROM mistral.event_wait w WHERE w.action_id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND (pg_catalog.right(w.event, 1) OPERATOR(pg_catalog.=) '*' OR EXISTS (SELECT FROM mistral.event e"
+		"  WHERE e.event OPERATOR(pg_catalog.=) w.event AND e.published_at OPERATOR(pg_catalog.>=) w.since))"
+		" ORDER BY w.action_id",
+		1, {UUIDARRAYOID}
+	};
+	Datum		values[1];
+
+	if (waits == NIL || db_table_is_empty("event"))
+		return NIL;
+	values[0] = id_array(waits);
+	return read_ids(db_execute(&select, values, NULL, false, 0));
+}
 
 /* Gives the wait the oldest event that matches, if there is one. */
 static void
