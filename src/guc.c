@@ -19,6 +19,7 @@
 #include "executor/http_egress.h"
 #include "guc.h"
 
+bool		guc_archive = false;
 int			guc_batch_size = 100;
 int			guc_cache_size = 65536;
 char	   *guc_databases = NULL;
@@ -61,6 +62,10 @@ static bool check_networks(char **newval, void **extra, GucSource source);
 void
 guc_init(void)
 {
+	DefineCustomBoolVariable("mistral.archive",
+							 "Whether what retention deletes is kept in the table mistral.archive.",
+							 NULL, &guc_archive, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.batch_size",
 							"Executions that an engine advances in one transaction.",
 							NULL, &guc_batch_size, 100, 1, 10000,

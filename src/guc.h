@@ -8,6 +8,7 @@
 /* Upper bound of mistral.sql_workers. */
 #define MAX_SQL_WORKERS 16
 
+extern bool guc_archive;		/* whether what retention deletes is kept in mistral.archive */
 extern int	guc_batch_size;		/* executions stepped in one transaction */
 extern int	guc_cache_size;		/* kB of compiled definitions and live executions per process */
 extern char *guc_databases;		/* databases the launcher looks at; empty: all */

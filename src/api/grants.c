@@ -51,6 +51,7 @@ static const struct
 	{"add_hook", OPERATOR},
 	{"add_overlay", AUTHOR},
 	{"approve", APPROVER},
+	{"archived_execution", READERS},
 	{"backfill_cron_trigger", OPERATOR},
 	{"builtin_actions", READERS},
 	{"cancel_action", WORKER},

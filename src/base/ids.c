@@ -121,6 +121,16 @@ id_parse(const char *text, pg_uuid_t *id)
 }
 
 Datum
+id_array_of(const pg_uuid_t *ids, int nids)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(nids, 1));
+
+	for (int i = 0; i < nids; i++)
+		elements[i] = UUIDPGetDatum(&ids[i]);
+	return PointerGetDatum(construct_array(elements, nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+Datum
 id_array(List *ids)
 {
 	Datum	   *elements = palloc(sizeof(Datum) * Max(list_length(ids), 1));

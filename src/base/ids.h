@@ -28,7 +28,8 @@ id_equal(const pg_uuid_t *a, const pg_uuid_t *b)
 	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
 
-/* The uuid[] of a List of pg_uuid_t *. */
+/* The uuid[] of a List of pg_uuid_t *, and of ids one after the other. */
 extern Datum id_array(List *ids);
+extern Datum id_array_of(const pg_uuid_t *ids, int nids);
 
 #endif							/* MISTRAL_IDS_H */

@@ -5,10 +5,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/uuid.h"
 
 #include "base/db.h"
+#include "base/ids.h"
 #include "engine/forget.h"
 #include "engine/store.h"
 
@@ -72,12 +72,8 @@ forget_lone_actions(const pg_uuid_t *ids, int nids)
 static void
 delete_all(DbStatement *statements, int nstatements, const pg_uuid_t *ids, int nids)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * Max(nids, 1));
-	Datum		values[1];
+	Datum		values[1] = {id_array_of(ids, nids)};
 
-	for (int i = 0; i < nids; i++)
-		elements[i] = UUIDPGetDatum(&ids[i]);
-	values[0] = PointerGetDatum(construct_array(elements, nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	db_use_indexes();
 	for (int i = 0; i < nstatements; i++)
 		db_execute(&statements[i], values, NULL, false, 0);

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/db.h"
+#include "engine/archive.h"
 #include "engine/forget.h"
 #include "engine/store.h"
 #include "guc.h"
@@ -88,10 +89,18 @@ retain_executions(RetentionPass *pass, int *ndeleted)
 		for (int i = 0; i < found.n; i++)
 			found.ids[i] = locked[i].id;
 		if (found.n > 0)
+		{
+			if (guc_archive)
+				archive_trees(found.ids, found.n);
 			forget_trees(found.ids, found.n);
+		}
 	}
 	else if (found.n > 0)
+	{
+		if (guc_archive)
+			archive_lone_actions(found.ids, found.n);
 		forget_lone_actions(found.ids, found.n);
+	}
 	*ndeleted = found.n;
 	if (!found.end)
 		return false;
