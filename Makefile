@@ -19,14 +19,15 @@ OBJS         = $(patsubst %.c,%.o,$(sort $(filter-out src/io/% src/modules/%,$(w
 HEADERS      = src/io/mistral_action.h
 INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
-EXTRA_CLEAN  = $(INSTALL_SQL) mistral_io mistral_amqp.so
+EXTRA_CLEAN  = $(INSTALL_SQL) mistral_io mistral_amqp.so mistral_ssh.so
 
 # The program that runs modules: plain C, nothing of PostgreSQL.
 IO_SOURCES   = $(sort $(wildcard src/io/*.c)) src/base/channel.c src/base/egress.c src/base/plain_json.c
 IO_CC        = $(CC) $(filter -O% -g%,$(CFLAGS)) -Wall $(PG_CFLAGS) -Isrc
 
 # Its modules, each where its library is there.
-IO_MODULES   = $(shell printf '\043include <amqp.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo mistral_amqp.so)
+IO_MODULES   = $(shell printf '\043include <amqp.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo mistral_amqp.so) \
+               $(shell printf '\043include <libssh2.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo mistral_ssh.so)
 
 # The install script's parts, in the order in which they depend on each other.
 SQL_PARTS    = $(sort $(wildcard sql/[0-9][0-9]_*.sql))
@@ -54,6 +55,8 @@ mistral_io: $(IO_SOURCES) $(HEADERS_ALL) Makefile
 	$(IO_CC) -fPIE -pie -o $@ $(IO_SOURCES) -ldl -lpthread
 mistral_amqp.so: $(wildcard src/modules/amqp_*.c) src/base/plain_json.c $(HEADERS_ALL) Makefile
 	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lrabbitmq -lpthread
+mistral_ssh.so: $(wildcard src/modules/ssh_*.c) src/base/plain_json.c $(HEADERS_ALL) Makefile
+	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lssh2 -lpthread
 
 install: install-io
 install-io: mistral_io $(IO_MODULES) installdirs

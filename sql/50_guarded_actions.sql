@@ -35,6 +35,13 @@ REVOKE ALL ON FUNCTION mistral.std_amqp(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION mistral.std_amqp(jsonb) IS
   'Guard of the action std.amqp: roles with EXECUTE may use it in workflows. Not to be called itself';
 
+CREATE FUNCTION mistral.std_ssh(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_std_ssh';
+REVOKE ALL ON FUNCTION mistral.std_ssh(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.std_ssh(jsonb) IS
+  'Guard of the action std.ssh: roles with EXECUTE may use it in workflows. Not to be called itself';
+
 CREATE FUNCTION mistral.module_action(input jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mistral_module_action';

@@ -34,6 +34,7 @@ int			guc_history_keep = 2592000;
 char	   *guc_http_allow = NULL;
 char	   *guc_http_deny = NULL;
 int			guc_http_max_connections = 1000;
+char	   *guc_io_directory = NULL;
 int			guc_io_memory = 1048576;
 char	   *guc_io_modules = NULL;
 bool		guc_maintenance = false;
@@ -128,6 +129,10 @@ guc_init(void)
 							"HTTP requests in flight for each database.",
 							NULL, &guc_http_max_connections, 1000, 1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.io_directory",
+							   "Directory with what modules need: keys, lists of known hosts.",
+							   "Counts when mistral_io is started.", &guc_io_directory, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.io_memory",
 							"Address space of the program that runs the actions of modules; 0 means no limit.",
 							"For each database; counts when the program is started.", &guc_io_memory, 1048576, 0, MAX_KILOBYTES,

@@ -26,6 +26,8 @@ ACTION("std.mistral_http", ACTION_HTTP_WAIT, NULL,
 ACTION("std.noop", ACTION_INLINE, run_noop, "", "Does nothing.")
 ACTION("std.sleep", ACTION_INLINE, run_sleep, "seconds=1", "Ends after some seconds.")
 ACTION("std.sql", ACTION_SQL, NULL, "query params=[]", "Runs an SQL statement with the rights of the execution's owner, and gives its rows.")
+MODULE_ACTION("std.ssh", "mistral_ssh", "cmd host username password=null private_key_filename=null private_key=null",
+			  "Runs a command on a host, or on each of several, over SSH, and gives its output.")
 ACTION("std.test_dict", ACTION_INLINE, run_test_dict, "size=0 key_prefix=\"\" val=\"\"", "Gives an object of the size asked for.")
 ACTION("std.wait_event", ACTION_EVENT, NULL, "event match=null exchange=null topic=null lookback=null",
 	   "Waits for an event that matches, and gives it.")

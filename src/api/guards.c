@@ -17,6 +17,7 @@ SQL_FUNCTION(mistral_std_mistral_http);
 SQL_FUNCTION(mistral_std_email);
 SQL_FUNCTION(mistral_std_sql);
 SQL_FUNCTION(mistral_std_amqp);
+SQL_FUNCTION(mistral_std_ssh);
 SQL_FUNCTION(mistral_module_action);
 
 static void refuse_call(const char *action) pg_attribute_noreturn();
@@ -54,6 +55,13 @@ Datum
 mistral_std_amqp(PG_FUNCTION_ARGS)
 {
 	refuse_call("std.amqp");
+}
+
+/* mistral.std_ssh(jsonb): always raises. */
+Datum
+mistral_std_ssh(PG_FUNCTION_ARGS)
+{
+	refuse_call("std.ssh");
 }
 
 /* mistral.module_action(jsonb): always raises. */

@@ -4,7 +4,7 @@
  *		bytes of length, in the machine's order, and a JSON object.
  *
  * To the program:
- *		{"op": "start", "modules": [path, ...], "max_result": bytes}, first
+ *		{"op": "start", "modules": [path, ...], "directory":, "max_result": bytes}, first
  *		{"op": "egress", "allow": networks, "deny": networks}, before that and whenever they change
  *		{"op": "submit", "id":, "action":, "attempt":, "timeout":, "safe_rerun": bool, "input": {}}
  *		{"op": "cancel", "id":}

@@ -506,6 +506,7 @@ send_start(void)
 		return;
 	plain_append_text(&frame->text, ",\"max_result\":");
 	plain_append_int(&frame->text, (int64) guc_max_result_size * 1024);
+	channel_add_string(&frame->text, "directory", guc_io_directory);
 	plain_append_text(&frame->text, ",\"modules\":[");
 	foreach(cell, paths)
 	{

@@ -63,6 +63,9 @@ typedef struct MistralHost
 {
 	uint32_t	abi;
 
+	/* mistral.io_directory, where the administrator keeps what modules need: keys, lists; "" where there is none. */
+	const char *directory;
+
 	/*
 	 * An action has ended: `json` is its result, or, without success, its
 	 * error.  Once for each request; a second time, or after `cancel`, it is

@@ -63,8 +63,9 @@ static void forget_sources(void);
 static bool note_source(const MistralModule *module, PlainJson source);
 static void expire(int64_t now);
 
-static const MistralHost host = {
+static MistralHost host = {
 	.abi = MISTRAL_ACTION_ABI,
+	.directory = "",
 	.finish = host_finish,
 	.log = host_log,
 	.address_allowed = connect_address_allowed,
@@ -79,8 +80,11 @@ modules_load(PlainJson start)
 	PlainJson	file;
 	size_t		cursor = 0;
 	size_t		begin = io_out.len;
+	char	   *directory = plain_json_get_string(start, "directory");
 	bool		first = true;
 
+	if (directory)
+		host.directory = directory;
 	max_result = plain_json_get_int(start, "max_result", max_result);
 	channel_begin(&io_out, "hello");
 	channel_add_raw(&io_out, "modules", "[", 1);
