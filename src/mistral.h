@@ -38,6 +38,10 @@ typedef enum State
 #define MAX_NAME_LENGTH 255
 #define MAX_JOIN_NAME_LENGTH 208
 
+/* How the names of events of states begin: nobody else may publish such. */
+#define STATE_EVENT_PREFIX "mistral."
+#define IS_STATE_EVENT(name) (strncmp(name, STATE_EVENT_PREFIX, strlen(STATE_EVENT_PREFIX)) == 0)
+
 /* A state_info longer than this many bytes is cut (at a character boundary). */
 #define MAX_STATE_INFO 65500
 

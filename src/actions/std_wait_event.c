@@ -26,6 +26,8 @@ wait_event_check(const Jsonb *input)
 
 	if (!is_name(input, "event", true))
 		return pstrdup("event must be the name of an event, or its beginning with * behind it");
+	if (IS_STATE_EVENT(json_get_string(input, "event")))
+		return pstrdup("event must not be one of a state: those are for hooks and event triggers");
 	if (!is_name(input, "exchange", false) || !is_name(input, "topic", false))
 		return pstrdup("exchange and topic must be names");
 	if (match && match->type != jbvNull && !(match->type == jbvBinary && JsonContainerIsObject(match->val.binary.data)))

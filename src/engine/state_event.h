@@ -13,9 +13,6 @@
 
 #include "engine/tree.h"
 
-/* How the names of these events begin; nobody else may publish such. */
-#define STATE_EVENT_PREFIX "mistral."
-
 /* Keeps with the tree a change of state that has just been made, where somebody may listen. */
 extern void state_event_execution(Execution *execution);
 extern void state_event_task(Task *task);

@@ -58,7 +58,7 @@ event_trigger_create(EventTrigger *trigger)
 	Datum		values[13];
 	const char *texts[] = {trigger->event, trigger->exchange, trigger->topic, trigger->workflow, trigger->namespace_, trigger->filter};
 
-	if (strncmp(trigger->event, STATE_EVENT_PREFIX, strlen(STATE_EVENT_PREFIX)) == 0)
+	if (IS_STATE_EVENT(trigger->event))
 		check_state_trigger(trigger);
 	id_new(&trigger->id);
 	trigger_check_filter(trigger->filter);
@@ -113,7 +113,7 @@ event_publish(const Event *event, Oid role)
 	int			n;
 	int			nstarted = 0;
 
-	if (strncmp(event->name, STATE_EVENT_PREFIX, strlen(STATE_EVENT_PREFIX)) == 0)
+	if (IS_STATE_EVENT(event->name))
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("event name \"%s\" is reserved", event->name),

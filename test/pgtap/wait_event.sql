@@ -214,6 +214,7 @@ SELECT alike(pg_temp.refused(input), 'ERROR%std.wait_event": ' || error || '%', 
   FROM (VALUES
     ('{"event": ""}'::jsonb, 'event must be'),
     ('{"event": 7}', 'event must be'),
+    ('{"event": "mistral.task.SUCCESS"}', 'event must not be one of a state'),
     ('{"event": null}', 'event must be'),
     (jsonb_build_object('event', repeat('x', 256)), 'event must be'),
     ('{"exchange": ""}', 'exchange and topic must be'),
