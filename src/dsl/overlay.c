@@ -240,6 +240,14 @@ insert_before(Overlay *overlay, Insertion *insertion, YamlNode *anchor)
 
 	if (leads_to(parse_clause(yaml_get(overlay->defaults, clause_keys[ON_COMPLETE], NULL)), name))
 		return refuse(overlay, insertion, psprintf("\"on-complete\" of task-defaults leads to \"%s\" from every task", name));
+	/* A join that fails fails in the task that has it. */
+	for (int kind = ON_ERROR; kind <= ON_COMPLETE && yaml_truth(yaml_get(anchor, "join", NULL)); kind++)
+	{
+		if (parse_clause(yaml_get(anchor, clause_keys[kind], NULL)) != NIL && yaml_get(insertion->task, clause_keys[ON_ERROR], NULL) == NULL)
+			return refuse(overlay, insertion,
+						  psprintf("when the join \"%s\" fails its \"%s\" counts, in place of which the task needs an \"on-error\" of its own",
+								   name, clause_keys[kind]));
+	}
 	for (int i = 0; i < overlay->tasks->nitems; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -34,6 +34,7 @@ INSERT INTO cases (what, workflow, overlay, params, ran) VALUES
     ('on every way that leads there', 'a: {on-success: c}, b: {on-success: c}, c: {action: std.noop}', 'n: {before: c, action: std.noop}', '{}', 'SUCCESS: a b n n c c'),
     ('before a join it waits in its place', 'a: {on-success: c}, b: {on-success: c}, c: {join: all, on-success: d}, d: {action: std.noop}', 'n: {before: c, action: std.noop}', '{}', 'SUCCESS: a b n c d'),
     ('before a join that is nothing else', 'a: {on-success: c}, b: {on-success: c}, c: {join: 2}', 'n: {before: c, action: std.noop}', '{}', 'SUCCESS: a b n c'),
+    ('before a join that fails, with a handler of its own', 'a: {action: std.fail, on-success: c}, b: {on-success: c}, c: {join: all, on-error: d}, d: {action: std.noop}', 'n: {before: c, action: std.noop, on-error: d}', '{}', 'ERROR: a ERROR b n ERROR d'),
     ('after a join', 'a: {on-success: c}, b: {on-success: c}, c: {join: all, on-success: d}, d: {action: std.noop}', 'n: {after: c, action: std.noop}', '{}', 'SUCCESS: a b c n d'),
     ('on one branch to a join', 'a: {on-success: c}, b: {on-success: c}, c: {join: all}', 'n: {after: a, action: std.noop}', '{}', 'SUCCESS: a b n c'),
     ('conditions stay', 'a: {on-success: [{b: <% false %>}, {c: <% true %>}]}, b: {action: std.noop}, c: {action: std.noop}', 'n: {after: a, action: std.noop}, m: {before: b, action: std.noop}', '{}', 'SUCCESS: a n c'),
@@ -90,6 +91,8 @@ INSERT INTO refused (workflow, overlay, detail) VALUES
     ('a: {action: std.noop}', '', NULL),
     ('a: {on-success: [{b: <% task().result %>}]}, b: {action: std.noop}', 'tasks: {n: {after: a, action: std.noop}}', 'line 1, column 20, tasks.n.after: the conditions in "on-success" of "a" ask for task(), which would be another.'),
     ('a: {on-success: b, on-error: b}, b: {join: all}', 'tasks: {n: {after: a, action: std.noop}}', 'line 1, column 20, tasks.n.after: "a" leads to the join "b" by "on-error", too, and would count twice there.'),
+    ('a: {on-success: c}, c: {join: all, on-error: d}, d: {action: std.noop}', 'tasks: {n: {before: c, action: std.noop}}',
+     'line 1, column 21, tasks.n.before: when the join "c" fails its "on-error" counts, in place of which the task needs an "on-error" of its own.'),
     ('task-defaults: {on-complete: [b]}, a: {action: std.noop}, b: {action: std.noop}', 'tasks: {n: {before: b, action: std.noop}}', NULL),
     ('task-defaults: {on-success: [b]}, a: {action: std.noop}, b: {action: std.noop}', 'tasks: {n: {after: b, action: std.noop}}', NULL),
     ('type: reverse, a: {action: std.noop}, b: {requires: a}', 'tasks: {n: {after: b, action: std.noop}}', 'line 1, column 20, tasks.n.after: no task requires "b", so that nothing would require what is after it.');
