@@ -42,6 +42,9 @@
 /* Waits that hear one event at once. */
 #define HEAR_LIMIT 1000
 
+/* What a result has besides the payload takes no more: three names, a time, the keys. */
+#define RESULT_ROOM 8192
+
 /* From so many events of a name on, the payload is searched for by its index. */
 #define MANY_EVENTS 1000
 
@@ -88,7 +91,7 @@ static bool next_shape(const char *name, Shape *shape);
 static int	find_waits(const KeptEvent *event, const char *name, const Shape *shape, int64 key, Listener *found);
 static int	hear(const Listener *listeners, int n, const KeptEvent *event);
 static void read_event(uint64 row, KeptEvent *event);
-static Jsonb *event_result(const KeptEvent *event);
+static Jsonb *event_message(const KeptEvent *event);
 static void put_news(const pg_uuid_t *id, bool is_wait);
 static Datum name_or_null(const char *name, char *null);
 static bool hash_match(const Jsonb *match, const Jsonb *payload, int64 *shape, int64 *key);
@@ -537,7 +540,7 @@ hear(const Listener *listeners, int n, const KeptEvent *event)
 			if (db_execute(&take, values, NULL, false, 0) == 0)
 				continue;
 			if (message == NULL)
-				message = message_action_result("SUCCESS", event_result(event));
+				message = event_message(event);
 			/* Without a place in the competition of completions: a session that is completing the action is not waited for. */
 			(void) message_put(&listener->root_id, MESSAGE_ACTION, &listener->action_id, -listener->attempt, message);
 		}
@@ -565,11 +568,18 @@ read_event(uint64 row, KeptEvent *event)
 	event->payload = DatumGetJsonbPCopy(db_datum(row, 7, &isnull));
 }
 
+/*
+ * What completes an action with the event.  One that is too large is refused
+ * here: that its result cannot even be built must not stop those behind it.
+ */
 static Jsonb *
-event_result(const KeptEvent *event)
+event_message(const KeptEvent *event)
 {
 	JsonBuilder b = {0};
 
+	if (VARSIZE(event->payload) + RESULT_ROOM > (Size) guc_max_result_size * 1024)
+		return message_action_result("ERROR",
+									 json_from_string(psprintf("the event is larger than mistral.max_result_size (%d kB)", guc_max_result_size)));
 	json_begin_object(&b);
 	json_add_key(&b, "event");
 	json_add_string(&b, event->name);
@@ -582,7 +592,7 @@ event_result(const KeptEvent *event)
 	json_add_key(&b, "published_at");
 	json_add_time(&b, event->published_at);
 	json_end_object(&b);
-	return json_finish(&b);
+	return message_action_result("SUCCESS", json_finish(&b));
 }
 
 /* ---------------------------------------------------------------- what there is */

@@ -188,6 +188,18 @@ SELECT pg_temp.run() \g /dev/null
 SELECT is((SELECT count(*)::int FROM mistral.action_execution WHERE state = 'SUCCESS' AND result ->> 'event' = 'go'), 2100, 'more than are told at once');
 SELECT is((SELECT count(*)::int FROM mistral.event_wait WHERE event = 'go'), 0, 'all were told');
 
+-- ---- too large
+
+SELECT pg_temp.start('{"match": {"large": true}}') AS big \gset
+SELECT pg_temp.start('{"match": {"order": 12}}') AS small \gset
+SET LOCAL mistral.max_result_size = '64kB';
+SELECT mistral.publish_event('paid', jsonb_build_object('large', true, 'x', repeat('x', 60000))) \g /dev/null
+SELECT mistral.publish_event('paid', '{"order": 12}') \g /dev/null
+SELECT pg_temp.run() \g /dev/null
+SELECT alike((SELECT e.state || ' ' || e.state_info FROM mistral.executions e WHERE e.id = :'big'), 'ERROR%the event is larger than mistral.max_result_size (64 kB)%', 'an event that is too large ends the wait in ERROR');
+SELECT alike(pg_temp.seen(:'small'), 'SUCCESS%"order": 12%', 'and holds up no other');
+RESET mistral.max_result_size;
+
 -- ---- other ends, and wrong input
 
 SELECT pg_temp.at(300) \g /dev/null
