@@ -30,6 +30,7 @@ import zlib
 CASES = {}
 hits_lock = threading.Lock()
 state = threading.local()       # of the connection that a thread serves
+released = threading.Event()    # those that are stuck give up
 
 
 
@@ -166,7 +167,13 @@ def huge_length(sock, request):
 @case
 def stuck(sock, request):
     sock.sendall(head(length=10 ** 12) + b"x" * request.argument(900000))
-    time.sleep(600)
+    released.wait(600)
+
+
+@case
+def release(sock, request):
+    released.set()
+    answer(sock, b'"released"', content_type="application/json")
 
 
 @case
