@@ -101,6 +101,11 @@ other:
 $$, scope => 'public');
 SQL
 
+chomp(my $libraries = `$pg_config --pkglibdir`);
+my $needed = `objdump -p $libraries/mistral.so $libraries/mistral_io`;
+like($needed, qr/NEEDED +libcurl/, 'the extension links the libraries that it needs');
+unlike($needed, qr/NEEDED +(librabbitmq|libssh2)/, 'and none of a module');
+
 # ---- what is loaded
 
 ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM mistral.actions WHERE module = 'example'") == 4 }), 'the actions of a module are known');
