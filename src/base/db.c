@@ -33,6 +33,7 @@
 #include "base/db.h"
 #include "compat.h"
 
+static Oid	extension_id = InvalidOid;
 static Oid	extension_owner = InvalidOid;
 static Oid	extension_schema = InvalidOid;
 static bool callback_registered = false;
@@ -42,6 +43,7 @@ static bool callback_registered = false;
 
 static void prepare(DbStatement *statement);
 static void pin_setting(const char *name, const char *value);
+static void require_extension(void);
 static void load_extension(void);
 static void open_lookup(DbLookup *lookup, const char *table, const char *index);
 static void begin_lookup(DbLookup *lookup, Snapshot snapshot, ScanKey keys, int nkeys);
@@ -84,18 +86,24 @@ db_use_indexes(void)
 }
 
 Oid
+db_extension(void)
+{
+	if (!OidIsValid(extension_id))
+		load_extension();
+	return extension_id;
+}
+
+Oid
 db_extension_owner(void)
 {
-	if (!OidIsValid(extension_owner))
-		load_extension();
+	require_extension();
 	return extension_owner;
 }
 
 Oid
 db_schema(void)
 {
-	if (!OidIsValid(extension_schema))
-		load_extension();
+	require_extension();
 	return extension_schema;
 }
 
@@ -279,11 +287,22 @@ pin_setting(const char *name, const char *value)
 static void
 forget_extension(Datum arg, Oid relid)
 {
+	extension_id = InvalidOid;
 	extension_owner = InvalidOid;
 	extension_schema = InvalidOid;
 }
 
-/* Looks the extension up; the answer is kept until a table changes. */
+static void
+require_extension(void)
+{
+	if (!OidIsValid(db_extension()))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"mistral\" is not installed in this database"),
+				 errhint("Run CREATE EXTENSION mistral.")));
+}
+
+/* Looks the extension up; what is found is kept until a table changes. */
 static void
 load_extension(void)
 {
@@ -306,14 +325,10 @@ load_extension(void)
 	{
 		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
 
+		extension_id = form->oid;
 		extension_owner = form->extowner;
 		extension_schema = form->extnamespace;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	if (!OidIsValid(extension_owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"mistral\" is not installed in this database"),
-				 errhint("Run CREATE EXTENSION mistral.")));
 }

@@ -36,6 +36,9 @@ extern void db_leave(DbSession *session);
  */
 extern void db_use_indexes(void);
 
+/* The extension, or InvalidOid; kept until a table changes, as it does where the extension is dropped or made. */
+extern Oid	db_extension(void);
+
 /* The extension's owner and schema; an error when the extension is not installed here. */
 extern Oid	db_extension_owner(void);
 extern Oid	db_schema(void);

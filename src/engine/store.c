@@ -312,7 +312,13 @@ load_tasks(Load *load)
 	uint64		i;
 
 	foreach(lc, load->all)
-		ids = lappend(ids, &((Execution *) lfirst(lc))->id);
+	{
+		Execution  *execution = lfirst(lc);
+
+		/* One that nobody has taken up has none. */
+		if (execution->state != STATE_IDLE)
+			ids = lappend(ids, &execution->id);
+	}
 	if (ids == NIL)
 		return;
 	values[0] = id_array(ids);

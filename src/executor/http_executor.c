@@ -207,7 +207,10 @@ executor_claim(int max)
 void
 executor_submit(void)
 {
+	CurlSignals saved;
+
 	http_egress_refresh();
+	curl_signals_block(&saved);
 	while (!dlist_is_empty(&claimed))
 	{
 		HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(&claimed));
@@ -215,6 +218,7 @@ executor_submit(void)
 		nclaimed--;
 		http_pool_add(request);
 	}
+	curl_signals_restore(&saved);
 }
 
 void

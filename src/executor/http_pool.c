@@ -52,7 +52,9 @@ static int	epoll_fd = -1;
 static int	timer_fd = -1;
 static int64 curl_due = -1;		/* monotonic nanoseconds at which libcurl wants to be called; -1: not */
 static int64 wake_due = -1;		/* the same for http_pool_wake_at */
+static int64 armed = -1;		/* what the timerfd is set to; -1: it is not */
 static HostSlot *slots = NULL;
+static int	limit = 1;			/* what http_pool_limit() gave last */
 static int	nrunning = 0;
 static int	nwaiting = 0;
 static int	nfinished = 0;
@@ -72,25 +74,26 @@ static void leave(HttpRequest *request);
 static void start_waiting(void);
 static void reap(void);
 static void dispatch_event(const struct epoll_event *event);
+static void run_due(void);
 
 void
 http_pool_start(void)
 {
 	struct epoll_event event = {.events = EPOLLIN};
-	struct rlimit limit;
+	struct rlimit files;
 	CurlSignals saved;
 	bool		ok;
 	int			i;
 
 	/* The postmaster's limit is made for files; each request needs one more. */
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
 	{
 		rlim_t		wanted = (rlim_t) guc_http_max_connections + HTTP_IDLE_LIMIT + HTTP_SPARE_FDS;
 
-		if (limit.rlim_cur < wanted)
+		if (files.rlim_cur < wanted)
 		{
-			limit.rlim_cur = Min(wanted, limit.rlim_max);
-			(void) setrlimit(RLIMIT_NOFILE, &limit);
+			files.rlim_cur = Min(wanted, files.rlim_max);
+			(void) setrlimit(RLIMIT_NOFILE, &files);
 		}
 	}
 
@@ -159,13 +162,12 @@ http_pool_shutdown(void)
 	if (timer_fd >= 0)
 		close(timer_fd);
 	epoll_fd = timer_fd = -1;
-	curl_due = wake_due = -1;
+	curl_due = wake_due = armed = -1;
 }
 
 void
 http_pool_add(HttpRequest *request)
 {
-	CurlSignals saved;
 	const char *host;
 
 	if (request->failed)
@@ -175,7 +177,7 @@ http_pool_add(HttpRequest *request)
 	}
 	host = strstr(request->origin, "://") + 3;
 	request->slot = hash_bytes((const unsigned char *) host, strlen(host)) % HTTP_HOST_SLOTS;
-	if (nrunning >= http_pool_limit() || slots[request->slot].running >= HTTP_HOST_LIMIT)
+	if (nrunning >= limit || slots[request->slot].running >= HTTP_HOST_LIMIT)
 	{
 		HostSlot   *slot = &slots[request->slot];
 
@@ -189,9 +191,7 @@ http_pool_add(HttpRequest *request)
 		}
 		return;
 	}
-	curl_signals_block(&saved);
 	start(request);
-	curl_signals_restore(&saved);
 }
 
 int
@@ -211,6 +211,8 @@ http_pool_drive(void)
 
 	http_egress_refresh();
 	curl_signals_block(&saved);
+	/* What has just been added is sent without a turn through the timerfd. */
+	run_due();
 	for (round = 0; round < HTTP_DRIVE_ROUNDS; round++)
 	{
 		n = epoll_wait(epoll_fd, events, HTTP_DRIVE_EVENTS, 0);
@@ -219,10 +221,12 @@ http_pool_drive(void)
 		reap();
 		if (http_response_gave_up())
 			drop_given_up();
-		if (n < HTTP_DRIVE_EVENTS)
+		/* What has come meanwhile is recorded together with the others. */
+		if (n <= 0)
 			break;
 	}
 	start_waiting();
+	arm_timer();
 	curl_signals_restore(&saved);
 }
 
@@ -289,12 +293,13 @@ http_pool_relieved(void)
 int
 http_pool_limit(void)
 {
-	struct rlimit limit;
+	struct rlimit files;
 	int64		room = guc_http_max_connections;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-		room = Min(room, (int64) limit.rlim_cur - HTTP_SPARE_FDS);
-	return (int) Max(room, 1);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
+		room = Min(room, (int64) files.rlim_cur - HTTP_SPARE_FDS);
+	limit = (int) Max(room, 1);
+	return limit;
 }
 
 /* libcurl tells which socket it waits for, and for what. */
@@ -314,17 +319,26 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 		event.events |= EPOLLIN;
 	if (what & CURL_POLL_OUT)
 		event.events |= EPOLLOUT;
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
-		return 0;
-	return errno == ENOENT && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -1;
+	/* libcurl keeps the mark as long as it waits for the socket. */
+	if (socket_arg == NULL)
+	{
+		curl_multi_assign(multi, fd, &epoll_fd);
+		if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+			return 0;
+		if (errno != EEXIST)
+			return -1;
+	}
+	return epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : -1;
 }
 
-/* libcurl tells when it wants to be called though no socket is ready. */
+/*
+ * libcurl tells when it wants to be called though no socket is ready.  It does
+ * so several times for each request; the timerfd is set when the turn ends.
+ */
 static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
 	curl_due = timeout_ms < 0 ? -1 : monotonic_now() + (int64) timeout_ms * 1000000;
-	arm_timer();
 	return 0;
 }
 
@@ -337,6 +351,7 @@ monotonic_now(void)
 	return (int64) ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* A timer that is set for too early stays: it is set anew when it has rung. */
 static void
 arm_timer(void)
 {
@@ -345,13 +360,13 @@ arm_timer(void)
 
 	if (wake_due >= 0 && (due < 0 || wake_due < due))
 		due = wake_due;
-	if (due >= 0)
-	{
-		due = Max(due, 1);		/* zero would disarm it */
-		spec.it_value.tv_sec = due / 1000000000;
-		spec.it_value.tv_nsec = due % 1000000000;
-	}
-	(void) timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	if (due < 0 || (armed >= 0 && armed <= due))
+		return;
+	due = Max(due, 1);			/* zero would disarm it */
+	spec.it_value.tv_sec = due / 1000000000;
+	spec.it_value.tv_nsec = due % 1000000000;
+	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0)
+		armed = due;
 }
 
 static void
@@ -360,7 +375,6 @@ dispatch_event(const struct epoll_event *event)
 	int			flags = 0;
 	int			still_running;
 	uint64		expirations;
-	int64		now;
 
 	if (event->data.fd != timer_fd)
 	{
@@ -376,7 +390,17 @@ dispatch_event(const struct epoll_event *event)
 
 	if (read(timer_fd, &expirations, sizeof(expirations)) < 0)
 		return;					/* rearmed meanwhile */
-	now = monotonic_now();
+	armed = -1;
+	run_due();
+}
+
+/* Calls libcurl when it wants to be called, whatever has woken us. */
+static void
+run_due(void)
+{
+	int64		now = monotonic_now();
+	int			still_running;
+
 	if (wake_due >= 0 && wake_due <= now)
 		wake_due = -1;
 	if (curl_due >= 0 && curl_due <= now)
@@ -384,7 +408,6 @@ dispatch_event(const struct epoll_event *event)
 		curl_due = -1;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
 	}
-	arm_timer();
 }
 
 /* Begins the first hop; the clock of its timeout starts here. */
@@ -471,9 +494,9 @@ static void
 start_waiting(void)
 {
 	static int	next_slot = 0;
-	int			limit = http_pool_limit();
 	int			i;
 
+	(void) http_pool_limit();
 	/* Begins where it stopped before, so that no host is served first for ever. */
 	for (i = 0; i < HTTP_HOST_SLOTS && nwaiting > 0 && nrunning < limit; i++)
 	{

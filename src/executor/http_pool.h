@@ -20,7 +20,8 @@ extern void http_pool_shutdown(void);
 
 /*
  * Takes the request over: it is started now, or when its host has room.  One
- * that has failed already is only passed on to the finished ones.  After http_egress_refresh().
+ * that has failed already is only passed on to the finished ones.  After http_egress_refresh() and
+ * http_pool_limit(), with the signals blocked.
  */
 extern void http_pool_add(HttpRequest *request);
 

@@ -86,7 +86,7 @@ typedef struct HttpRequest
 	char		refused[64];	/* the last address that egress rules refused */
 	char		curl_error[CURL_ERROR_SIZE];
 	long		status;
-	double		elapsed;		/* seconds until the last answer's headers were there */
+	int64		elapsed;		/* microseconds until the last answer's headers were there */
 	int			nhops;
 	HttpHop		hops[HTTP_MAX_REDIRECTS];
 	HttpBuffer	head;			/* status line and header lines of the last answer */

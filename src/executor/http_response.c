@@ -168,6 +168,7 @@ Jsonb *
 http_response_result(HttpRequest *request, bool *failed)
 {
 	JsonBuilder b = {0};
+	JsonbValue	elapsed = {.type = jbvNumeric};
 	char	   *reason = NULL;
 	Jsonb	   *headers;
 	Jsonb	   *result;
@@ -199,7 +200,8 @@ http_response_result(HttpRequest *request, bool *failed)
 	json_add_key(&b, "cookies");
 	json_add_jsonb(&b, cookies_object(request));
 	json_add_key(&b, "elapsed");
-	json_add_jsonb(&b, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("%.6f", request->elapsed)))));
+	elapsed.val.numeric = int64_div_fast_to_numeric(request->elapsed, 6);
+	json_add_value(&b, &elapsed);
 	json_end_object(&b);
 	result = json_finish(&b);
 

@@ -75,7 +75,7 @@ http_transfer_ended(HttpRequest *request, CURLcode code)
 	curl_easy_getinfo(request->easy, CURLINFO_STARTTRANSFER_TIME_T, &micros);
 	curl_easy_getinfo(request->easy, CURLINFO_REDIRECT_URL, &location);
 	request->status = status;
-	request->elapsed = micros / 1000000.0;
+	request->elapsed = micros;
 
 	if (request->follow && location != NULL &&
 		(status == 301 || status == 302 || status == 303 || status == 307 || status == 308))

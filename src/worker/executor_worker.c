@@ -167,8 +167,10 @@ claim(TimestampTz now)
 {
 	Batch		batch;
 
+	int			room = executor_room();
+
 	/* When requests end, there is room again. */
-	batch.http = executor.look && executor_room() > 0;
+	batch.http = executor.look && room > 0;
 	batch.io = executor.look_io && io_room() > 0;
 	batch.max = executor.claiming.size;
 	if ((!batch.http && !batch.io) || executor.leave_at != 0 || now < executor.claiming.resume_at)
@@ -188,8 +190,9 @@ claim(TimestampTz now)
 	executor_submit();
 	io_claimed(true);
 	part_done(&executor.claiming, CLAIM_SIZE);
+	/* All of them are taken, and whatever comes after this look says so itself. */
 	if (batch.http)
-		executor.look = batch.nhttp > 0;
+		executor.look = batch.nhttp >= Min(batch.max, room);
 	if (batch.io)
 		executor.look_io = batch.nio > 0;
 	pg_atomic_fetch_add_u64(&my_worker->steps, 1);

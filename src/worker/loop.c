@@ -7,7 +7,6 @@
 #include "access/xact.h"
 #include "catalog/pg_extension.h"
 #include "commands/async.h"
-#include "commands/extension.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -26,6 +25,7 @@
 #include "utils/wait_event.h"
 
 #include "base/clock.h"
+#include "base/db.h"
 #include "compat.h"
 #include "guc.h"
 #include "worker/instance.h"
@@ -393,12 +393,12 @@ begin_transaction(void)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	extension = get_extension_oid("mistral", true);
+	extension = db_extension();
 	if (OidIsValid(extension))
 	{
 		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 		/* Whoever dropped it may have held the lock until now. */
-		if (get_extension_oid("mistral", true) != extension)
+		if (db_extension() != extension)
 			extension = InvalidOid;
 	}
 	/* What this process remembers (plans, oids) does not fit another one of its name. */
