@@ -175,6 +175,7 @@ Datum
 mistral_step(PG_FUNCTION_ARGS)
 {
 	int			limit = PG_GETARG_INT32(0);
+	EngineShare all = {0, 1};
 	EngineStepResult result;
 	DbSession	session;
 	TimestampTz next;
@@ -190,7 +191,7 @@ mistral_step(PG_FUNCTION_ARGS)
 	while (event_forget_old())
 		CHECK_FOR_INTERRUPTS();
 	db_leave(&session);
-	engine_step(NULL, 0, true, limit, &result);
+	engine_step(NULL, 0, true, &all, limit, &result);
 	PG_RETURN_INT32(result.messages + engine_sweep_leases(&next));
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port.h"
 #include "utils/array.h"
@@ -118,6 +119,12 @@ id_parse(const char *text, pg_uuid_t *id)
 		nibbles++;
 	}
 	return nibbles == 2 * UUID_LEN;
+}
+
+int
+id_share(const pg_uuid_t *id, int count)
+{
+	return (int) (hash_bytes(id->data, UUID_LEN) % (uint32) count);
 }
 
 Datum

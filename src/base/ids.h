@@ -28,6 +28,9 @@ id_equal(const pg_uuid_t *a, const pg_uuid_t *b)
 	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
 
+/* To which of so many equal parts the id belongs, from 0. */
+extern int	id_share(const pg_uuid_t *id, int count);
+
 /* The uuid[] of a List of pg_uuid_t *, and of ids one after the other. */
 extern Datum id_array(List *ids);
 extern Datum id_array_of(const pg_uuid_t *ids, int nids);

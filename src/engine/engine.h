@@ -34,11 +34,23 @@ typedef struct EngineStepResult
 	bool		more;			/* there is surely more to do now */
 } EngineStepResult;
 
+/* The trees that fall to one of several engines: a full look is at these alone, or they would all meet the same locks. */
+typedef struct EngineShare
+{
+	int			number;			/* of this engine, from 0 */
+	int			count;
+} EngineShare;
+
+/* Whether there is other work than the step's own; unset: there always may be. */
+typedef bool (*others_wait_hook_type) (void);
+extern others_wait_hook_type others_wait_hook;
+
 /*
  * Advances the trees that the hints name (no hints: what a full look at the
- * message table finds) and those with due timers, at most `limit` trees.
+ * message table finds of the share) and those with due timers, at
+ * most `limit` trees.
  */
-extern void engine_step(const MessageHint *hints, int nhints, bool full_look, int limit,
+extern void engine_step(const MessageHint *hints, int nhints, bool full_look, const EngineShare *share, int limit,
 						EngineStepResult *result);
 
 /*

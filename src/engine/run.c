@@ -10,14 +10,17 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "storage/lock.h"
 #include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/json.h"
 #include "engine/definitions.h"
+#include "engine/engine.h"
 #include "engine/notify.h"
 #include "engine/run.h"
 #include "engine/states.h"
@@ -28,6 +31,20 @@
 #define SLICE_WORK 1000
 #define SLICE_MS 20.0
 
+/*
+ * The same as long as nobody waits for its end: what a slice leaves under way is
+ * written now and once more when it has ended.
+ */
+#define LONG_SLICE_WORK 50000
+#define LONG_SLICE_MS 500.0
+
+/* Pieces of work, between two looks at whether somebody waits. */
+#define PATIENCE_WORK 16
+
+others_wait_hook_type others_wait_hook = NULL;
+
+static bool slice_is_over(int done, double ms, bool alone);
+static bool somebody_waits(void);
 static void apply_start(Tree *tree);
 static void apply_action(Tree *tree, const TreeEvent *event);
 static void apply_resume(Tree *tree, const TreeEvent *event);
@@ -82,7 +99,7 @@ tree_apply(Tree *tree, const TreeEvent *event)
 }
 
 bool
-tree_run(Tree *tree)
+tree_run(Tree *tree, bool alone)
 {
 	MemoryContext slice = AllocSetContextCreate(CurrentMemoryContext, "mistral slice", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(slice);
@@ -106,12 +123,10 @@ tree_run(Tree *tree)
 		}
 		else
 			break;
-		if (++done >= SLICE_WORK)
-			break;
 		/* One expression may take long: look after each piece. */
 		INSTR_TIME_SET_CURRENT(now);
 		INSTR_TIME_SUBTRACT(now, start);
-		if (INSTR_TIME_GET_MILLISEC(now) > SLICE_MS)
+		if (slice_is_over(++done, INSTR_TIME_GET_MILLISEC(now), alone))
 			break;
 		if (done % 16 == 0)
 			MemoryContextReset(slice);
@@ -121,6 +136,29 @@ tree_run(Tree *tree)
 
 	forget_done(tree);
 	return tree->work != NIL || tree->joins != NIL;
+}
+
+static bool
+slice_is_over(int done, double ms, bool alone)
+{
+	if (done < SLICE_WORK && ms <= SLICE_MS)
+		return false;
+	if (!alone || done >= LONG_SLICE_WORK || ms > LONG_SLICE_MS)
+		return true;
+	return done % PATIENCE_WORK == 0 && somebody_waits();
+}
+
+/* For another tree's turn, or for this transaction: to stop or pause what it runs, say. */
+static bool
+somebody_waits(void)
+{
+	TransactionId xid = GetTopTransactionIdIfAny();
+	LOCKTAG		tag;
+
+	if (others_wait_hook == NULL || others_wait_hook() || !TransactionIdIsValid(xid))
+		return true;
+	SET_LOCKTAG_TRANSACTION(tag, xid);
+	return LockHasWaiters(&tag, ExclusiveLock, false);
 }
 
 /* The pieces of work that are done. */

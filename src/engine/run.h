@@ -25,9 +25,10 @@ extern void tree_apply(Tree *tree, const TreeEvent *event);
 
 /*
  * Works the queue off until it is empty or the slice is used up; returns
- * whether something is left.
+ * whether something is left.  `alone`: the step has no other tree, and the slice
+ * lasts longer unless somebody waits.
  */
-extern bool tree_run(Tree *tree);
+extern bool tree_run(Tree *tree, bool alone);
 
 /* Queues what an interrupted slice had left, from the loaded rows. */
 extern void tree_requeue(Tree *tree);

@@ -22,7 +22,8 @@ static int	compare_entries(const void *a, const void *b);
 static const ScopeEntry *search(const ScopeEntry *entries, int n, const char *key, int len);
 static Scope *new_scope(Tree *tree, ScopeBase *base, int room);
 static const Scope *with_new_base(Tree *tree, const Scope *scope);
-static Jsonb *store_entries(const ScopeEntry *entries, int n);
+static void store_entries(JsonFlat *f, const ScopeEntry *entries, int n);
+static int	stored_size(const ScopeEntry *entries, int n);
 static int	compare_stored(const void *a, const void *b);
 static bool may_hold(const Task *task);
 static ScopeBase *load_base(Task *task, const Jsonb *stored);
@@ -162,22 +163,29 @@ scope_store(const Task *task)
 {
 	const Scope *scope = task->scope;
 	ScopeBase  *base = scope->base;
-	JsonBuilder b = {0};
+	bool		elsewhere;
+	JsonFlat	f;
 
 	if (SCOPE_IS_EMPTY(scope))
 		return NULL;
 	if (base == NULL)
-		return store_entries(scope->entries, scope->n);
+	{
+		json_flat_begin(&f, stored_size(scope->entries, scope->n));
+		store_entries(&f, scope->entries, scope->n);
+		return json_flat_finish(&f);
+	}
 	if (base->holder < 0 && may_hold(task))
 		base->holder = task->ordinal;
-	json_begin_array(&b);
-	if (base->holder >= 0 && base->holder != task->ordinal)
-		json_add_int(&b, base->holder);
+	elsewhere = base->holder >= 0 && base->holder != task->ordinal;
+	json_flat_begin(&f, stored_size(scope->entries, scope->n) + (elsewhere ? 32 : stored_size(base->entries, base->n)));
+	json_flat_open_array(&f, 2);
+	if (elsewhere)
+		json_flat_int(&f, base->holder);
 	else
-		json_add_jsonb(&b, store_entries(base->entries, base->n));
-	json_add_jsonb(&b, store_entries(scope->entries, scope->n));
-	json_end_array(&b);
-	return json_finish(&b);
+		store_entries(&f, base->entries, base->n);
+	store_entries(&f, scope->entries, scope->n);
+	json_flat_close(&f);
+	return json_flat_finish(&f);
 }
 
 /* Whoever holds a base keeps its scope: a join gets another one when it runs. */
@@ -187,43 +195,47 @@ may_hold(const Task *task)
 	return task->spec >= 0 && task->execution->workflow && task_spec(task)->join == JOIN_NONE;
 }
 
+/* About the bytes that store_entries adds. */
+static int
+stored_size(const ScopeEntry *entries, int n)
+{
+	int			size = 2 * sizeof(uint32);
+
+	/* Besides the key: its entry, its value's, and the number with its padding. */
+	for (int i = 0; i < n; i++)
+		size += entries[i].len + 20;
+	return size;
+}
+
 /* Built in one pass: every task's row has one. */
-static Jsonb *
-store_entries(const ScopeEntry *entries, int n)
+static void
+store_entries(JsonFlat *f, const ScopeEntry *entries, int n)
 {
 	const ScopeEntry **sorted = palloc(sizeof(ScopeEntry *) * Max(n, 1));
-	JsonFlat	f;
-	int			size = 0;
 	int			i;
 
 	for (i = 0; i < n; i++)
-	{
 		sorted[i] = &entries[i];
-		size += entries[i].len;
-	}
 	qsort(sorted, n, sizeof(ScopeEntry *), compare_stored);
-	/* Besides the key: its entry, its value's, and the number with its padding. */
-	json_flat_begin(&f, size + n * 20 + sizeof(uint32));
-	json_flat_open_object(&f, n);
+	json_flat_open_object(f, n);
 	for (i = 0; i < n; i++)
-		json_flat_string(&f, sorted[i]->key, sorted[i]->len);
+		json_flat_string(f, sorted[i]->key, sorted[i]->len);
 	for (i = 0; i < n; i++)
 	{
 		int			ordinal = sorted[i]->merged ? -1 - sorted[i]->ordinal : sorted[i]->ordinal;
 
 		if (sorted[i]->version == 1)
 		{
-			json_flat_int(&f, ordinal);
+			json_flat_int(f, ordinal);
 			continue;
 		}
-		json_flat_open_array(&f, 2);
-		json_flat_int(&f, ordinal);
-		json_flat_int(&f, sorted[i]->version);
-		json_flat_close(&f);
+		json_flat_open_array(f, 2);
+		json_flat_int(f, ordinal);
+		json_flat_int(f, sorted[i]->version);
+		json_flat_close(f);
 	}
-	json_flat_close(&f);
+	json_flat_close(f);
 	pfree(sorted);
-	return json_flat_finish(&f);
 }
 
 static int

@@ -81,10 +81,11 @@ typedef struct TreeStep
 	Tree	   *tree;
 	const InboxMessage *messages;	/* of this tree, in order */
 	int			nmessages;
+	bool		alone;			/* in the batch */
 	bool		more;
 } TreeStep;
 
-static void collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look);
+static void collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look, const EngineShare *share);
 static void take_timers(Batch *batch);
 static void take_hints(Batch *batch);
 static void mention(Batch *batch, const pg_uuid_t *root_id);
@@ -102,7 +103,8 @@ static void run_tree(void *arg);
 static Tree *fail_tree(Tree *tree, const char *error);
 
 void
-engine_step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStepResult *result)
+engine_step(const MessageHint *hints, int nhints, bool full_look, const EngineShare *share, int limit,
+			EngineStepResult *result)
 {
 	DbSession	session;
 	Batch		batch = {0};
@@ -117,7 +119,7 @@ engine_step(const MessageHint *hints, int nhints, bool full_look, int limit, Eng
 	PushActiveSnapshot(GetTransactionSnapshot());
 	cache_check_tables();
 	batch.limit = limit;
-	collect(&batch, hints, nhints, full_look);
+	collect(&batch, hints, nhints, full_look, share);
 	take_timers(&batch);
 	take_hints(&batch);
 	if (batch.nids > 0)
@@ -189,7 +191,7 @@ engine_park(const MessageHint *hint, const char *error)
 
 /* What there is to do. */
 static void
-collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look)
+collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look, const EngineShare *share)
 {
 	HASHCTL		ctl = {0};
 	MessageHint *found = NULL;
@@ -203,7 +205,7 @@ collect(Batch *batch, const MessageHint *hints, int nhints, bool full_look)
 	batch->locked = palloc(sizeof(LockedRoot) * batch->maxids);
 
 	if (full_look)
-		batch->nfound = inbox_look(MAX_MESSAGES, !guc_maintenance, &found);
+		batch->nfound = inbox_look(MAX_MESSAGES, !guc_maintenance, share->number, share->count, &found);
 	batch->hints = palloc(sizeof(MessageHint) * Max(nhints + batch->nfound, 1));
 	if (nhints > 0)
 		memcpy(batch->hints, hints, sizeof(MessageHint) * nhints);
@@ -453,7 +455,7 @@ must_wait(const Tree *tree)
 static Tree *
 step_one(Batch *batch, Tree *tree, const InboxMessage *messages, int nmessages)
 {
-	TreeStep	step = {tree, messages, nmessages, false};
+	TreeStep	step = {tree, messages, nmessages, batch->nids == 1, false};
 	char	   *error;
 
 	cache_protect(true);
@@ -491,7 +493,7 @@ run_tree(void *arg)
 		history_message(step->tree, event.kind, event.has_target ? history_signer(event.payload) : NULL, &event.target);
 		tree_apply(step->tree, &event);
 	}
-	step->more = tree_run(step->tree);
+	step->more = tree_run(step->tree, step->alone);
 }
 
 /* What the failed step did in memory is thrown away; the execution says why. */

@@ -41,17 +41,21 @@ static bool read_row(TupleTableSlot *slot, const MessageHint *hint, InboxMessage
 static int	compare_messages(const void *a, const void *b);
 
 int
-inbox_look(int limit, bool starts, MessageHint **hints)
+inbox_look(int limit, bool starts, int part, int parts, MessageHint **hints)
 {
+	/* As id_share divides. */
+#define OF_PART \
+	"pg_catalog.mod(pg_catalog.int8and(pg_catalog.int8(pg_catalog.uuid_hash(root_id)), 4294967295), $2) OPERATOR(pg_catalog.=) $3"
 	static DbStatement select = {
-		"SELECT ctid, id, root_id FROM mistral.message LIMIT $1",
-		1, {INT8OID}
+		"SELECT ctid, id, root_id FROM mistral.message WHERE " OF_PART " LIMIT $1",
+		3, {INT8OID, INT8OID, INT8OID}
 	};
 	static DbStatement select_others = {
-		"SELECT ctid, id, root_id FROM mistral.message WHERE kind OPERATOR(pg_catalog.<>) '" MESSAGE_START "' LIMIT $1",
-		1, {INT8OID}
+		"SELECT ctid, id, root_id FROM mistral.message WHERE " OF_PART " "
+		"AND kind OPERATOR(pg_catalog.<>) '" MESSAGE_START "' LIMIT $1",
+		3, {INT8OID, INT8OID, INT8OID}
 	};
-	Datum		values[1] = {Int64GetDatum(limit)};
+	Datum		values[3] = {Int64GetDatum(limit), Int64GetDatum(parts), Int64GetDatum(part)};
 	uint64		n = db_execute(starts ? &select : &select_others, values, NULL, false, 0);
 	uint64		i;
 

@@ -28,8 +28,11 @@ typedef struct InboxMessage
 	bool		is_timer;
 } InboxMessage;
 
-/* The places of up to `limit` messages, whoever put them; without starts if they are not wanted now. */
-extern int	inbox_look(int limit, bool starts, MessageHint **hints);
+/*
+ * The places of up to `limit` messages, whoever put them, whose roots belong to
+ * that of so many parts (id_share); without starts if they are not wanted now.
+ */
+extern int	inbox_look(int limit, bool starts, int part, int parts, MessageHint **hints);
 
 /* Timers due by now, soonest first, up to `limit`; as messages. */
 extern int	inbox_due_timers(TimestampTz now, int limit, InboxMessage **timers);

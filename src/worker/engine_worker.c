@@ -74,6 +74,8 @@ static struct
 	TimestampTz skipped_at;
 	uint32		unlocked_seen;
 	bool		full;			/* a look at the whole table is due */
+	bool		whole;			/* it is not for this engine's share alone */
+	int			in_step;		/* of waiting: being done */
 	bool		maintenance;	/* the setting, at the last look: starts were left in the table */
 	TimestampTz full_at;		/* when it will be due */
 	bool		more;			/* timers are left over */
@@ -91,6 +93,8 @@ static void collect(TimestampTz now);
 static bool work(TimestampTz now);
 static bool step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStepResult *result);
 static void step_body(void *arg);
+static EngineShare own_share(void);
+static bool others_wait(void);
 static void after_step(const EngineStepResult *result, bool full_look);
 static void remember_skipped(const EngineStepResult *result, bool full_look);
 static void handle_failed_batch(int nhints, bool full_look);
@@ -161,6 +165,7 @@ initialize(void)
 	engine.next_timer = DT_NOBEGIN;
 	chores_start();
 	engine.limit = guc_batch_size;
+	others_wait_hook = others_wait;
 	MemoryContextSwitchTo(previous);
 }
 
@@ -170,16 +175,17 @@ collect(TimestampTz now)
 {
 	uint32		unlocked = pg_atomic_read_u32(&my_worker->unlocked);
 	MessageHint hints[64];
+	bool		unasked = now >= engine.full_at || (engine.maintenance && !guc_maintenance);
 	int			n;
 	int			i;
 
-	if (pg_atomic_exchange_u32(&my_worker->look, 0) != 0 || now >= engine.full_at ||
-		(engine.maintenance && !guc_maintenance))
+	if (pg_atomic_exchange_u32(&my_worker->look, 0) != 0 || unasked)
 	{
 		/* What the ring holds is committed, and the look will find it. */
 		ring_clear(my_worker);
 		drop_hints(&engine.waiting, engine.waiting.n);
 		engine.full = true;
+		engine.whole |= unasked;
 	}
 	engine.maintenance = guc_maintenance;
 
@@ -239,6 +245,7 @@ work(TimestampTz now)
 	if (full_look)
 	{
 		engine.full = result.more && progress;
+		engine.whole &= engine.full;
 		engine.full_at = TimestampTzPlusMilliseconds(clock_steady(),
 													 result.more && !progress ? SKIP_RETRY_MS : FULL_LOOK_MS);
 	}
@@ -257,6 +264,7 @@ step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStep
 {
 	Step		arguments = {hints, nhints, full_look, limit};
 
+	engine.in_step = nhints;
 	switch (worker_run(step_body, &arguments))
 	{
 		case RUN_NO_EXTENSION:
@@ -276,9 +284,39 @@ static void
 step_body(void *arg)
 {
 	Step	   *arguments = arg;
+	EngineShare share = own_share();
 
-	engine_step(arguments->hints, arguments->nhints, arguments->full_look, arguments->limit, &arguments->result);
+	engine_step(arguments->hints, arguments->nhints, arguments->full_look, &share, arguments->limit, &arguments->result);
 	arguments->next_timer = engine_next_timer();
+}
+
+/* Of a look at the table.  What falls to an engine that is not there would wait for it: then it is everything. */
+static EngineShare
+own_share(void)
+{
+	EngineShare share = {0, 1};
+	int			engines;
+	int			i;
+
+	LWLockAcquire(registry_lock(), LW_SHARED);
+	engines = my_database->engines;
+	for (i = 0; i < engines && my_database->workers[i].proc != NULL; i++)
+		;
+	if (!engine.whole && i == engines && my_worker < my_database->workers + engines)
+	{
+		share.number = (int) (my_worker - my_database->workers);
+		share.count = engines;
+	}
+	LWLockRelease(registry_lock());
+	return share;
+}
+
+/* others_wait_hook: whether this process has something to do besides the step that it is in. */
+static bool
+others_wait(void)
+{
+	return engine.waiting.n > engine.in_step || engine.skipped.n > 0 || engine.nsuspects > 0 || ring_depth(my_worker) > 0 ||
+		pg_atomic_read_u32(&my_worker->look) != 0 || worker_must_leave() || clock_timers() >= engine.next_timer;
 }
 
 /* The transaction has committed. */

@@ -9,10 +9,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/ids.h"
 #include "queue/cron_trigger.h"
 #include "queue/event_wait.h"
 #include "queue/message.h"
@@ -303,9 +303,7 @@ tell_engines(DatabaseSlot *db, bool committed)
 		{
 			for (i = 0; i < pending.nhints; i++)
 			{
-				uint32		hash = hash_bytes(pending.hints[i].root_id.data, UUID_LEN);
-
-				if (hash % engines != number)
+				if (id_share(&pending.hints[i].root_id, engines) != number)
 					continue;
 				ring_push(engine, &pending.hints[i], 1);
 				wake = true;

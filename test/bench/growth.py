@@ -6,7 +6,7 @@ import time
 import definitions
 import drivers
 from db import Db
-from meter import memory, server_cpu
+from meter import memory, process_cpu, server_cpu
 from rows import DATABASE, Group, NotRun, Outcome, Row, worker_pids
 
 DATA = '{"n": 7}'
@@ -257,6 +257,7 @@ def engines(bench):
     """The time to drain a queue that is there when the engines start."""
     queue = 2000 if bench.seconds < 5 else 20000
     rates = []
+    cpu = []
     locks = 0
     try:
         with bench.database(definitions.chain("seq10", 10)) as d:
@@ -266,24 +267,29 @@ def engines(bench):
                 d.until("that many engines", 60, "SELECT count(*) = %s FROM pg_stat_activity WHERE datname = "
                         "current_database() AND backend_type LIKE 'mistral engine%%'", count)
                 # Whoever may sees the starts at once, when they commit.
-                rate, waits = drain_rate(d, queue)
+                rate, each, waits = drain(d, queue)
                 rates.append(rate)
+                cpu.append(each * 1e6)
                 locks += waits if count == 2 else 0
     finally:
         bench.setting("mistral.engine_workers", None)
     ratio = (rates[1] + rates[3]) / (rates[0] + rates[2])
     return [Outcome("%.2f times the throughput" % ratio, ratio >= 1.6,
-                    note="%s tasks/s, then %s" % tuple(format(round((rates[i] + rates[i + 2]) / 2), ",") for i in (0, 1))),
+                    note="%s tasks/s, then %s; the engines' CPU %.1f us, then %.1f us a task" % (
+                        *(format(round((rates[i] + rates[i + 2]) / 2), ",") for i in (0, 1)),
+                        *((cpu[i] + cpu[i + 2]) / 2 for i in (0, 1)))),
             Outcome("%d seen" % locks, locks == 0)]
 
 
-def drain_rate(d, queue):
-    """Commits so many starts at once; tasks a second from then to the end, and how often an engine waited for a lock."""
+def drain(d, queue):
+    """Commits so many starts at once; from then to the end tasks a second, the engines' seconds of CPU a task, and how
+    often an engine waited for a lock."""
     waits = 0
+    pids = worker_pids(d, "engine")
     with Db(d.name) as s:
         s.run("BEGIN")
         ids = drivers.start(s, "seq10", DATA, queue)
-        t0 = time.monotonic()
+        t0, cpu = time.monotonic(), sum(process_cpu(p) for p in pids)
         s.run("COMMIT")
     while True:
         waiting, left = d.row("SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
@@ -295,7 +301,8 @@ def drain_rate(d, queue):
         time.sleep(0.05)
         if time.monotonic() - t0 > drivers.PATIENCE:
             raise drivers.Late("%d workflows were not drained in %d s" % (queue, drivers.PATIENCE))
-    return len(ids) * 10 / (time.monotonic() - t0), waits
+    n = len(ids) * 10
+    return n / (time.monotonic() - t0), (sum(process_cpu(p) for p in pids) - cpu) / n, waits
 
 
 def many_definitions(bench):

@@ -25,6 +25,10 @@ delayed:
 open:
   tasks:
     a: {action: std.async_noop}
+endless:
+  tasks:
+    first: {action: std.noop, on-success: a}
+    a: {action: std.noop, on-success: a}
 $yaml$);
 SQL
 ok(wait_for_workers($node, 'postgres', 10), 'the workers run');
@@ -140,6 +144,54 @@ subtest 'engines' => sub {
 				  && sql("SELECT count(*) FROM mistral.message") eq '0' },
 			60),
 		'more messages in a transaction than are remembered: all are found');
+};
+
+subtest 'a workflow that has the engine to itself' => sub {
+	my $id = start('endless');
+
+	ok(wait_for(sub { sql("SELECT count(*) > 1000 FROM mistral.task WHERE execution_id = '$id'") eq 't' }), 'it runs');
+	# Each start but the first comes when a slice of it has just begun.
+	sql(<<'SQL');
+CREATE TABLE took (ms float);
+DO $$
+DECLARE
+  id uuid;
+  began timestamptz;
+BEGIN
+  FOR i IN 1 .. 10 LOOP
+    began := clock_timestamp();
+    id := mistral.start_workflow('short');
+    COMMIT;
+    PERFORM mistral.wait_workflow(id, '20 s');
+    INSERT INTO took VALUES (extract(epoch FROM clock_timestamp() - began) * 1000);
+  END LOOP;
+END $$;
+SQL
+	cmp_ok(sql('SELECT min(ms) FROM took'), '<', 300, 'gives way when another one is started');
+	my $start = time;
+	sql("SELECT mistral.stop_workflow('$id', 'CANCELLED', 'enough')");
+	is(sql("SELECT state FROM mistral.executions WHERE id = '$id'"), 'CANCELLED', 'and to whoever stops it');
+};
+
+subtest 'two engines' => sub {
+	my $engines = "SELECT count(*) FROM mistral.workers WHERE kind = 'engine' AND state = 'idle'";
+	my $executed = "SELECT executions FROM mistral.workers WHERE kind = 'engine'";
+
+	sql('ALTER SYSTEM SET mistral.engine_workers = 2');
+	sql('SELECT pg_reload_conf()');
+	ok(wait_for(sub { sql($engines) eq '2' }), 'are there');
+	my @before = split /\n/, sql($executed);
+	sql("CREATE TABLE many AS SELECT mistral.start_workflow('short') AS id FROM generate_series(1, 6000)");
+	ok(wait_for(sub { sql('SELECT count(*) FROM mistral.message') eq '0' && sql($engines) eq '2' }, 60), 'do what there is');
+	my @after = split /\n/, sql($executed);
+	is(join(' ', map { $after[$_] - $before[$_] } 0 .. 1),
+		sql("SELECT string_agg(n::text, ' ' ORDER BY part) FROM (SELECT part, count(*) AS n FROM "
+			  . "(SELECT (uuid_hash(id)::bigint & 4294967295) % 2 AS part FROM many) p GROUP BY part) q"),
+		'and each its own share, where there were too many to be told of');
+	sql('ALTER SYSTEM RESET mistral.engine_workers');
+	sql('SELECT pg_reload_conf()');
+	ok(wait_for(sub { sql("SELECT count(*) FROM mistral.workers WHERE kind = 'engine' AND pid IS NOT NULL") eq '1' }),
+		'one leaves');
 };
 
 subtest 'maintenance' => sub {
