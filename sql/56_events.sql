@@ -62,7 +62,7 @@ CREATE TABLE mistral.event_wait (
 );
 CREATE INDEX event_wait_key ON mistral.event_wait (event, owner, shape, key, action_id);
 COMMENT ON TABLE mistral.event_wait IS
-  'Actions that wait for an event. event: a name, or the beginning of one with * behind it; since: older events do not count; shape, key: hashes of where match holds a scalar, and of what it holds there';
+  'Actions that wait for an event. event: a name, or the beginning of one with * behind it; since: older events do not count; shape, key: hashes of the places of match, and of the scalars that it holds there';
 
 CREATE TABLE mistral.event_news (
     id uuid NOT NULL,

@@ -105,6 +105,16 @@ event_trigger_delete(const char *name, Oid role)
 	db_execute(&delete, values, NULL, false, 0);
 }
 
+void
+event_check_name(const char *name)
+{
+	if (IS_STATE_EVENT(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("event name \"%s\" is reserved", name),
+				 errdetail("Events whose names begin with \"%s\" are those of states, and nobody else publishes such.", STATE_EVENT_PREFIX)));
+}
+
 int
 event_publish(const Event *event, Oid role)
 {
@@ -113,11 +123,7 @@ event_publish(const Event *event, Oid role)
 	int			n;
 	int			nstarted = 0;
 
-	if (IS_STATE_EVENT(event->name))
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("event name \"%s\" is reserved", event->name),
-				 errdetail("Events whose names begin with \"%s\" are those of states, and nobody else publishes such.", STATE_EVENT_PREFIX)));
+	event_check_name(event->name);
 	if (event->dedup_key && !use_key(event->dedup_key, role))
 		return 0;
 	event_keep(event, role);

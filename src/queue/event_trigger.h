@@ -41,6 +41,9 @@ extern void event_trigger_create(EventTrigger *trigger);
 /* Raises an error when the role has no such trigger. */
 extern void event_trigger_delete(const char *name, Oid role);
 
+/* Raises an error for a name that nobody may publish. */
+extern void event_check_name(const char *name);
+
 /*
  * Starts what the event triggers, in the caller's transaction; returns how many executions.  A trigger that fails is
  * passed over with a warning.  Nothing happens when the role used the key within a day.

@@ -8,12 +8,12 @@
  * Whichever of the two committed last is new to a look that sees both.
  *
  * The waits for one event may be many, each for a payload of its own.  A wait
- * is found by two hashes: the shape, of the places in `match` that hold a
- * scalar, and the key, of these places with what they hold.  For an event
- * there is one search per shape that is waited for, with the key that its
- * payload has in these places; whether the rest matches is asked of what that
- * finds.  Both are looked for per owner, so that nobody's hashes can hide
- * another's.
+ * is found by two hashes: the shape, of the places in `match`, and the key, of
+ * those that hold a scalar with what they hold.  For an event there is one
+ * search per shape that is waited for, with the key that its payload has in
+ * these places; whether the rest matches is asked of what that finds.  A payload
+ * that lacks a place matches no wait of the shape.  Both are looked for per
+ * owner, so that nobody's hashes can hide another's.
  */
 #include "postgres.h"
 
@@ -659,8 +659,8 @@ name_or_null(const char *name, char *null)
 /* ---------------------------------------------------------------- hashes */
 
 /*
- * The hashes of the places in `match` that hold a scalar, and of these with
- * what `payload` holds there.  False when it holds none somewhere: it does not match.
+ * The hashes of the places in `match`, and of those that hold a scalar with what
+ * `payload` holds there.  False when it lacks one of them: it does not match.
  */
 static bool
 hash_match(const Jsonb *match, const Jsonb *payload, int64 *shape, int64 *key)
@@ -707,10 +707,16 @@ hash_places(JsonbContainer *match, JsonbContainer *payload, uint64 path, uint64 
 			*shape += place;
 			*key += value;
 		}
-		else if (token == WJB_VALUE && JsonContainerIsObject(v.val.binary.data) &&
-				 (there.type != jbvBinary || !JsonContainerIsObject(there.val.binary.data) ||
-				  !hash_places(v.val.binary.data, there.val.binary.data, place, shape, key)))
-			return false;
+		else if (token == WJB_VALUE)
+		{
+			bool		object = JsonContainerIsObject(v.val.binary.data);
+
+			/* With the kind, for what is in an array is not looked at. */
+			*shape += hash_bytes_extended((const unsigned char *) &object, sizeof(object), place);
+			if (object && (there.type != jbvBinary || !JsonContainerIsObject(there.val.binary.data) ||
+						   !hash_places(v.val.binary.data, there.val.binary.data, place, shape, key)))
+				return false;
+		}
 	}
 	return true;
 }

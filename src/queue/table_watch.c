@@ -52,7 +52,10 @@ table_watch_create(TableWatch *watch)
 	if (watch->name == NULL)
 		watch->name = psprintf("%s %s", get_rel_name(watch->relation), id_cstring(&watch->id));
 	trigger_check_filter(watch->filter);
-	if (watch->event == NULL)
+	/* Here, not when somebody changes a row. */
+	if (watch->event)
+		event_check_name(watch->event);
+	else
 		trigger_check_workflow(watch->workflow, watch->namespace_, watch->owner);
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = UUIDPGetDatum(&watch->id);

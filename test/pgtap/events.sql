@@ -103,6 +103,7 @@ SELECT pg_temp.clear();
 
 SELECT throws_ok($$SELECT mistral.publish_changes('mistral.executions', 'insert', 'x')$$, '42809', 'only tables can be watched');
 SELECT throws_ok($$SELECT mistral.publish_changes('orders', 'insert', '')$$, '22023');
+SELECT throws_ok($$SELECT mistral.publish_changes('orders', 'insert', 'mistral.task.ERROR')$$, 'event name "mistral.task.ERROR" is reserved');
 SELECT throws_ok($$SELECT mistral.publish_changes('orders', 'insert', 'x', filter => '<% ( %>')$$);
 SELECT throws_ok($$SELECT mistral.watch_table('orders', 'truncate', 'w')$$, '22023', 'operation "truncate" does not exist');
 SELECT throws_ok($$SELECT mistral.watch_table('orders', '', 'w')$$, '22023', 'operations must name insert, update or delete');

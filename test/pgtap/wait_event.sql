@@ -149,6 +149,13 @@ SELECT is(pg_temp.wakes(input, event, payload, exchange, topic), wakes, 'wait ' 
     ('{"topic": "x"}', 'paid', '{}', 'x', NULL, false),
     ('{"topic": "x"}', 'paid', '{}', NULL, 'x', true)) AS v (input, event, payload, exchange, topic, wakes);
 
+-- One that does not match hides none that does, whatever their matches have in common.
+SELECT pg_temp.at(80) \g /dev/null
+SELECT pg_temp.start(jsonb_build_object('event', 'hidden', 'match', m)) FROM unnest('{"{\"a\": [1]}","{\"a\": {}}","{\"b\": 1, \"a\": {\"c\": {}}}"}'::jsonb[]) m \g /dev/null
+SELECT pg_temp.start('{"event": "hidden"}') AS all, pg_temp.start('{"event": "hidden", "match": {"b": 1}}') AS one \gset
+SELECT mistral.publish_event('hidden', '{"b": 1}') \g /dev/null
+SELECT is(pg_temp.seen(:'all') || ' ' || pg_temp.seen(:'one'), 'SUCCESS {"event": "hidden", "topic": null, "payload": {"b": 1}, "exchange": null} SUCCESS {"event": "hidden", "topic": null, "payload": {"b": 1}, "exchange": null}', 'a wait for what is not there hides none');
+
 -- ---- an event that came first
 
 SELECT pg_temp.at(100) \g /dev/null
