@@ -53,6 +53,15 @@ BEGIN ATOMIC
    WHERE a.id IS NULL
       OR a.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::interval)
   UNION ALL
+  SELECT 'webhook that has failed without execution', w.id, w.event
+    FROM mistral.webhook w
+   WHERE w.failed
+     AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) w.execution_id)
+  UNION ALL
+  SELECT 'cause of no execution', r.execution_id, r.event
+    FROM mistral.hook_run r
+   WHERE NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) r.execution_id)
+  UNION ALL
   SELECT 'message put aside', m.root_id, m.error
     FROM mistral.parked_message m
   UNION ALL

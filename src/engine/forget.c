@@ -42,6 +42,8 @@ forget_trees(const pg_uuid_t *roots, int nroots)
 		{"DELETE FROM mistral.task t USING mistral.execution e "
 		"WHERE e.root_id OPERATOR(pg_catalog.=) ANY ($1) AND t.execution_id OPERATOR(pg_catalog.=) e.id", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.parked_message WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
+		/* Those under way go when they are delivered, or fail: locked, so that who fails one meanwhile sees its execution gone. */
+		{"SELECT FROM mistral.webhook WHERE root_id OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.webhook WHERE root_id OPERATOR(pg_catalog.=) ANY ($1) AND failed", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.hook_run WHERE execution_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},
 		{"DELETE FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) ANY ($1)", 1, {UUIDARRAYOID}},

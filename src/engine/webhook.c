@@ -51,6 +51,7 @@ static void add_string(JsonBuilder *b, const char *key, const char *text);
 static void add_time(JsonBuilder *b, const char *key, TimestampTz time);
 static void send(const pg_uuid_t *ids, int nids);
 static void again_later(const pg_uuid_t *id, int attempt, const char *error);
+static void drop_orphan(const pg_uuid_t *id);
 static char *failure(const Jsonb *payload);
 
 void
@@ -453,7 +454,9 @@ again_later(const pg_uuid_t *id, int attempt, const char *error)
 	values[3] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(clock_now(), pause_s * 1000));
 	values[4] = CStringGetTextDatum(error);
 	db_execute(&update, values, nulls, false, 0);
-	if (!failed)
+	if (failed)
+		drop_orphan(id);
+	else
 	{
 		pg_uuid_t	timer_id;
 
@@ -464,6 +467,20 @@ again_later(const pg_uuid_t *id, int attempt, const char *error)
 		values[3] = CStringGetTextDatum(TIMER_WEBHOOK);
 		db_execute(&timer, values, NULL, false, 0);
 	}
+}
+
+/* What has failed stays as long as its execution, which may be gone. */
+static void
+drop_orphan(const pg_uuid_t *id)
+{
+	static DbStatement delete = {
+		"DELETE FROM mistral.webhook w WHERE w.id OPERATOR(pg_catalog.=) $1"
+		" AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) w.execution_id)",
+		1, {UUIDOID}
+	};
+	Datum		values[1] = {UUIDPGetDatum(id)};
+
+	db_execute(&delete, values, NULL, false, 0);
 }
 
 /* Why it is not delivered; NULL: it is. */

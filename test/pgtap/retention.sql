@@ -66,5 +66,35 @@ SELECT is(mistral.run_retention(), 4, 'a limit on their number');
 SELECT is(pg_temp.left(), 'stays fails fails fails', 'the oldest go, what runs does not count');
 SELECT is(mistral.run_retention(), 0, 'and then there is nothing to do');
 
+-- ---- webhooks: what has failed goes with its execution, what fails afterwards at once
+
+SET LOCAL mistral.retention_max_executions = 0;
+CREATE FUNCTION pg_temp.told() RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    id uuid := mistral.start_workflow('fails', params => '{"notify": [{"type": "webhook", "url": "http://127.0.0.1:1/", "event_types": ["WORKFLOW_FAILED"]}]}');
+BEGIN
+    PERFORM pg_temp.run();
+    UPDATE mistral.webhook SET attempt = 20;
+    RETURN id;
+END $$;
+-- The executor's answer to the last attempt.
+CREATE FUNCTION pg_temp.refuse() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mistral.message (id, root_id, kind, target_id, attempt, created_at, payload)
+    SELECT gen_random_uuid(), w.id, 'action', w.id, 20, now(), '{"state": "ERROR", "result": "no"}' FROM mistral.webhook w;
+    PERFORM pg_temp.run();
+END $$;
+SELECT pg_temp.told() AS kept \gset
+SELECT pg_temp.refuse();
+SELECT is((SELECT string_agg(state || ' ' || error, ',') FROM mistral.webhooks), 'FAILED no', 'what has failed stays');
+SELECT mistral.delete_execution(:'kept');
+SELECT is_empty('SELECT FROM mistral.webhook', 'as long as its execution');
+SELECT pg_temp.told() AS gone \gset
+SELECT mistral.delete_execution(:'gone');
+SELECT is((SELECT count(*)::int FROM mistral.webhook), 1, 'what is under way survives it');
+SELECT pg_temp.refuse();
+SELECT is_empty('SELECT FROM mistral.webhook', 'until it fails');
+SELECT is_empty('SELECT * FROM mistral.check()', 'nothing is left over');
+
 SELECT * FROM finish();
 ROLLBACK;
