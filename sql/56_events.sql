@@ -68,6 +68,7 @@ CREATE TABLE mistral.event_news (
     id uuid NOT NULL,
     is_wait boolean NOT NULL
 );
+ALTER TABLE mistral.event_news REPLICA IDENTITY FULL;
 COMMENT ON TABLE mistral.event_news IS 'Events, and waits for events, that nobody has looked at yet';
 
 CREATE TABLE mistral.event_taken (
