@@ -32,6 +32,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "engine/guard.h"
 #include "guc.h"
 #include "queue/event_wait.h"
 #include "queue/message.h"
@@ -79,6 +80,19 @@ typedef struct Shape
 	Jsonb	   *match;			/* of one of them */
 } Shape;
 
+/* New waits and events that are looked at together. */
+typedef struct Look
+{
+	List	   *waits;
+	List	   *events;
+	const pg_uuid_t *id;		/* the one whose turn it is */
+	bool		more;			/* some are left over */
+} Look;
+
+static void look_at_all(void *arg);
+static void look_alone(Look *look, const pg_uuid_t *id, bool is_wait);
+static void look_as_wait(void *arg);
+static void look_as_event(void *arg);
 static bool try_lock(void);
 static List *take_news(bool waits, int limit);
 static List *read_ids(uint64 n);
@@ -181,44 +195,94 @@ event_wait_end(Datum ids)
 EventLook
 event_wait_match(int limit)
 {
-	EventLook	left = EVENTS_SEEN;
-	List	   *waits;
-	List	   *events;
+	Look		look = {0};
 	ListCell   *lc;
-	DbSession	session;
 
 	if (db_table_is_empty("event_news"))
 		return EVENTS_SEEN;
 	if (!try_lock())
 		return EVENTS_BUSY;
 	/* A wait looks at the new events too, before they look at it, so that it hears the oldest. */
-	waits = take_news(true, limit);
-	events = list_length(waits) < limit ? take_news(false, limit) : NIL;
-	if (list_length(waits) == limit || list_length(events) == limit)
-		left = EVENTS_MORE;
-	/* What each reads is given back at once. */
-	foreach(lc, with_candidates(waits))
+	look.waits = take_news(true, limit);
+	look.events = list_length(look.waits) < limit ? take_news(false, limit) : NIL;
+	look.more = list_length(look.waits) == limit || list_length(look.events) == limit;
+	if (guard_isolated(look_at_all, &look) != NULL)
 	{
-		db_enter(&session);
-		db_use_indexes();
-		look_for_event(lfirst(lc));
-		db_leave(&session);
+		/* One that cannot be compared, or told, must not hold up the others: each by itself. */
+		foreach(lc, look.waits)
+			look_alone(&look, lfirst(lc), true);
+		foreach(lc, look.events)
+			look_alone(&look, lfirst(lc), false);
 	}
-	foreach(lc, events)
+	return look.more ? EVENTS_MORE : EVENTS_SEEN;
+}
+
+static void
+look_at_all(void *arg)
+{
+	Look	   *look = arg;
+	ListCell   *lc;
+
+	foreach(lc, with_candidates(look->waits))
+	{
+		look->id = lfirst(lc);
+		look_as_wait(look);
+	}
+	foreach(lc, look->events)
 	{
 		if (db_table_is_empty("event_wait"))
 			break;
-		db_enter(&session);
-		db_use_indexes();
-		/* Those who are left have their turn with the next look. */
-		if (look_for_waits(lfirst(lc)) >= HEAR_LIMIT)
-		{
-			put_news(lfirst(lc), false);
-			left = EVENTS_MORE;
-		}
-		db_leave(&session);
+		look->id = lfirst(lc);
+		look_as_event(look);
 	}
-	return left;
+}
+
+/* What fails is passed over, and the log told. */
+static void
+look_alone(Look *look, const pg_uuid_t *id, bool is_wait)
+{
+	char	   *error;
+
+	CHECK_FOR_INTERRUPTS();
+	look->id = id;
+	error = guard_isolated(is_wait ? look_as_wait : look_as_event, look);
+	if (error == NULL)
+		return;
+	ereport(LOG_SERVER_ONLY,
+			(is_wait ?
+			 errmsg("could not compare the kept events with what action execution %s waits for", id_cstring(id)) :
+			 errmsg("could not tell those who wait of event %s", id_cstring(id)),
+			 errdetail_internal("%s", error)));
+}
+
+/* What each look reads is given back at once. */
+static void
+look_as_wait(void *arg)
+{
+	Look	   *look = arg;
+	DbSession	session;
+
+	db_enter(&session);
+	db_use_indexes();
+	look_for_event(look->id);
+	db_leave(&session);
+}
+
+static void
+look_as_event(void *arg)
+{
+	Look	   *look = arg;
+	DbSession	session;
+
+	db_enter(&session);
+	db_use_indexes();
+	/* Those who are left have their turn with the next look. */
+	if (look_for_waits(look->id) >= HEAR_LIMIT)
+	{
+		put_news(look->id, false);
+		look->more = true;
+	}
+	db_leave(&session);
 }
 
 /*

@@ -207,6 +207,27 @@ SELECT alike((SELECT e.state || ' ' || e.state_info FROM mistral.executions e WH
 SELECT alike(pg_temp.seen(:'small'), 'SUCCESS%"order": 12%', 'and holds up no other');
 RESET mistral.max_result_size;
 
+-- One that is too deep to be compared holds up no other either.
+CREATE FUNCTION pg_temp.deep() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    deep jsonb := '1';
+BEGIN
+    -- As deep as can be made.
+    LOOP
+        deep := jsonb_build_object('deep', deep);
+    END LOOP;
+EXCEPTION WHEN statement_too_complex THEN
+    RETURN deep;
+END $$;
+SET LOCAL max_stack_depth = '300kB';
+CREATE TEMP TABLE deep AS SELECT pg_temp.deep() AS v;
+SELECT pg_temp.start('{"event": "deep", "match": {"order": 13}}') AS small \gset
+SELECT mistral.run_action('std.wait_event', '{"event": "deep"}') \g /dev/null
+SELECT mistral.publish_event('deep', v) FROM deep \g /dev/null
+SELECT mistral.publish_event('deep', '{"order": 13}') \g /dev/null
+SELECT alike(pg_temp.seen(:'small'), 'SUCCESS%"order": 13%', 'one that is too deep to be told holds up no other');
+RESET max_stack_depth;
+
 -- ---- other ends, and wrong input
 
 SELECT pg_temp.at(300) \g /dev/null
