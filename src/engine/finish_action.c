@@ -119,8 +119,8 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 					 errmsg("action execution %s is given twice", id_cstring(&finishes[i].id))));
 		payloads[i] = message_action_result(state_name(state), finishes[i].result);
 		look(&finishes[i], role, payloads[i], &found[i]);
-		/* Whoever could send any result could say that somebody else has approved. */
-		if (found[i].question && !answer && state != STATE_CANCELLED)
+		/* Whoever could send any result could say that somebody else has approved; only the owner gives a question up. */
+		if (found[i].question && !answer && !(state == STATE_CANCELLED && has_privs_of_role(role, found[i].owner)))
 			refuse(&finishes[i], ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   psprintf("action execution %s waits for an answer", id_cstring(&finishes[i].id)), NULL,
 				   "Those who are asked call mistral.approve or mistral.reject.");

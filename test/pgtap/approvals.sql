@@ -207,6 +207,10 @@ SELECT pg_temp.ask('appr_adhoc') AS a \gset
 SELECT throws_ok(format('SELECT mistral.complete_action(%L, %L)', :'a', '"signed"'), '42501', NULL, 'nor is an answer forged through an ad-hoc action');
 SET LOCAL ROLE appr_boss;
 SELECT is((SELECT question FROM mistral.approvals), '"Sign it?"', 'an ad-hoc action may ask');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION mistral.cancel_action(uuid) TO appr_boss;
+SET LOCAL ROLE appr_boss;
+SELECT throws_ok(format('SELECT mistral.cancel_action(%L)', :'a'), '42501', format('action execution %s waits for an answer', :'a'), 'who is asked may answer, not give it up');
 SELECT mistral.approve(:'a', 'with pleasure');
 RESET ROLE;
 SELECT pg_temp.run();
