@@ -86,11 +86,7 @@ prepare_start(const StartRequest *request, const pg_uuid_t *id, Oid role)
 
 	definition = definition_find_start(request->workflow, request->namespace_, role);
 	if (definition == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_MISTRAL_UNDEFINED),
-				 errmsg("workflow \"%s\" does not exist", request->workflow),
-				 request->namespace_[0] ? errdetail("It was looked for in namespace \"%s\".", request->namespace_) : 0,
-				 errhint("The view mistral.workflows lists the workflows you may start.")));
+		control_raise_undefined_workflow(request->workflow, request->namespace_);
 	check_size("input", request->input);
 	check_size("params", request->params);
 	if (strlen(request->description) > MAX_DESCRIPTION)
@@ -282,6 +278,16 @@ open_execution(const pg_uuid_t *id, Oid role)
 	if (execution == NULL)
 		control_raise_undefined(id);
 	return execution;
+}
+
+void
+control_raise_undefined_workflow(const char *name, const char *namespace_)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_MISTRAL_UNDEFINED),
+			 errmsg("workflow \"%s\" does not exist", name),
+			 namespace_[0] ? errdetail("It was looked for in namespace \"%s\".", namespace_) : 0,
+			 errhint("The view mistral.workflows lists the workflows you may start.")));
 }
 
 void

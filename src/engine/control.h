@@ -35,6 +35,9 @@ extern void control_check_start(const StartRequest *request, Oid role);
 extern void control_find_execution(const pg_uuid_t *id, Oid role, pg_uuid_t *root_id);
 extern void control_raise_undefined(const pg_uuid_t *id) pg_attribute_noreturn();
 
+/* Says that no workflow of the name is there to be started. */
+extern void control_raise_undefined_workflow(const char *name, const char *namespace_) pg_attribute_noreturn();
+
 /* Raise an error when the execution is not there for the role, or its state does not allow it. */
 extern void control_pause(const pg_uuid_t *id, Oid role);
 extern void control_resume(const pg_uuid_t *id, const Jsonb *env, Oid role);
