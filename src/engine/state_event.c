@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -162,7 +163,10 @@ state_event_check_pattern(const char *pattern)
 
 /* ---------------------------------------------------------------- who listens */
 
-/* Sees what this process's transaction has done, and what others have committed. */
+/*
+ * Sees what this process's transaction has done, and what others have committed: also where its snapshot is older, for
+ * what is read here is kept beyond it.
+ */
 static void
 load_listeners(void)
 {
@@ -190,9 +194,10 @@ load_listeners(void)
 	wanted[SUBJECT_TASK] = wanted[SUBJECT_WORKFLOW] = 0;
 	listeners_table = db_table("hook");
 	before = nforgotten;
+	CommandCounterIncrement();
 	for (int pass = 0; pass < 2; pass++)
 	{
-		uint64		n = db_execute(pass == 0 ? &hooks : &triggers, NULL, NULL, false, 0);
+		uint64		n = db_read_latest(pass == 0 ? &hooks : &triggers, NULL, 0);
 
 		/* A statement leaves its own context behind. */
 		MemoryContextSwitchTo(listeners_cxt);
