@@ -106,7 +106,9 @@ prepare_start(const StartRequest *request, const pg_uuid_t *id, Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_MISTRAL_INVALID_INPUT),
 				 errmsg("cannot start workflow \"%s\"", definition->name),
-				 errdetail("%s.", error)));
+				 errdetail("%s.", error),
+				 definition->refused ?
+				 errhint("It starts when the overlay fits, or when the overlay's owner or the workflow's has removed it.") : 0));
 	return tree;
 }
 

@@ -16,6 +16,7 @@
 #include "engine/control.h"
 #include "engine/definitions.h"
 #include "engine/graph.h"
+#include "engine/hook.h"
 #include "engine/states.h"
 #include "engine/store.h"
 #include "errcodes.h"
@@ -74,6 +75,9 @@ graph_workflow(const char *name, const char *namespace_, GraphFormat format, Oid
 {
 	const Definition *definition = definition_find(SPEC_WORKFLOW, name, namespace_, false, NULL, role);
 
+	/* Who may insert tasks sees where. */
+	if (definition == NULL)
+		definition = hook_look_up_workflow(name, namespace_, HOOK_INSERT, role);
 	if (definition == NULL)
 		control_raise_undefined_workflow(name, namespace_);
 	return draw(definition, NULL, format);

@@ -19,8 +19,8 @@ typedef enum GraphFormat
 extern GraphFormat graph_format(const char *name);
 
 /*
- * The tasks of the workflow that the name means for the role, with those of overlays and how they lead to each other; raises
- * when there is none.  Both live until db_leave.
+ * The tasks of the workflow that the name means for the role, or into which it may insert tasks, with those of overlays and how
+ * they lead to each other; raises when there is none.  Both live until db_leave.
  */
 extern char *graph_workflow(const char *name, const char *namespace_, GraphFormat format, Oid role);
 

@@ -27,6 +27,7 @@ static const char *const access_names[] = {"attach", "results", "insert"};
 
 static bool find_owner(const char *workflow, const char *namespace_, Oid role, Oid *owner);
 static uint64 find_live(const char *workflow, const char *namespace_);
+static const Definition *find_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role, bool *visible);
 static void raise_undefined(const char *workflow) pg_attribute_noreturn();
 static void grant_values(Oid owner, const char *workflow, const char *namespace_, Oid grantee, HookAccess access, Datum *values);
 
@@ -214,24 +215,58 @@ grant_values(Oid owner, const char *workflow, const char *namespace_, Oid grante
 const Definition *
 hook_find_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role)
 {
+	bool		visible;
+	const Definition *definition = find_workflow(workflow, namespace_, access, role, &visible);
+
+	if (definition != NULL)
+		return definition;
+	if (!visible)
+		raise_undefined(workflow);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 access == HOOK_INSERT ?
+			 errmsg("permission denied to insert tasks into workflow \"%s\"", workflow) :
+			 errmsg("permission denied to put a hook on workflow \"%s\"", workflow),
+			 errhint("Its owner may grant it with mistral.grant_hook().")));
+}
+
+const Definition *
+hook_look_up_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role)
+{
+	bool		visible;
+
+	return find_workflow(workflow, namespace_, access, role, &visible);
+}
+
+/*
+ * NULL: there is none on which the role has the right; `visible` then says
+ * whether there is one that it knows of, public or by another right.
+ */
+static const Definition *
+find_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role, bool *visible)
+{
 	uint64		n = find_live(workflow, namespace_);
 	int			row = owned_choose(n, role, OWNED_MANAGE, "workflow", workflow);
 	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 	Oid		   *owners = palloc(sizeof(Oid) * Max(n, 1));
-	bool		visible = false;
 	int			nallowed = 0;
 	bool		isnull;
 
+	*visible = false;
 	for (uint64 i = 0; i < n; i++)
 	{
 		ids[i] = *DatumGetUUIDP(db_datum(i, 1, &isnull));
 		owners[i] = DatumGetObjectId(db_datum(i, 2, &isnull));
-		visible |= DatumGetBool(db_datum(i, 3, &isnull));
+		*visible |= DatumGetBool(db_datum(i, 3, &isnull));
 	}
 	for (uint64 i = 0; row < 0 && i < n; i++)
 	{
 		if (!hook_allowed(owners[i], workflow, namespace_, access, role))
+		{
+			*visible = *visible || hook_allowed(owners[i], workflow, namespace_, HOOK_ATTACH, role) ||
+				hook_allowed(owners[i], workflow, namespace_, HOOK_INSERT, role);
 			continue;
+		}
 		if (nallowed++ == 0)
 			ids[0] = ids[i];
 	}
@@ -240,18 +275,7 @@ hook_find_workflow(const char *workflow, const char *namespace_, HookAccess acce
 				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
 				 errmsg("workflow name \"%s\" is ambiguous", workflow),
 				 errdetail("Several roles have granted you a right on a workflow of that name.")));
-	if (row < 0 && nallowed == 0)
-	{
-		if (!visible)
-			raise_undefined(workflow);
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 access == HOOK_INSERT ?
-				 errmsg("permission denied to insert tasks into workflow \"%s\"", workflow) :
-				 errmsg("permission denied to put a hook on workflow \"%s\"", workflow),
-				 errhint("Its owner may grant it with mistral.grant_hook().")));
-	}
-	return definition_by_id(&ids[Max(row, 0)]);
+	return row >= 0 || nallowed > 0 ? definition_by_id(&ids[Max(row, 0)]) : NULL;
 }
 
 /* Whose workflow of that name the role means, of those that are its to manage. */
@@ -286,5 +310,5 @@ raise_undefined(const char *workflow)
 	ereport(ERROR,
 			(errcode(ERRCODE_MISTRAL_UNDEFINED),
 			 errmsg("workflow \"%s\" does not exist", workflow),
-			 errhint("The view mistral.workflows lists the workflows you may start.")));
+			 errhint("The view mistral.workflows lists workflows of yours and public ones; mistral.hook_grants, those on which others let you.")));
 }

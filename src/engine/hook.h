@@ -63,6 +63,9 @@ extern bool hook_allowed(Oid workflow_owner, const char *workflow, const char *n
  */
 extern const Definition *hook_find_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role);
 
+/* The same; NULL when there is none. */
+extern const Definition *hook_look_up_workflow(const char *workflow, const char *namespace_, HookAccess access, Oid role);
+
 /* Keeps with a hook why it could not start its workflow. */
 extern void hook_failed(const pg_uuid_t *id, const char *error);
 

@@ -105,6 +105,14 @@ SET ROLE mistral_graph_viewer;
 SELECT throws_ok($$SELECT mistral.workflow_graph('pay')$$, 'MS003', 'workflow "pay" does not exist', 'somebody else''s private workflow');
 SELECT throws_ok(format('SELECT mistral.execution_graph(%L)', :'before'), 'MS023', NULL, 'somebody else''s execution');
 RESET ROLE;
+SELECT mistral.grant_hook('mistral_graph_viewer', 'pay', 'results');
+SET ROLE mistral_graph_viewer;
+SELECT throws_ok($$SELECT mistral.workflow_graph('pay')$$, 'MS003', 'workflow "pay" does not exist', 'nor does who may only listen see how it hangs together');
+RESET ROLE;
+SELECT mistral.grant_hook('mistral_graph_viewer', 'pay', 'insert');
+SET ROLE mistral_graph_viewer;
+SELECT matches(mistral.workflow_graph('pay'), 'label="check"', 'who may insert tasks sees where');
+RESET ROLE;
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -157,6 +157,16 @@ SELECT is((SELECT string_agg(name, ' ' ORDER BY ordinal) FROM mistral.tasks WHER
 -- A version that an overlay does not fit.
 SELECT mistral.load_workflow(E'version: "2.0"\nr:\n  tasks: {a: {action: std.noop}}');
 SELECT throws_ok($$SELECT mistral.start_workflow('r')$$, 'MS004', 'cannot start workflow "r"', 'a required overlay that does not fit: the workflow does not start');
+DO $$
+DECLARE
+    hint text;
+BEGIN
+    PERFORM mistral.start_workflow('r');
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    PERFORM set_config('overlays.hint', hint, true);
+END $$;
+SELECT matches(current_setting('overlays.hint', true), 'removed it', 'and the error says what to do');
 SELECT is((SELECT problem FROM mistral.overlays), 'line 2, column 15, tasks.n.before: the workflow has no task "b"', 'and why can be seen');
 SELECT matches((SELECT refused FROM mistral.workflows WHERE name = 'r'), 'overlay "o" does not fit', 'there, too');
 SELECT mistral.load_workflow(E'version: "2.0"\nouter:\n  tasks: {s: {workflow: r}}');
@@ -209,6 +219,12 @@ SELECT mistral.grant_hook('mistral_overlays_bob', 'open', 'results');
 SET ROLE mistral_overlays_bob;
 SELECT throws_ok($$SELECT mistral.add_overlay('open', 'bobs', E'tasks:\n  n: {after: t, action: std.noop}')$$, '42501',
                  'permission denied to insert tasks into workflow "open"', 'to hear is not to insert');
+SET ROLE mistral_overlays_ann;
+SELECT mistral.load_workflow(E'version: "2.0"\nshut:\n  tasks: {t: {action: std.noop}}');
+SELECT mistral.grant_hook('mistral_overlays_bob', 'shut');
+SET ROLE mistral_overlays_bob;
+SELECT throws_ok($$SELECT mistral.add_overlay('shut', 'bobs', E'tasks:\n  n: {after: t, action: std.noop}')$$, '42501',
+                 'permission denied to insert tasks into workflow "shut"', 'of a private workflow, too, to who knows it by another right');
 SET ROLE mistral_overlays_ann;
 SELECT mistral.grant_hook('mistral_overlays_bob', 'open', 'insert');
 SELECT mistral.revoke_hook('mistral_overlays_bob', 'open', 'results');
