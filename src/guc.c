@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "engine/history.h"
 #include "executor/http_egress.h"
+#include "executor/http_rate.h"
 #include "guc.h"
 
 bool		guc_archive = false;
@@ -34,6 +35,9 @@ int			guc_history_keep = 2592000;
 char	   *guc_http_allow = NULL;
 char	   *guc_http_deny = NULL;
 int			guc_http_max_connections = 1000;
+int			guc_http_max_connections_per_host = 100;
+int			guc_http_max_connections_per_owner = 500;
+char	   *guc_http_rate_limits = NULL;
 char	   *guc_io_directory = NULL;
 int			guc_io_memory = 1048576;
 char	   *guc_io_modules = NULL;
@@ -58,6 +62,7 @@ static const struct config_enum_entry history_levels[] = {
 	{NULL, 0, false}
 };
 
+static bool check_rates(char **newval, void **extra, GucSource source);
 static bool check_networks(char **newval, void **extra, GucSource source);
 
 void
@@ -142,6 +147,19 @@ guc_init(void)
 							   "A name stands for a file in PostgreSQL's library directory.",
 							   &guc_io_modules, "",
 							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.http_max_connections_per_host",
+							"Of those, to one host.",
+							NULL, &guc_http_max_connections_per_host, 100, 1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.http_max_connections_per_owner",
+							"Of those, of executions of one role.",
+							NULL, &guc_http_max_connections_per_owner, 500, 1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mistral.http_rate_limits",
+							   "Requests a second that a host is sent, as host=rate or host:port=rate; * means any other host.",
+							   "A list, separated by commas, of which the first that applies counts.",
+							   &guc_http_rate_limits, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_rates, NULL, NULL);
 	DefineCustomBoolVariable("mistral.maintenance",
 							 "Whether executions that have not begun wait.",
 							 "When on, those under way go on, and what is started is kept until it is off.",
@@ -201,6 +219,18 @@ check_networks(char **newval, void **extra, GucSource source)
 	if (http_egress_list_valid(*newval, &bad))
 		return true;
 	GUC_check_errdetail("\"%s\" is not a network in CIDR form, such as 10.0.0.0/8.", bad);
+	pfree(bad);
+	return false;
+}
+
+static bool
+check_rates(char **newval, void **extra, GucSource source)
+{
+	char	   *bad;
+
+	if (http_rate_list_valid(*newval, &bad))
+		return true;
+	GUC_check_errdetail("\"%s\" is not of the form host=requests per second, such as api.example.com=10.", bad);
 	pfree(bad);
 	return false;
 }

@@ -23,6 +23,9 @@ extern int	guc_history_keep;	/* s that the history is kept; -1: for ever */
 extern char *guc_http_allow;	/* networks that HTTP may reach although denied */
 extern char *guc_http_deny;		/* networks that HTTP may not reach */
 extern int	guc_http_max_connections;	/* requests in flight per executor */
+extern int	guc_http_max_connections_per_host;	/* of those, to one host */
+extern int	guc_http_max_connections_per_owner; /* of those, of one role */
+extern char *guc_http_rate_limits;	/* requests a second, by host */
 extern char *guc_io_directory;	/* where modules find keys and the like; empty: nowhere */
 extern int	guc_io_memory;		/* kB that the program mistral_io may use; 0: no limit */
 extern char *guc_io_modules;	/* modules that it loads; empty: it does not run */

@@ -28,6 +28,7 @@
 #include "executor/http_egress.h"
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
+#include "executor/http_queue.h"
 #include "executor/http_response.h"
 #include "executor/mail.h"
 #include "executor/recorder.h"
@@ -48,7 +49,7 @@
 #define CLAIM_BYTES (256 * 1024 * 1024)
 
 /*
- * How many hosts with too many waiting requests a claim leaves out, and how many
+ * How many hosts and owners with too many waiting requests a claim leaves out, and how many
  * times as long as it took the next such claim has to wait: it reads past all
  * that it leaves out.
  */
@@ -63,9 +64,10 @@ static TimestampTz selective_after = 0; /* a claim that leaves hosts out rests u
 static bool selective_owed = false; /* one was asked for meanwhile */
 
 static void arm_wake(void);
+static Datum oid_array(const Oid *oids, int n);
 static Datum text_array(const char **texts, int n);
 static void claim_row(uint64 row);
-static void build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout, Oid owner);
+static void build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout);
 static Jsonb *sign(const Jsonb *input, const Jsonb *headers, Oid owner, List **secrets, char **error);
 static void refuse_row(uint64 row, const char *action, Oid owner);
 static Jsonb *get_jsonb(uint64 row, int attnum);
@@ -129,7 +131,7 @@ executor_room(void)
 bool
 executor_relieved(void)
 {
-	bool		relieved = http_pool_relieved();
+	bool		relieved = http_queue_relieved();
 
 	if (selective_owed && clock_steady() >= selective_after)
 		relieved = true;
@@ -140,19 +142,21 @@ executor_relieved(void)
 
 /*
  * Whether an owner may use an action is asked here, when it is used, with the
- * guard function's privileges of this moment.  Actions for crowded hosts stay
- * in the table, or they would take all the room and those behind them wait for
- * a host that they do not want.
+ * guard function's privileges of this moment.  Actions for crowded hosts, or of
+ * owners who have enough of them waiting, stay in the table, or they would take
+ * all the room and those behind them wait for a host that they do not want.
  */
 int
 executor_claim(int max)
 {
 	static DbStatement claim = {
 		"WITH taken AS (DELETE FROM mistral.dispatch WHERE ctid = ANY (ARRAY("
-		"SELECT ctid FROM mistral.dispatch WHERE performer = $1 AND (pg_catalog.cardinality($4) = 0 OR "
-		"(COALESCE(pg_catalog.substring(input OPERATOR(pg_catalog.->>) 'url', '://(?:[^/?#]*@)?([^/?#]*)'), "
-		"input OPERATOR(pg_catalog.->>) 'smtp_server') = ANY ($4)) IS NOT TRUE) "
-		"LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
+		"SELECT d.ctid FROM mistral.dispatch d WHERE d.performer = $1 AND (pg_catalog.cardinality($5) = 0 OR NOT EXISTS ("
+		"SELECT FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS c (place, owner) WHERE c.owner = d.owner "
+		"AND (c.place IS NULL OR c.place = COALESCE("
+		"pg_catalog.substring(d.input OPERATOR(pg_catalog.->>) 'url', '://(?:[^/?#]*@)?([^/?#]*)'), "
+		"d.input OPERATOR(pg_catalog.->>) 'smtp_server')))) "
+		"LIMIT $2 FOR UPDATE OF d SKIP LOCKED)) RETURNING *), "
 		"checked AS MATERIALIZED (SELECT taken.*, CASE action "
 		"WHEN 'std.http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
 		"WHEN 'std.email' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_email(jsonb)', 'EXECUTE') "
@@ -164,21 +168,22 @@ executor_claim(int max)
 		"SELECT action_id, attempt, root_id, performer, owner, action, safe_rerun, timeout, $3, headers, input "
 		"FROM checked WHERE allowed) "
 		"SELECT root_id, action_id, attempt, owner, action, timeout, headers, input, allowed, safe_rerun FROM checked",
-		4, {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTARRAYOID}
+		5, {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTARRAYOID, OIDARRAYOID}
 	};
 	DbSession	session;
-	Datum		values[4];
+	Datum		values[5];
 	uint64		n;
 	uint64		i;
 	SPITupleTable *rows;
-	const char *crowded[CLAIM_MAX_CROWDED];
+	const char *places[CLAIM_MAX_CROWDED];
+	Oid			owners[CLAIM_MAX_CROWDED];
 	int			ncrowded;
 	TimestampTz begin = clock_steady();
 
 	max = Min(max, executor_room());
 	if (max <= 0)
 		return 0;
-	ncrowded = http_pool_crowded(crowded, CLAIM_MAX_CROWDED);
+	ncrowded = http_queue_crowded(places, owners, CLAIM_MAX_CROWDED);
 	if (ncrowded > 0 && begin < selective_after)
 	{
 		selective_owed = true;
@@ -188,7 +193,8 @@ executor_claim(int max)
 	values[0] = CStringGetTextDatum(PERFORMER);
 	values[1] = Int64GetDatum(max);
 	values[2] = TimestampTzGetDatum(clock_now());
-	values[3] = text_array(crowded, ncrowded);
+	values[3] = text_array(places, ncrowded);
+	values[4] = oid_array(owners, ncrowded);
 	n = db_execute(&claim, values, NULL, false, 0);
 	rows = SPI_tuptable;
 	if (ncrowded > 0)
@@ -296,15 +302,33 @@ arm_wake(void)
 		http_pool_wake_at(next);
 }
 
+/* NULL is NULL. */
 static Datum
 text_array(const char **texts, int n)
+{
+	Datum	   *values = palloc0(Max(n, 1) * sizeof(Datum));
+	bool	   *nulls = palloc0(Max(n, 1) * sizeof(bool));
+	int			lower = 1;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		nulls[i] = texts[i] == NULL;
+		if (texts[i])
+			values[i] = CStringGetTextDatum(texts[i]);
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static Datum
+oid_array(const Oid *oids, int n)
 {
 	Datum	   *values = palloc(Max(n, 1) * sizeof(Datum));
 	int			i;
 
 	for (i = 0; i < n; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
+		values[i] = ObjectIdGetDatum(oids[i]);
+	return PointerGetDatum(construct_array(values, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 }
 
 /* Makes a request of a claimed row, or a message of one that is refused. */
@@ -337,31 +361,32 @@ claim_row(uint64 row)
 	request->attempt.action_id = *DatumGetUUIDP(db_datum(row, 2, &isnull));
 	request->attempt.number = DatumGetInt32(db_datum(row, 3, &isnull));
 	request->attempt.safe_rerun = DatumGetBool(db_datum(row, 10, &isnull));
+	request->owner = DatumGetObjectId(db_datum(row, 4, &isnull));
 	request->waits = strcmp(action, ACTION_WAIT_NAME) == 0;
 	timeout = DatumGetInt32(db_datum(row, 6, &isnull));
 	if (isnull)
 		timeout = 0;
 	request->mail = strcmp(action, ACTION_MAIL_NAME) == 0;
-	build(request, strcmp(action, WEBHOOK_NAME) == 0, input, headers, timeout, DatumGetObjectId(db_datum(row, 4, &isnull)));
+	build(request, strcmp(action, WEBHOOK_NAME) == 0, input, headers, timeout);
 	request->held = http_request_size(request);
 	bytes_held += request->held;
 }
 
 /* With the secrets that its input refers to; reads tables, and so replaces the last result. */
 static void
-build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout, Oid owner)
+build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout)
 {
 	List	   *secrets;
 	char	   *error;
 
-	input = secrets_resolve(input, &request->attempt.root_id, owner, &secrets, &error);
+	input = secrets_resolve(input, &request->attempt.root_id, request->owner, &secrets, &error);
 	if (error)
 	{
 		http_request_fail(request, "%s", error);
 		return;
 	}
 	if (webhook && json_get_string(input, "secret"))
-		headers = sign(input, headers, owner, &secrets, &error);
+		headers = sign(input, headers, request->owner, &secrets, &error);
 	if (error)
 	{
 		http_request_fail(request, "%s", error);

@@ -1,15 +1,13 @@
 /*
  * http_pool.c
  *		The requests under way: libcurl's multi handle, one descriptor to wait
- *		for, and limits in all and for each host.
+ *		for, and the limit in all.
  *
  * libcurl says which sockets it waits for and when it wants to be called; both
  * go into one epoll descriptor (the time as a timerfd), so that the process
  * waits for it, its latch and the postmaster's death in one call.
  *
- * A request beyond its host's limit waits here and not in libcurl, where its
- * timeout would run already.  Hosts are told apart by a hash: two that share a
- * slot share a limit, which is harmless and keeps the table of fixed size.
+ * What may not start yet waits in http_queue.c.
  *
  * libcurl's callbacks (on_socket, on_timer) neither raise nor palloc.
  */
@@ -21,31 +19,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/hashfn.h"
 #include "lib/ilist.h"
 
 #include "base/clock.h"
 #include "executor/http_egress.h"
 #include "executor/http_pool.h"
+#include "executor/http_queue.h"
 #include "executor/http_response.h"
 #include "executor/http_transfer.h"
 #include "guc.h"
 
-#define HTTP_HOST_SLOTS		1024
-#define HTTP_HOST_LIMIT		100 /* requests to one host at once */
-#define HTTP_HOST_CROWD		400 /* requests waiting for one host above which it is crowded */
 #define HTTP_IDLE_LIMIT		256 /* connections kept for later requests */
 #define HTTP_SPARE_FDS		128 /* of the process, for everything but requests */
 #define HTTP_DRIVE_EVENTS	64
 #define HTTP_DRIVE_ROUNDS	16
-
-typedef struct HostSlot
-{
-	int			running;
-	int			nwaiting;
-	bool		crowded;
-	dlist_head	waiting;
-} HostSlot;
 
 static CURLM *multi = NULL;
 static int	epoll_fd = -1;
@@ -53,21 +40,18 @@ static int	timer_fd = -1;
 static int64 curl_due = -1;		/* monotonic nanoseconds at which libcurl wants to be called; -1: not */
 static int64 wake_due = -1;		/* the same for http_pool_wake_at */
 static int64 armed = -1;		/* what the timerfd is set to; -1: it is not */
-static HostSlot *slots = NULL;
 static int	limit = 1;			/* what http_pool_limit() gave last */
 static int	nrunning = 0;
-static int	nwaiting = 0;
 static int	nfinished = 0;
-static int	ncrowded = 0;		/* slots */
-static bool relieved = false;	/* a slot is not crowded any more */
 static dlist_head running = DLIST_STATIC_INIT(running);
 static dlist_head finished = DLIST_STATIC_INIT(finished);
 
 static int	on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg);
 static int	on_timer(CURLM *handle, long timeout_ms, void *arg);
 static int64 monotonic_now(void);
+static void wake_at(int64 due);
 static void arm_timer(void);
-static void start(HttpRequest *request);
+static bool start(HttpRequest *request);
 static void finish(HttpRequest *request);
 static void drop_given_up(void);
 static void leave(HttpRequest *request);
@@ -83,7 +67,6 @@ http_pool_start(void)
 	struct rlimit files;
 	CurlSignals saved;
 	bool		ok;
-	int			i;
 
 	/* The postmaster's limit is made for files; each request needs one more. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
@@ -104,13 +87,7 @@ http_pool_start(void)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not make the descriptors of the HTTP executor: %m")));
-	slots = calloc(HTTP_HOST_SLOTS, sizeof(HostSlot));
-	if (slots == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	for (i = 0; i < HTTP_HOST_SLOTS; i++)
-		dlist_init(&slots[i].waiting);
+	http_queue_start();
 
 	curl_signals_block(&saved);
 	multi = curl_multi_init();
@@ -130,7 +107,6 @@ http_pool_shutdown(void)
 {
 	CurlSignals saved;
 	HttpRequest *request;
-	int			i;
 
 	curl_signals_block(&saved);
 	while (!dlist_is_empty(&running))
@@ -141,10 +117,7 @@ http_pool_shutdown(void)
 		http_response_clear(request);
 		http_request_free(request);
 	}
-	for (i = 0; slots != NULL && i < HTTP_HOST_SLOTS; i++)
-		while (!dlist_is_empty(&slots[i].waiting))
-			http_request_free(dlist_container(HttpRequest, node, dlist_pop_head_node(&slots[i].waiting)));
-	nrunning = nwaiting = ncrowded = 0;
+	nrunning = 0;
 	while ((request = http_pool_take()) != NULL)
 	{
 		http_response_clear(request);
@@ -155,8 +128,7 @@ http_pool_shutdown(void)
 	curl_signals_restore(&saved);
 
 	multi = NULL;
-	free(slots);
-	slots = NULL;
+	http_queue_shutdown();
 	if (epoll_fd >= 0)
 		close(epoll_fd);
 	if (timer_fd >= 0)
@@ -168,30 +140,18 @@ http_pool_shutdown(void)
 void
 http_pool_add(HttpRequest *request)
 {
-	const char *host;
-
 	if (request->failed)
 	{
 		finish(request);
 		return;
 	}
-	host = strstr(request->origin, "://") + 3;
-	request->slot = hash_bytes((const unsigned char *) host, strlen(host)) % HTTP_HOST_SLOTS;
-	if (nrunning >= limit || slots[request->slot].running >= HTTP_HOST_LIMIT)
+	http_queue_place(request);
+	if (nrunning >= limit || !http_queue_may_start(request, monotonic_now()))
 	{
-		HostSlot   *slot = &slots[request->slot];
-
-		dlist_push_tail(&slot->waiting, &request->node);
-		slot->nwaiting++;
-		nwaiting++;
-		if (!slot->crowded && slot->nwaiting > HTTP_HOST_CROWD)
-		{
-			slot->crowded = true;
-			ncrowded++;
-		}
+		http_queue_add(request);
 		return;
 	}
-	start(request);
+	(void) start(request);
 }
 
 int
@@ -242,8 +202,12 @@ http_pool_take(void)
 void
 http_pool_wake_at(TimestampTz when)
 {
-	int64		due = monotonic_now() + Max(when - clock_steady(), 0) * 1000;
+	wake_at(monotonic_now() + Max(when - clock_steady(), 0) * 1000);
+}
 
+static void
+wake_at(int64 due)
+{
 	if (wake_due < 0 || due < wake_due)
 		wake_due = due;
 	arm_timer();
@@ -252,42 +216,7 @@ http_pool_wake_at(TimestampTz when)
 int
 http_pool_held(void)
 {
-	return nrunning + nwaiting + nfinished;
-}
-
-int
-http_pool_crowded(const char **places, int max)
-{
-	int			n = 0;
-	int			i;
-	int			j;
-	dlist_iter	iter;
-
-	for (i = 0; ncrowded > 0 && i < HTTP_HOST_SLOTS; i++)
-	{
-		if (!slots[i].crowded)
-			continue;
-		/* One host may be spelled in several ways. */
-		dlist_foreach(iter, &slots[i].waiting)
-		{
-			const char *place = dlist_container(HttpRequest, node, iter.cur)->place;
-
-			for (j = 0; j < n && strcmp(places[j], place) != 0; j++)
-				;
-			if (j == n && n < max)
-				places[n++] = place;
-		}
-	}
-	return n;
-}
-
-bool
-http_pool_relieved(void)
-{
-	bool		result = relieved;
-
-	relieved = false;
-	return result;
+	return nrunning + http_queue_waiting() + nfinished;
 }
 
 int
@@ -410,20 +339,23 @@ run_due(void)
 	}
 }
 
-/* Begins the first hop; the clock of its timeout starts here. */
-static void
+/* Begins the first hop; the clock of its timeout starts here.  False: no more may be started. */
+static bool
 start(HttpRequest *request)
 {
 	request->deadline = clock_steady() + (int64) request->timeout_ms * 1000;
 	if (http_transfer_prepare(request) && curl_multi_add_handle(multi, request->easy) == CURLM_OK)
 	{
-		slots[request->slot].running++;
+		http_queue_started(request, monotonic_now());
 		nrunning++;
 		dlist_push_tail(&running, &request->node);
-		return;
 	}
-	http_request_fail(request, "libcurl could not take the request");
-	finish(request);
+	else
+	{
+		http_request_fail(request, "libcurl could not take the request");
+		finish(request);
+	}
+	return nrunning < limit;
 }
 
 static void
@@ -484,36 +416,20 @@ static void
 leave(HttpRequest *request)
 {
 	dlist_delete(&request->node);
-	slots[request->slot].running--;
+	http_queue_ended(request);
 	nrunning--;
 	finish(request);
 }
 
-/* Starts what waited for its host or for room. */
+/* Starts what waited for its host, its owner, a rate, or for room. */
 static void
 start_waiting(void)
 {
-	static int	next_slot = 0;
-	int			i;
+	int64		next;
 
-	(void) http_pool_limit();
-	/* Begins where it stopped before, so that no host is served first for ever. */
-	for (i = 0; i < HTTP_HOST_SLOTS && nwaiting > 0 && nrunning < limit; i++)
-	{
-		HostSlot   *slot = &slots[next_slot];
-
-		next_slot = (next_slot + 1) % HTTP_HOST_SLOTS;
-		while (!dlist_is_empty(&slot->waiting) && slot->running < HTTP_HOST_LIMIT && nrunning < limit)
-		{
-			slot->nwaiting--;
-			nwaiting--;
-			start(dlist_container(HttpRequest, node, dlist_pop_head_node(&slot->waiting)));
-		}
-		if (slot->crowded && slot->nwaiting <= HTTP_HOST_CROWD / 2)
-		{
-			slot->crowded = false;
-			ncrowded--;
-			relieved = true;
-		}
-	}
+	if (nrunning < http_pool_limit())
+		http_queue_drain(monotonic_now(), start);
+	next = http_queue_next();
+	if (next >= 0)
+		wake_at(next);
 }

@@ -1,7 +1,7 @@
 /*
  * http_pool.h
  *		The requests under way: libcurl's multi handle, one descriptor to wait
- *		for, and limits in all and for each host.
+ *		for, and the limit in all.
  */
 #ifndef MISTRAL_HTTP_POOL_H
 #define MISTRAL_HTTP_POOL_H
@@ -19,7 +19,7 @@ extern void http_pool_start(void);
 extern void http_pool_shutdown(void);
 
 /*
- * Takes the request over: it is started now, or when its host has room.  One
+ * Takes the request over: it is started now, or when http_queue.c lets it.  One
  * that has failed already is only passed on to the finished ones.  After http_egress_refresh() and
  * http_pool_limit(), with the signals blocked.
  */
@@ -39,16 +39,6 @@ extern void http_pool_wake_at(TimestampTz when);
 
 /* Requests that the pool holds: started, waiting for their host, or finished and not taken. */
 extern int	http_pool_held(void);
-
-/*
- * Hosts that have so many requests waiting here that no more should come: at
- * most `max` of their places, which live as long as their requests.  Returns
- * how many.
- */
-extern int	http_pool_crowded(const char **places, int max);
-
-/* True once after a crowded host has got room again. */
-extern bool http_pool_relieved(void);
 
 /* Requests that may run at once: mistral.http_max_connections, or fewer where descriptors are short. */
 extern int	http_pool_limit(void);

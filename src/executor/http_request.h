@@ -49,6 +49,7 @@ typedef struct HttpRequest
 {
 	Attempt		attempt;		/* which one of which action this is; first */
 	dlist_node	node;			/* in the one list that holds it, before its recorder does */
+	Oid			owner;			/* of the execution */
 	bool		waits;			/* std.mistral_http: somebody completes the action later */
 	bool		mail;			/* std.email: `body` is a message for an SMTP server */
 
@@ -76,7 +77,10 @@ typedef struct HttpRequest
 	CURL	   *easy;
 	struct curl_slist *header_list; /* as libcurl keeps it, of the current hop */
 	size_t		body_sent;		/* of a message */
-	int			slot;			/* of its host, see http_pool.c */
+	int			host;			/* where http_queue.c counts it */
+	int			owner_share;
+	int			lane;
+	int64		interval_ns;	/* to the next request of its host; 0: any time */
 	TimestampTz deadline;
 	size_t		held;			/* what executor_claim has counted for it */
 

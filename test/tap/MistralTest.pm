@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
@@ -17,6 +18,7 @@ our @EXPORT = qw(
   wait_for_workers
   wait_for_no_workers
   log_since
+  hits
 );
 
 # A server with the library preloaded, not started; the rest goes to its settings.
@@ -79,6 +81,20 @@ sub wait_for_no_workers
 }
 
 # What the server has logged since an offset.
+# How many requests test/lib/hostile_http.py has had at that address and port.
+sub hits
+{
+	my $socket = IO::Socket::INET->new(PeerAddr => $_[0], PeerPort => $_[1]) or die "no connection: $!";
+	print $socket "GET /hits HTTP/1.1\r\nHost: x\r\n\r\n";
+	my $text = '';
+	while (sysread($socket, my $piece, 1000))
+	{
+		$text .= $piece;
+		return $1 if $text =~ /\r\n\r\n(\d+)$/;
+	}
+	die "no answer: $text";
+}
+
 sub log_since
 {
 	my ($node, $offset) = @_;

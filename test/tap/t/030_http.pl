@@ -131,19 +131,6 @@ sub echoed
 	return $answer->{result}{content};
 }
 
-sub hits
-{
-	my $socket = IO::Socket::INET->new(PeerAddr => $_[0], PeerPort => $_[1]) or die "no connection: $!";
-	print $socket "GET /hits HTTP/1.1\r\nHost: x\r\n\r\n";
-	my $text = '';
-	while (sysread($socket, my $piece, 1000))
-	{
-		$text .= $piece;
-		return $1 if $text =~ /\r\n\r\n(\d+)$/;
-	}
-	die "no answer: $text";
-}
-
 sub executor_status
 {
 	my ($field) = @_;
