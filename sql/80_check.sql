@@ -65,7 +65,15 @@ BEGIN ATOMIC
   SELECT 'message put aside', m.root_id, m.error
     FROM mistral.parked_message m
   UNION ALL
-  SELECT 'execution that waits for nothing', r.id, r.name
+  SELECT 'execution that waits for nothing', r.id,
+         -- What stands still in it, by which it can be found what was lost.
+         pg_catalog.concat_ws(': ', r.name,
+           (SELECT pg_catalog.string_agg(pg_catalog.format('task "%s" of %s is %s', t.name, t.workflow, t.state), ', ' ORDER BY t.ordinal)
+              FROM (SELECT k.name, s.name AS workflow, k.state, k.ordinal
+                      FROM mistral.execution s
+                      JOIN mistral.task k ON k.execution_id OPERATOR(pg_catalog.=) s.id
+                     WHERE s.root_id OPERATOR(pg_catalog.=) r.id AND k.finished_at IS NULL
+                     ORDER BY k.ordinal LIMIT 10) t))
     FROM mistral.execution r
    WHERE r.root_id OPERATOR(pg_catalog.=) r.id
      AND r.state OPERATOR(pg_catalog.=) ANY (ARRAY['IDLE', 'RUNNING'])

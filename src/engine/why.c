@@ -22,6 +22,7 @@
 #include "queue/event_wait.h"
 #include "queue/message.h"
 
+static bool only_joins(const List *reasons);
 static WaitReason *add_reason(List **reasons, const char *kind, const pg_uuid_t *id, const char *name,
 							  const char *state, const char *detail);
 static void add_lock(List **reasons, const pg_uuid_t *root_id);
@@ -50,7 +51,24 @@ why_waiting(const pg_uuid_t *id, Oid role)
 	add_queue(&reasons, &root_id, CurrentMemoryContext);
 	foreach(lc, tree->executions)
 		add_execution(&reasons, lfirst(lc));
+	if (only_joins(reasons) && !state_is_final(tree->root->state))
+		add_reason(&reasons, "nothing", &root_id, tree->root->name, state_name(tree->root->state),
+				   "no message, timer or action is left that could move it; cancel_workflow or stop_workflow ends it");
 	return reasons;
+}
+
+/* A join waits for other tasks: it alone is no reason. */
+static bool
+only_joins(const List *reasons)
+{
+	ListCell   *lc;
+
+	foreach(lc, reasons)
+	{
+		if (strcmp(((const WaitReason *) lfirst(lc))->kind, "join") != 0)
+			return false;
+	}
+	return true;
 }
 
 static WaitReason *

@@ -14,7 +14,7 @@
 /* One reason; it lives until db_leave. */
 typedef struct WaitReason
 {
-	const char *kind;			/* execution, message, timer, action, request, join, lock */
+	const char *kind;			/* execution, message, timer, action, request, join, event, lock, nothing ... */
 	pg_uuid_t	object_id;
 	char	   *name;			/* of the workflow, task or action */
 	char	   *state;

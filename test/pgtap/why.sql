@@ -65,5 +65,23 @@ INSERT INTO mistral.parked_message SELECT m.*, 'it broke', now() FROM mistral.me
 DELETE FROM mistral.message WHERE root_id = :'e';
 SELECT matches((SELECT detail FROM mistral.why(:'e') WHERE kind = 'message'), 'put aside: it broke', 'a message that was put aside says why');
 
+-- what nothing can move any more
+SELECT pg_temp.load('lost', $$
+tasks:
+  first: {wait-before: 10, on-success: j}
+  second: {on-success: j}
+  j: {join: all}
+$$);
+SELECT mistral.start_workflow('lost') AS e \gset
+SELECT pg_temp.run();
+SELECT is((SELECT count(*)::int FROM mistral.check() c WHERE c.id = :'e'), 0, 'with its timer it is nothing that check() minds');
+DELETE FROM mistral.timer WHERE root_id = :'e';
+SELECT is((SELECT problem || ' - ' || detail FROM mistral.check() c WHERE c.id = :'e'),
+          'execution that waits for nothing - lost: task "first" of lost is DELAYED, task "j" of lost is WAITING', 'without it check() finds it, and says what stands still');
+SELECT matches((SELECT detail FROM mistral.why(:'e') WHERE kind = 'nothing'), 'no message, timer or action is left', 'and why() that nothing will move it');
+SELECT mistral.cancel_workflow(:'e');
+SELECT pg_temp.run();
+SELECT is((SELECT count(*)::int FROM mistral.why(:'e')) + (SELECT count(*)::int FROM mistral.check() c WHERE c.id = :'e'), 0, 'it can be ended');
+
 SELECT * FROM finish();
 ROLLBACK;
