@@ -18,10 +18,10 @@ ACTION("std.email", ACTION_HTTP, NULL,
 	   "Sends an email message through an SMTP server.")
 ACTION("std.fail", ACTION_INLINE, run_fail, "error_data=null", "Fails, with the data given.")
 ACTION("std.http", ACTION_HTTP, NULL,
-	   "url method=\"GET\" params=null body=null json=null headers=null cookies=null auth=null timeout=null allow_redirects=null proxies=null verify=null",
+	   "url method=\"GET\" params=null body=null json=null headers=null cookies=null auth=null timeout=null allow_redirects=null proxies=null verify=null ca=null connect_timeout=null",
 	   "Sends an HTTP request and gives its response.")
 ACTION("std.mistral_http", ACTION_HTTP_WAIT, NULL,
-	   "url method=\"GET\" params=null body=null json=null headers=null cookies=null auth=null timeout=null allow_redirects=null proxies=null verify=null",
+	   "url method=\"GET\" params=null body=null json=null headers=null cookies=null auth=null timeout=null allow_redirects=null proxies=null verify=null ca=null connect_timeout=null",
 	   "Sends an HTTP request and waits until somebody completes the action.")
 ACTION("std.noop", ACTION_INLINE, run_noop, "", "Does nothing.")
 ACTION("std.sleep", ACTION_INLINE, run_sleep, "seconds=1", "Ends after some seconds.")

@@ -29,6 +29,11 @@ static bool build_body(HttpRequest *request, const Jsonb *input);
 static bool build_headers(HttpRequest *request, const Jsonb *input, const Jsonb *engine_headers);
 static bool build_cookies(HttpRequest *request, const Jsonb *input);
 static bool build_auth(HttpRequest *request, const Jsonb *input);
+static bool read_auth_text(HttpRequest *request, const JsonbValue *auth);
+static bool read_auth_object(HttpRequest *request, const Jsonb *auth);
+static void set_credentials(HttpRequest *request, const char *user, const char *password);
+static bool get_timeout(HttpRequest *request, const Jsonb *input, const char *name, int *ms);
+static bool build_ca(HttpRequest *request, const Jsonb *input);
 static bool build_options(HttpRequest *request, const Jsonb *input, int task_timeout);
 static bool build_proxies(HttpRequest *request, const Jsonb *input);
 static bool append_form(const char *name, const JsonbValue *value, HttpBuffer *form);
@@ -523,8 +528,6 @@ static bool
 build_auth(HttpRequest *request, const Jsonb *input)
 {
 	JsonbValue *auth = http_get_param(input, "auth");
-	char	   *text;
-	char	   *colon;
 
 	if (auth == NULL || (auth->type == jbvString && auth->val.string.len == 0))
 	{
@@ -532,21 +535,55 @@ build_auth(HttpRequest *request, const Jsonb *input)
 			http_request_drop_header(request, "Authorization");
 		return true;
 	}
-	text = auth->type == jbvString ? json_value_cstring(auth) : NULL;
-	colon = text ? strchr(text, ':') : NULL;
+	if (auth->type == jbvBinary ? !read_auth_object(request, json_from_value(auth)) : !read_auth_text(request, auth))
+		return false;
+	http_request_drop_header(request, "Authorization");
+	return true;
+}
+
+/* user:password, for basic authentication. */
+static bool
+read_auth_text(HttpRequest *request, const JsonbValue *auth)
+{
+	char	   *text = auth->type == jbvString ? json_value_cstring(auth) : NULL;
+	char	   *colon = text ? strchr(text, ':') : NULL;
+
 	if (colon == NULL)
 	{
 		http_request_fail(request, "\"auth\" is not of the form user:password");
 		return false;
 	}
 	*colon = '\0';
+	set_credentials(request, text, colon + 1);
+	return true;
+}
+
+/* {"type": "basic" or "digest", "user": ..., "password": ...} */
+static bool
+read_auth_object(HttpRequest *request, const Jsonb *auth)
+{
+	char	   *type = json_get_string(auth, "type");
+	char	   *user = json_get_string(auth, "user");
+	char	   *password = json_get_string(auth, "password");
+
+	request->digest = type != NULL && strcmp(type, "digest") == 0;
+	if (user == NULL || password == NULL || (type != NULL && !request->digest && strcmp(type, "basic") != 0))
+	{
+		http_request_fail(request, "\"auth\" has no \"user\" and \"password\", or a \"type\" other than basic and digest");
+		return false;
+	}
+	set_credentials(request, user, password);
+	return true;
+}
+
+static void
+set_credentials(HttpRequest *request, const char *user, const char *password)
+{
 	free(request->user);
 	free(request->password);
 	request->user = request->password = NULL;
-	request->user = http_copy_text(text);
-	request->password = http_copy_text(colon + 1);
-	http_request_drop_header(request, "Authorization");
-	return true;
+	request->user = http_copy_text(user);
+	request->password = http_copy_text(password);
 }
 
 bool
@@ -575,7 +612,7 @@ http_task_timeout_ms(int task_timeout)
 static bool
 build_options(HttpRequest *request, const Jsonb *input, int task_timeout)
 {
-	JsonbValue *timeout = http_get_param(input, "timeout");
+	int			timeout_ms;
 
 	/* The original passes null on, which requests takes for false. */
 	if (!http_get_flag(request, input, "allow_redirects", false, &request->follow) ||
@@ -583,27 +620,54 @@ build_options(HttpRequest *request, const Jsonb *input, int task_timeout)
 		return false;
 
 	request->timeout_ms = http_task_timeout_ms(task_timeout);
-	if (timeout != NULL)
-	{
-		double		seconds;
+	if (!get_timeout(request, input, "timeout", &timeout_ms) ||
+		!get_timeout(request, input, "connect_timeout", &request->connect_timeout_ms))
+		return false;
+	if (timeout_ms > 0 && (task_timeout <= 0 || timeout_ms < request->timeout_ms))
+		request->timeout_ms = timeout_ms;
+	return build_ca(request, input);
+}
 
-		if (timeout->type != jbvNumeric)
-		{
-			http_request_fail(request, "\"timeout\" is not a number of seconds");
-			return false;
-		}
-		seconds = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-													 NumericGetDatum(timeout->val.numeric)));
-		if (!(seconds > 0))
-		{
-			http_request_fail(request, "\"timeout\" is not greater than zero");
-			return false;
-		}
-		seconds = Min(seconds, HTTP_MAX_TIMEOUT_MS / 1000);
-		seconds = Max(1, ceil(seconds * 1000));
-		if (task_timeout <= 0 || seconds < request->timeout_ms)
-			request->timeout_ms = (int) seconds;
+/* Milliseconds of a parameter in seconds; 0 when it is not given. */
+static bool
+get_timeout(HttpRequest *request, const Jsonb *input, const char *name, int *ms)
+{
+	JsonbValue *timeout = http_get_param(input, name);
+	double		seconds;
+
+	*ms = 0;
+	if (timeout == NULL)
+		return true;
+	if (timeout->type != jbvNumeric)
+	{
+		http_request_fail(request, "\"%s\" is not a number of seconds", name);
+		return false;
 	}
+	seconds = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+												 NumericGetDatum(timeout->val.numeric)));
+	if (!(seconds > 0))
+	{
+		http_request_fail(request, "\"%s\" is not greater than zero", name);
+		return false;
+	}
+	*ms = (int) Max(1, ceil(Min(seconds, HTTP_MAX_TIMEOUT_MS / 1000) * 1000));
+	return true;
+}
+
+/* Text, for a path would let a workflow look at the server's files. */
+static bool
+build_ca(HttpRequest *request, const Jsonb *input)
+{
+	JsonbValue *ca = http_get_param(input, "ca");
+
+	if (ca == NULL)
+		return true;
+	if (ca->type != jbvString || strstr(json_value_cstring(ca), "-----BEGIN CERTIFICATE-----") == NULL)
+	{
+		http_request_fail(request, "\"ca\" is not a certificate in PEM form");
+		return false;
+	}
+	request->ca = http_copy_text(json_value_cstring(ca));
 	return true;
 }
 

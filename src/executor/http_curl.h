@@ -36,6 +36,11 @@
 #define HAVE_CURL_PREREQ 1
 #endif
 
+/* 7.77 takes certificates from memory. */
+#if LIBCURL_VERSION_NUM >= 0x074d00
+#define HAVE_CURL_CA_BLOB 1
+#endif
+
 /*
  * Around everything that makes libcurl work: its resolver runs in a thread that
  * inherits the signal mask, and no thread but ours may run PostgreSQL's

@@ -31,6 +31,7 @@ http_request_free(HttpRequest *request)
 	free(request->user);
 	free(request->password);
 	free(request->cookies);
+	free(request->ca);
 	free(request->body);
 	for (i = 0; i < request->nheaders; i++)
 	{

@@ -70,7 +70,10 @@ typedef struct HttpRequest
 	struct curl_slist *recipients;
 	bool		follow;
 	bool		verify;
+	char	   *ca;				/* certificates in PEM form that sign the server's; NULL: those of the system */
+	bool		digest;			/* the way of authentication; false: basic */
 	int			timeout_ms;		/* for all hops together */
+	int			connect_timeout_ms; /* of it, for each connection; 0: no less */
 	SecretMask	mask;			/* secrets that are in it */
 
 	/* Under way. */

@@ -123,6 +123,19 @@ set_options(HttpRequest *request)
 	SET(CURLOPT_TIMEOUT_MS, (long) Max(left_ms, 1));
 	SET(CURLOPT_SSL_VERIFYPEER, request->verify ? 1L : 0L);
 	SET(CURLOPT_SSL_VERIFYHOST, request->verify ? 2L : 0L);
+	if (request->connect_timeout_ms > 0)
+		SET(CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
+	if (request->ca != NULL)
+	{
+#ifdef HAVE_CURL_CA_BLOB
+		struct curl_blob ca = {request->ca, strlen(request->ca), CURL_BLOB_NOCOPY};
+
+		SET(CURLOPT_CAINFO_BLOB, &ca);
+#else
+		http_request_fail(request, "\"ca\" needs a newer libcurl");
+		return false;
+#endif
+	}
 	SET(CURLOPT_HEADERFUNCTION, http_response_on_header);
 	SET(CURLOPT_HEADERDATA, (void *) request);
 	SET(CURLOPT_WRITEFUNCTION, http_response_on_body);
@@ -161,7 +174,7 @@ set_http_options(HttpRequest *request)
 		SET(CURLOPT_COOKIE, request->cookies);
 	if (request->user != NULL)
 	{
-		SET(CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
+		SET(CURLOPT_HTTPAUTH, (long) (request->digest ? CURLAUTH_DIGEST : CURLAUTH_BASIC));
 		SET(CURLOPT_USERNAME, request->user);
 		SET(CURLOPT_PASSWORD, request->password ? request->password : "");
 	}

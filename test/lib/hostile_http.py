@@ -15,6 +15,7 @@ request as JSON, /hits says how many requests came (without those for /hits).
 
 import argparse
 import gzip
+import hashlib
 import json
 import os
 import socket
@@ -25,6 +26,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import urllib.request
 import zlib
 
 CASES = {}
@@ -95,6 +97,24 @@ def described(request):
 @case
 def echo(sock, request):
     answer(sock, json.dumps(described(request)).encode(), content_type="application/json", request=request)
+
+
+@case
+def digest(sock, request):
+    """Digest authentication (RFC 7616, MD5, qop=auth) of ann with the password "secret"."""
+    fields = dict(urllib.request.parse_keqv_list(urllib.request.parse_http_list(
+        (request.header("Authorization") or "").partition("Digest ")[2])))
+
+    def md5(text):
+        return hashlib.md5(text.encode()).hexdigest()
+
+    made = md5(":".join((md5("ann:here:secret"), fields.get("nonce", ""), fields.get("nc", ""), fields.get("cnonce", ""),
+                         fields.get("qop", ""), md5("%s:%s" % (request.method, request.target)))))
+    if fields.get("nonce") == "once" and fields.get("response") == made:
+        echo(sock, request)
+    else:
+        answer(sock, b"who?", 401, "Unauthorized", "text/plain",
+               headers=(("WWW-Authenticate", 'Digest realm="here", nonce="once", qop="auth"'),))
 
 
 @case

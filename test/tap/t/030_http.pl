@@ -428,6 +428,20 @@ subtest 'redirects' => sub {
 		'Basic dTpw', 'the same host does');
 };
 
+subtest 'authentication' => sub {
+	my ($right, $posted, $wrong, $basic, $bad) = request(
+		{ url => "$url/digest", auth => { type => 'digest', user => 'ann', password => 'secret' } },
+		{ url => "$url/digest", method => 'POST', body => 'x' x 5000, auth => { type => 'digest', user => 'ann', password => 'secret' } },
+		{ url => "$url/digest", auth => { type => 'digest', user => 'ann', password => 'wrong' } },
+		{ url => "$url/echo", auth => { user => 'u', password => 'p' } },
+		{ url => "$url/echo", auth => { type => 'other', user => 'u', password => 'p' } });
+	is($right->{state}, 'SUCCESS', 'digest');
+	is(length($posted->{result}{content}{body}), 5000, 'with a body, sent after the challenge');
+	is($wrong->{result}{status}, 401, 'with the wrong password');
+	is($basic->{result}{content}{headers}{authorization}, 'Basic dTpw', 'basic, as an object');
+	like($bad->{result}, qr/other than basic and digest/, 'no other');
+};
+
 subtest 'TLS' => sub {
 	my $directory = PostgreSQL::Test::Utils::tempdir();
 	my $made = eval {
@@ -445,6 +459,14 @@ subtest 'TLS' => sub {
 	like($strict->{result}, qr/^$failed .*certificate/, 'a certificate that nobody signed is refused');
 	is($lax->{state}, 'SUCCESS', 'unless the action says so');
 	is($plain->{state}, 'ERROR', 'TLS where none is spoken');
+	my $ca = slurp_file("$directory/certificate");
+	my ($signed, $other_name, $no_ca) = request(
+		{ url => "https://localhost:$tls/echo", ca => $ca },
+		{ url => "https://127.0.0.1:$tls/echo", ca => $ca },
+		{ url => "https://localhost:$tls/echo", ca => '/etc/ssl/certs/ca-certificates.crt' });
+	is($signed->{state}, 'SUCCESS', 'the action may say who signs');
+	like($other_name->{result}, qr/^$failed /, 'for the right name only');
+	like($no_ca->{result}, qr/"ca" is not a certificate/, 'not by a path');
 };
 
 subtest 'rights' => sub {
