@@ -254,7 +254,7 @@ add_action(List **reasons, ActionExecution *action)
 	else if ((event = event_wait_awaited(&action->id, &since)) != NULL)
 	{
 		kind = "event";
-		detail = psprintf("waits for an event \"%s\"", event);
+		detail = psprintf("waits for an event %s", event);
 	}
 	reason = add_reason(reasons, kind, &action->id, action->name, state_name(action->state),
 						psprintf("%s (task \"%s\")", detail, action->task->name));

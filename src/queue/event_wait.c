@@ -689,7 +689,10 @@ char *
 event_wait_awaited(const pg_uuid_t *action_id, TimestampTz *since)
 {
 	static DbStatement select = {
-		"SELECT event, created_at FROM mistral.event_wait WHERE action_id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}
+		"SELECT pg_catalog.concat('\"', event, '\"', CASE WHEN match OPERATOR(pg_catalog.<>) '{}'"
+		"   THEN pg_catalog.concat(' whose payload has ', pg_catalog.\"left\"(match::pg_catalog.text, 200)) END), created_at"
+		"  FROM mistral.event_wait WHERE action_id OPERATOR(pg_catalog.=) $1",
+		1, {UUIDOID}
 	};
 	Datum		values[1] = {UUIDPGetDatum(action_id)};
 	bool		isnull;

@@ -56,7 +56,7 @@ extern EventLook event_wait_match(int limit);
 /* Forgets a batch of events that were kept long enough; true when there may be more. */
 extern bool event_forget_old(void);
 
-/* What the action waits for and since when, or NULL. */
+/* What the action waits for, in words for a person, and since when; or NULL. */
 extern char *event_wait_awaited(const pg_uuid_t *action_id, TimestampTz *since);
 
 #endif							/* MISTRAL_EVENT_WAIT_H */

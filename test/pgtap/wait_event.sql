@@ -101,7 +101,7 @@ SELECT pg_temp.start('{"match": {"order": 1}}') AS a \gset
 SELECT pg_temp.start('{"match": {"order": 1}}') AS b \gset
 SELECT pg_temp.start('{"match": {"order": 2}}') AS c \gset
 SELECT is(pg_temp.seen(:'a'), 'RUNNING', 'the task waits');
-SELECT is((SELECT string_agg(y.detail, ' ') FROM mistral.why(:'a') y WHERE y.kind = 'event'), 'waits for an event "paid" (task "t")', 'why() says for what');
+SELECT is((SELECT string_agg(y.detail, ' ') FROM mistral.why(:'a') y WHERE y.kind = 'event'), 'waits for an event "paid" whose payload has {"order": 1} (task "t")', 'why() says for what');
 SELECT is(mistral.publish_event('paid', '{"order": 3}') + mistral.publish_event('lost', '{"order": 1}'), 0, 'no workflow starts');
 SELECT is(pg_temp.seen(:'a'), 'RUNNING', 'another payload and another name do not match');
 SELECT mistral.publish_event('paid', '{"order": 1, "sum": 5}', topic => 'bank') \g /dev/null
