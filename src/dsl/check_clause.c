@@ -432,5 +432,8 @@ rule_command(Check *check, const YamlNode *node)
 		return false;
 	if (!parse_command(node, &name, &params))
 		return check_problem(check, node, NULL, "expected a name, then parameters like k=\"v\", found %s", yaml_describe(node));
+	if (strcmp(name, "std.javascript") == 0 || strcmp(name, "std.js") == 0)
+		return check_problem(check, node, "Let a pull worker do it, or register a function of the database (mistral.register_action).",
+							 "%s is not offered: the server runs no code that definitions bring along", name);
 	return params == NULL || check_expressions(check, params);
 }

@@ -21,6 +21,8 @@ INSERT INTO documents (kind, document, expected) VALUES
 ('workflow', E'wf:\n  tasks:\n    t: {action: std.noop}\n', '{1:1:}'),
 ('workflow', E'version: 3\nwf:\n  tasks:\n    t: {action: std.noop}\n', '{}'),
 ('workflow', E'version: ""\nwf:\n  tasks:\n    t: {action: std.noop}\n', '{1:10:version}'),
+('workflow', E'version: "2.0"\nwf:\n  tasks:\n    t: {action: std.javascript script="1"}\n', '{4:17:wf.tasks.t.action}'),
+('action', E'version: "2.0"\na: {base: std.js, base-input: {script: x}}\n', '{2:11:a.base}'),
 ('workflow', E'version: "2.0"\nwf:\n', '{2:4:wf}'),
 ('workflow', E'version: "2.0"\nwf: {}\n', '{2:5:wf}'),
 ('workflow', E'version: "2.0"\nwf: {foo: 1, tasks: {t: {action: std.noop}}}\n', '{}'),
