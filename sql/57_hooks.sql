@@ -56,7 +56,8 @@ SELECT pg_catalog.pg_extension_config_dump('mistral.hook_run', '');
 CREATE FUNCTION mistral.listeners_changed() RETURNS trigger
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_listeners_changed';
 COMMENT ON FUNCTION mistral.listeners_changed() IS 'The trigger function that tells all processes that hooks or event triggers have changed';
-CREATE TRIGGER listeners_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mistral.hook
+-- Not when a failure is noted: nobody listens to anything else then.
+CREATE TRIGGER listeners_changed AFTER INSERT OR UPDATE OF name, owner, workflow_owner, workflow, namespace, task, state, hook_workflow, hook_namespace, filter, input, params OR DELETE OR TRUNCATE ON mistral.hook
   FOR EACH STATEMENT EXECUTE FUNCTION mistral.listeners_changed();
 CREATE TRIGGER listeners_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mistral.event_trigger
   FOR EACH STATEMENT EXECUTE FUNCTION mistral.listeners_changed();
@@ -68,9 +69,9 @@ CREATE FUNCTION mistral.add_hook(
 COMMENT ON FUNCTION mistral.add_hook(text, text, text, text, text, jsonb, text, jsonb, text, text) IS
   'Starts hook_workflow, as the caller, each time that the task (null: the workflow itself) of a workflow reaches the state, in the same transaction; filter and the strings of input are expressions over what happened';
 
-CREATE FUNCTION mistral.remove_hook(name text) RETURNS void
+CREATE FUNCTION mistral.remove_hook(name text, owner regrole DEFAULT NULL) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_remove_hook';
-COMMENT ON FUNCTION mistral.remove_hook(text) IS 'Removes a hook of yours, or one on a workflow of yours; executions that it has started go on';
+COMMENT ON FUNCTION mistral.remove_hook(text, regrole) IS 'Removes a hook of yours, or one on a workflow of yours (owner: whose, where several have the name); executions that it has started go on';
 
 CREATE FUNCTION mistral.grant_hook(role regrole, workflow text, access text DEFAULT 'attach', namespace text DEFAULT '') RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_grant_hook';

@@ -23,10 +23,10 @@ CREATE FUNCTION mistral.add_overlay(workflow text, name text, definition text, r
 COMMENT ON FUNCTION mistral.add_overlay(text, text, text, boolean, text) IS
   'Inserts tasks into a workflow, for executions that start from now on; its author''s text stays. A later version that a required overlay does not fit is not started';
 
-CREATE FUNCTION mistral.remove_overlay(name text) RETURNS void
+CREATE FUNCTION mistral.remove_overlay(name text, owner regrole DEFAULT NULL) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_remove_overlay';
-COMMENT ON FUNCTION mistral.remove_overlay(text) IS
-  'Removes an overlay of yours, or one on a workflow of yours; executions that have begun with it go on with it';
+COMMENT ON FUNCTION mistral.remove_overlay(text, regrole) IS
+  'Removes an overlay of yours, or one on a workflow of yours (owner: whose, where several have the name); executions that have begun with it go on with it';
 
 CREATE VIEW mistral.overlays WITH (security_barrier) AS
 SELECT o.id,

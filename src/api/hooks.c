@@ -56,7 +56,7 @@ mistral_add_hook(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(result);
 }
 
-/* remove_hook(name) */
+/* remove_hook(name, owner) */
 Datum
 mistral_remove_hook(PG_FUNCTION_ARGS)
 {
@@ -65,7 +65,7 @@ mistral_remove_hook(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("mistral.remove_hook()");
 	db_enter(&session);
-	hook_delete(name, session.caller);
+	hook_delete(name, PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1), session.caller);
 	db_leave(&session);
 	PG_RETURN_VOID();
 }
@@ -93,7 +93,7 @@ mistral_add_overlay(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(result);
 }
 
-/* remove_overlay(name) */
+/* remove_overlay(name, owner) */
 Datum
 mistral_remove_overlay(PG_FUNCTION_ARGS)
 {
@@ -102,7 +102,7 @@ mistral_remove_overlay(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("mistral.remove_overlay()");
 	db_enter(&session);
-	overlay_delete(name, session.caller);
+	overlay_delete(name, PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1), session.caller);
 	db_leave(&session);
 	PG_RETURN_VOID();
 }

@@ -93,16 +93,18 @@ hook_create(Hook *hook)
 }
 
 void
-hook_delete(const char *name, Oid role)
+hook_delete(const char *name, Oid owner, Oid role)
 {
 	static DbStatement find = {
-		"SELECT id, owner FROM mistral.hook WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
+		"SELECT id, owner FROM mistral.hook WHERE name OPERATOR(pg_catalog.=) $1 "
+		"AND ($2 OPERATOR(pg_catalog.=) 0 OR owner OPERATOR(pg_catalog.=) $2)", 2, {TEXTOID, OIDOID}
 	};
 	static DbStatement find_on = {
-		"SELECT id, workflow_owner FROM mistral.hook WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
+		"SELECT id, workflow_owner FROM mistral.hook WHERE name OPERATOR(pg_catalog.=) $1 "
+		"AND ($2 OPERATOR(pg_catalog.=) 0 OR owner OPERATOR(pg_catalog.=) $2)", 2, {TEXTOID, OIDOID}
 	};
 	static DbStatement delete = {"DELETE FROM mistral.hook WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}};
-	Datum		values[1] = {CStringGetTextDatum(name)};
+	Datum		values[2] = {CStringGetTextDatum(name), ObjectIdGetDatum(owner)};
 	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, OWNED_MANAGE, "hook", name);
 	pg_uuid_t	id;
 	bool		isnull;

@@ -47,8 +47,8 @@ extern bool hook_access_parse(const char *name, HookAccess *access);
  */
 extern void hook_create(Hook *hook);
 
-/* One of the role's, or on a workflow of the role's; raises an error when there is none. */
-extern void hook_delete(const char *name, Oid role);
+/* One of the role's, or on a workflow of the role's, made by `owner` (InvalidOid: whoever); raises an error when there is none. */
+extern void hook_delete(const char *name, Oid owner, Oid role);
 
 /* A right on a workflow of the role's, for `grantee`; errors when there is no such workflow. */
 extern void hook_grant(const char *workflow, const char *namespace_, Oid grantee, HookAccess access, Oid role);

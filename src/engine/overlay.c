@@ -78,16 +78,18 @@ overlay_create(Overlay *overlay)
 }
 
 void
-overlay_delete(const char *name, Oid role)
+overlay_delete(const char *name, Oid of, Oid role)
 {
 	static DbStatement find = {
-		"SELECT id, owner, workflow, namespace, workflow_owner FROM mistral.overlay WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
+		"SELECT id, owner, workflow, namespace, workflow_owner FROM mistral.overlay WHERE name OPERATOR(pg_catalog.=) $1 "
+		"AND ($2 OPERATOR(pg_catalog.=) 0 OR owner OPERATOR(pg_catalog.=) $2)", 2, {TEXTOID, OIDOID}
 	};
 	static DbStatement find_on = {
-		"SELECT id, workflow_owner, workflow, namespace, workflow_owner FROM mistral.overlay WHERE name OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}
+		"SELECT id, workflow_owner, workflow, namespace, workflow_owner FROM mistral.overlay WHERE name OPERATOR(pg_catalog.=) $1 "
+		"AND ($2 OPERATOR(pg_catalog.=) 0 OR owner OPERATOR(pg_catalog.=) $2)", 2, {TEXTOID, OIDOID}
 	};
 	static DbStatement delete = {"DELETE FROM mistral.overlay WHERE id OPERATOR(pg_catalog.=) $1", 1, {UUIDOID}};
-	Datum		values[1] = {CStringGetTextDatum(name)};
+	Datum		values[2] = {CStringGetTextDatum(name), ObjectIdGetDatum(of)};
 	int			row = owned_choose(db_execute(&find, values, NULL, false, 0), role, OWNED_MANAGE, "overlay", name);
 	char	   *workflow;
 	char	   *namespace_;

@@ -35,8 +35,8 @@ typedef struct OverlaidWorkflow
  */
 extern void overlay_create(Overlay *overlay);
 
-/* One of the role's, or on a workflow of the role's; raises an error when there is none. */
-extern void overlay_delete(const char *name, Oid role);
+/* One of the role's, or on a workflow of the role's, made by `of` (InvalidOid: whoever); raises an error when there is none. */
+extern void overlay_delete(const char *name, Oid of, Oid role);
 
 /*
  * What a version of a workflow with this text is with its overlays.  Notes with each whether it fits; with `warn`, those

@@ -247,6 +247,17 @@ SET ROLE mistral_hooks_ann;
 SELECT lives_ok($$SELECT mistral.remove_hook('h')$$, 'whose workflow it is on may remove it');
 RESET ROLE;
 
+-- Two roles may have hooks of the same name: whose workflow it is on says whose is meant.
+SELECT pg_temp.as('mistral_hooks_ann', $$SELECT mistral.grant_hook('mistral_hooks_bob', 'open'), mistral.grant_hook('mistral_hooks_eve', 'open')$$);
+SELECT pg_temp.as('mistral_hooks_bob', $$SELECT mistral.add_hook('twin', 'open', 'heard')$$);
+SELECT pg_temp.as('mistral_hooks_eve', $$SELECT mistral.load_workflow(E'version: "2.0"\nheard:\n  tasks: {t: {action: std.noop}}'), mistral.add_hook('twin', 'open', 'heard')$$);
+SET ROLE mistral_hooks_ann;
+SELECT throws_ok($$SELECT mistral.remove_hook('twin')$$, '42725', 'hook name "twin" is ambiguous');
+SELECT lives_ok($$SELECT mistral.remove_hook('twin', owner => 'mistral_hooks_bob')$$, 'the owner tells them apart');
+SELECT lives_ok($$SELECT mistral.remove_hook('twin')$$, 'and then there is one');
+RESET ROLE;
+SELECT pg_temp.as('mistral_hooks_ann', $$SELECT mistral.revoke_hook('mistral_hooks_bob', 'open'), mistral.revoke_hook('mistral_hooks_eve', 'open')$$);
+
 -- A grant is on one role's workflow: another of the same name is not meant.
 SELECT pg_temp.as('mistral_hooks_carl', $$SELECT mistral.load_workflow(E'version: "2.0"\nclosed:\n  tasks: {t: {action: std.noop}}'), mistral.start_workflow('closed')$$);
 SELECT is(pg_temp.heard(), '', 'a workflow of another role with the same name is another');
