@@ -13,6 +13,9 @@ import pika
 
 connection = pika.BlockingConnection(pika.URLParameters(sys.argv[1]))
 channel = connection.channel()
+if sys.argv[2] != "drain":
+    # What is published is on the broker's disk when this program ends: the broker is killed afterwards.
+    channel.confirm_delivery()
 if sys.argv[2] == "declare":
     channel.queue_declare(sys.argv[3], durable=True)
 elif sys.argv[2] == "send":
