@@ -63,6 +63,7 @@ static const struct config_enum_entry history_levels[] = {
 };
 
 static bool check_rates(char **newval, void **extra, GucSource source);
+static bool check_list(const char *list, bool (*valid) (const char *list, char **bad), const char *form);
 static bool check_networks(char **newval, void **extra, GucSource source);
 
 void
@@ -214,23 +215,23 @@ guc_init(void)
 static bool
 check_networks(char **newval, void **extra, GucSource source)
 {
-	char	   *bad;
-
-	if (http_egress_list_valid(*newval, &bad))
-		return true;
-	GUC_check_errdetail("\"%s\" is not a network in CIDR form, such as 10.0.0.0/8.", bad);
-	pfree(bad);
-	return false;
+	return check_list(*newval, http_egress_list_valid, "a network in CIDR form, such as 10.0.0.0/8");
 }
 
 static bool
 check_rates(char **newval, void **extra, GucSource source)
 {
+	return check_list(*newval, http_rate_list_valid, "of the form host=requests per second, such as api.example.com=10");
+}
+
+static bool
+check_list(const char *list, bool (*valid) (const char *list, char **bad), const char *form)
+{
 	char	   *bad;
 
-	if (http_rate_list_valid(*newval, &bad))
+	if (valid(list, &bad))
 		return true;
-	GUC_check_errdetail("\"%s\" is not of the form host=requests per second, such as api.example.com=10.", bad);
+	GUC_check_errdetail("\"%s\" is not %s.", bad, form);
 	pfree(bad);
 	return false;
 }
