@@ -70,7 +70,11 @@ sub start
 sub ended
 {
 	my ($id) = @_;
-	wait_for(sub { $node->safe_psql('postgres', "SELECT state FROM mistral.executions WHERE id = '$id'") =~ /SUCCESS|ERROR/ }, 90);
+	# A task that times out ends its execution; its action ends when the module has given it up, a moment before or after.
+	wait_for(sub { $node->safe_psql('postgres', <<"SQL") eq 't' }, 90);
+SELECT bool_and(state IN ('SUCCESS', 'ERROR')) FROM (SELECT state FROM mistral.executions WHERE id = '$id'
+ UNION ALL SELECT state FROM mistral.action_executions WHERE execution_id = '$id') s
+SQL
 	return $node->safe_psql('postgres',
 		"SELECT state, output ->> 'result' FROM mistral.action_executions WHERE execution_id = '$id' ORDER BY output ->> 'result'");
 }
@@ -105,7 +109,10 @@ my $begin = time;
 my $all = ended(start('each', { hosts => \@known, input => { %login, cmd => 'sleep 1; echo $MISTRAL_HOST' } }));
 is($all, join("\n", map { "SUCCESS|$_\n" } @hosts[ 0 .. 5 ]), 'a command on each of six');
 cmp_ok(time - $begin, '<', 7, 'at the same time');
-like(ended($slow), qr/^ERROR\|/, 'one that takes too long is ended');
+like(ended($slow), qr/^ERROR\|.*(?:timeout of 8 s|too long)/, 'one that takes too long is ended');
+like($node->safe_psql('postgres', "SELECT state || ' ' || state_info FROM mistral.executions WHERE id = '$slow'"), qr/^ERROR .*\Q[timeout(s)=8]\E/s,
+	'and its workflow says why');
+is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM mistral.attempt) + (SELECT count(*) FROM mistral.check())'), '0', 'nothing is left behind');
 
 $node->stop;
 done_testing();
