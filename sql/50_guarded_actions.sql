@@ -42,6 +42,13 @@ REVOKE ALL ON FUNCTION mistral.std_ssh(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION mistral.std_ssh(jsonb) IS
   'Guard of the action std.ssh: roles with EXECUTE may use it in workflows. Not to be called itself';
 
+CREATE FUNCTION mistral.std_ssh_proxied(input jsonb) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mistral_std_ssh_proxied';
+REVOKE ALL ON FUNCTION mistral.std_ssh_proxied(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION mistral.std_ssh_proxied(jsonb) IS
+  'Guard of the action std.ssh_proxied: roles with EXECUTE may use it in workflows. Not to be called itself';
+
 CREATE FUNCTION mistral.module_action(input jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'mistral_module_action';

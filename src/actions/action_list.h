@@ -28,6 +28,9 @@ ACTION("std.sleep", ACTION_INLINE, run_sleep, "seconds=1", "Ends after some seco
 ACTION("std.sql", ACTION_SQL, NULL, "query params=[]", "Runs an SQL statement with the rights of the execution's owner, and gives its rows.")
 MODULE_ACTION("std.ssh", "mistral_ssh", "cmd host username password=null private_key_filename=null private_key=null",
 			  "Runs a command on a host, or on each of several, over SSH, and gives its output.")
+MODULE_ACTION("std.ssh_proxied", "mistral_ssh",
+			  "cmd host username private_key_filename gateway_host gateway_username=null password=null proxy_command=null private_key=null",
+			  "Runs a command on a host, or on each of several, that is reached over a gateway, over SSH, and gives its output.")
 ACTION("std.test_dict", ACTION_INLINE, run_test_dict, "size=0 key_prefix=\"\" val=\"\"", "Gives an object of the size asked for.")
 ACTION("std.wait_event", ACTION_EVENT, NULL, "event match=null exchange=null topic=null lookback=null",
 	   "Waits for an event that matches, and gives it.")

@@ -18,6 +18,7 @@ SQL_FUNCTION(mistral_std_email);
 SQL_FUNCTION(mistral_std_sql);
 SQL_FUNCTION(mistral_std_amqp);
 SQL_FUNCTION(mistral_std_ssh);
+SQL_FUNCTION(mistral_std_ssh_proxied);
 SQL_FUNCTION(mistral_module_action);
 
 static void refuse_call(const char *action) pg_attribute_noreturn();
@@ -62,6 +63,13 @@ Datum
 mistral_std_ssh(PG_FUNCTION_ARGS)
 {
 	refuse_call("std.ssh");
+}
+
+/* mistral.std_ssh_proxied(jsonb): always raises. */
+Datum
+mistral_std_ssh_proxied(PG_FUNCTION_ARGS)
+{
+	refuse_call("std.ssh_proxied");
 }
 
 /* mistral.module_action(jsonb): always raises. */

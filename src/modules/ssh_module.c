@@ -1,6 +1,7 @@
 /*
  * ssh_module.c
- *		The module mistral_ssh: std.ssh runs a command on hosts.
+ *		The module mistral_ssh: std.ssh runs a command on hosts, std.ssh_proxied
+ *		on hosts behind a gateway.
  *
  * Each action has a thread, at most MAX_THREADS at once; the others wait in their
  * order.  Keys and known_hosts are in the directory that the server's settings
@@ -20,6 +21,7 @@
 #include "io/mistral_action.h"
 #include "modules/ssh_run.h"
 
+#define PROXIED "std.ssh_proxied"
 #define MAX_THREADS 64
 #define MAX_HOSTS 1000
 #define STACK_SIZE (512 * 1024)
@@ -52,7 +54,8 @@ static void submit(const MistralRequest *request);
 static void cancel(const char *id);
 static int	pollfds(struct pollfd *fds, int max);
 static void drive(int64_t now);
-static const char *build(Job *job, PlainJson input);
+static const char *build(Job *job, PlainJson input, bool proxied);
+static const char *take_gateway(Job *job, PlainJson input);
 static const char *take_hosts(Job *job, PlainJson value);
 static bool safe_name(const char *name);
 static void start_waiting(void);
@@ -64,6 +67,8 @@ static void finish(Job *job);
 static const MistralAction actions[] = {
 	{"std.ssh", "cmd host username password=null private_key_filename=null private_key=null",
 	"Runs a command on a host, or on each of several, over SSH, and gives its output.", MISTRAL_SIGNAL_RESULT},
+	{PROXIED, "cmd host username private_key_filename gateway_host gateway_username=null password=null proxy_command=null private_key=null",
+	"Runs a command on a host, or on each of several, that is reached over a gateway, over SSH, and gives its output.", MISTRAL_SIGNAL_RESULT},
 	{NULL}
 };
 
@@ -112,7 +117,7 @@ submit(const MistralRequest *request)
 	job->handle.fd = -1;
 	pthread_mutex_init(&job->handle.lock, NULL);
 	job->deadline = ssh_now() + (request->timeout > 0 ? request->timeout : DEFAULT_TIMEOUT_S) * INT64_C(1000);
-	error = build(job, input);
+	error = build(job, input, strcmp(request->action, PROXIED) == 0);
 	if (error)
 	{
 		set_error(job, error);
@@ -185,7 +190,7 @@ drive(int64_t now)
 
 /* Fills in what is to be done; what is wrong with the input, or NULL. */
 static const char *
-build(Job *job, PlainJson input)
+build(Job *job, PlainJson input, bool proxied)
 {
 	char	   *key_name = plain_json_get_string(input, "private_key_filename");
 	const char *error = NULL;
@@ -205,8 +210,30 @@ build(Job *job, PlainJson input)
 		error = "out of memory";
 	else
 		error = take_hosts(job, plain_json_get(input, "host"));
+	if (error == NULL && proxied)
+		error = take_gateway(job, input);
 	free(key_name);
 	return error;
+}
+
+static const char *
+take_gateway(Job *job, PlainJson input)
+{
+	PlainJson	user = plain_json_get(input, "gateway_username");
+	PlainJson	command = plain_json_get(input, "proxy_command");
+
+	/* The original runs it on the server. */
+	if (command.text && plain_json_kind(command) != 'n')
+		return "proxy_command is not supported: the server runs no command to reach the gateway";
+	if (job->login.key == NULL && job->login.key_path == NULL)
+		return "private_key_filename or private_key is needed: the gateway is not given the password";
+	job->login.gateway = plain_json_get_string(input, "gateway_host");
+	job->login.gateway_username = plain_json_get_string(input, "gateway_username");
+	if (job->login.gateway == NULL)
+		return "gateway_host must be a text";
+	if (user.text && plain_json_kind(user) != 'n' && job->login.gateway_username == NULL)
+		return "gateway_username must be a text";
+	return NULL;
 }
 
 static const char *
@@ -345,6 +372,8 @@ finish(Job *job)
 	free(job->login.key);
 	free(job->login.key_path);
 	free(job->login.known_hosts);
+	free(job->login.gateway);
+	free(job->login.gateway_username);
 	plain_reset(&job->result);
 	free(job);
 }

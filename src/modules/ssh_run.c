@@ -1,7 +1,12 @@
 /*
  * ssh_run.c
- *		One command on one host over SSH.
+ *		One command on one host over SSH, perhaps over a gateway.
+ *
+ * Over a gateway there are two sessions: one to the gateway, and one to the host,
+ * whose bytes go through a channel of the first instead of a socket.  Only the
+ * host itself can read the second, and each has to show its own key.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +23,38 @@
 #define CONNECT_MS 10000
 #define MAX_OUTPUT (16 * 1024 * 1024)
 
-static bool split_host(const char *name, char *host, size_t size, int *port);
+/* A session to a gateway, and the channel over it that is the inner session's socket. */
+typedef struct Tunnel
+{
+	LIBSSH2_SESSION *session;
+	LIBSSH2_CHANNEL *channel;
+	int			fd;
+} Tunnel;
+
+/* A host that a session is with. */
+typedef struct Target
+{
+	char		address[256];
+	int			port;
+	const char *username;
+} Target;
+
+static bool split_host(const char *name, Target *target);
 static bool set_fd(SshHandle *handle, int fd);
-static bool log_in(LIBSSH2_SESSION *session, const SshLogin *login);
-static bool check_host(LIBSSH2_SESSION *session, const char *host, int port, const SshLogin *login, char *error);
+static bool run_over_gateway(int fd, const Target *gateway, const Target *target, const SshLogin *login, const char *command,
+							 int64_t deadline, int *status, PlainBuffer *output, char *error);
+static LIBSSH2_SESSION *begin_session(int fd, Tunnel *tunnel, const Target *target, const SshLogin *login, int64_t deadline, char *error);
+static void end_session(LIBSSH2_SESSION *session);
+static void use_tunnel(LIBSSH2_SESSION *session);
+static LIBSSH2_RECV_FUNC(tunnel_receive);
+static LIBSSH2_SEND_FUNC(tunnel_send);
+static ssize_t tunnel_result(Tunnel *tunnel, ssize_t rc);
+static bool tunnel_wait(Tunnel *tunnel, int directions);
+static bool log_in(LIBSSH2_SESSION *session, const char *username, const SshLogin *login);
+static bool is_listed(const Target *target, const SshLogin *login, char *error);
+static bool check_host(LIBSSH2_SESSION *session, const Target *target, const SshLogin *login, char *error);
+static int	look_up(LIBSSH2_SESSION *session, const Target *target, const char *key, size_t len, int encoding, const SshLogin *login);
+static bool explain_known(int rc, char *error);
 static bool execute(LIBSSH2_SESSION *session, int fd, const char *command, int64_t deadline, int *status, PlainBuffer *output, char *error);
 static bool read_all(LIBSSH2_SESSION *session, LIBSSH2_CHANNEL *channel, int fd, int64_t deadline, PlainBuffer *output, char *error);
 static void explain(LIBSSH2_SESSION *session, const char *what, char *error);
@@ -30,16 +63,17 @@ bool
 ssh_run(const MistralHost *host, SshHandle *handle, const char *name, const SshLogin *login, const char *command,
 		int64_t deadline, int *status, PlainBuffer *output, char *error)
 {
+	Target		target = {.username = login->username};
+	Target		gateway = {.username = login->gateway_username ? login->gateway_username : login->username};
+	const Target *first = login->gateway ? &gateway : &target;
 	LIBSSH2_SESSION *session;
-	char		address[256];
-	int			port;
 	int			fd;
 	bool		done = false;
 	int64_t		left = deadline - ssh_now();
 
-	if (!split_host(name, address, sizeof(address), &port))
+	if (!split_host(name, &target) || (login->gateway && !split_host(login->gateway, &gateway)))
 	{
-		snprintf(error, SSH_ERROR_SIZE, "it is not of the form host or host:port");
+		snprintf(error, SSH_ERROR_SIZE, "it, or its gateway, is not of the form host or host:port");
 		return false;
 	}
 	if (left <= 0)
@@ -47,31 +81,22 @@ ssh_run(const MistralHost *host, SshHandle *handle, const char *name, const SshL
 		snprintf(error, SSH_ERROR_SIZE, "no time is left");
 		return false;
 	}
-	fd = host->connect_to(address, port, left < CONNECT_MS ? (int) left : CONNECT_MS, error, SSH_ERROR_SIZE);
+	/* The gateway must not knock at doors for us that nobody has listed: it looks the name up, and no rule for addresses reaches there. */
+	if (login->gateway && !is_listed(&target, login, error))
+		return false;
+	fd = host->connect_to(first->address, first->port, left < CONNECT_MS ? (int) left : CONNECT_MS, error, SSH_ERROR_SIZE);
 	if (fd < 0)
 		return false;
-	session = libssh2_session_init();
-	if (session == NULL || !set_fd(handle, fd))
-		snprintf(error, SSH_ERROR_SIZE, session ? "it was cancelled" : "out of memory");
-	else
+	if (!set_fd(handle, fd))
+		snprintf(error, SSH_ERROR_SIZE, "it was cancelled");
+	else if (login->gateway)
+		done = run_over_gateway(fd, &gateway, &target, login, command, deadline, status, output, error);
+	else if ((session = begin_session(fd, NULL, &target, login, deadline, error)) != NULL)
 	{
-		left = deadline - ssh_now();
-		libssh2_session_set_timeout(session, left > 0 ? left : 1);
-		if (libssh2_session_handshake(session, fd) != 0)
-			explain(session, "no SSH connection", error);
-		else if (check_host(session, address, port, login, error))
-		{
-			if (!log_in(session, login))
-				explain(session, "it does not let the user in", error);
-			else
-				done = execute(session, fd, command, deadline, status, output, error);
-		}
-		libssh2_session_set_timeout(session, 1000);
-		libssh2_session_disconnect(session, "done");
+		done = execute(session, fd, command, deadline, status, output, error);
+		end_session(session);
 	}
 	(void) set_fd(handle, -1);
-	if (session)
-		libssh2_session_free(session);
 	close(fd);
 	return done;
 }
@@ -97,27 +122,27 @@ ssh_now(void)
 
 /* "host", "host:port", "[::1]:port", "::1" */
 static bool
-split_host(const char *name, char *host, size_t size, int *port)
+split_host(const char *name, Target *target)
 {
 	const char *begin = name[0] == '[' ? name + 1 : name;
 	const char *end = name[0] == '[' ? strchr(name, ']') : strchr(name, ':');
 	const char *rest;
 	char	   *behind;
 
-	*port = PORT;
+	target->port = PORT;
 	if (name[0] != '[' && end && strchr(end + 1, ':'))
 		end = NULL;				/* an IPv6 address without a port */
 	if (end == NULL)
 		end = begin + strlen(begin);
-	if (end == begin || (size_t) (end - begin) >= size)
+	if (end == begin || (size_t) (end - begin) >= sizeof(target->address))
 		return false;
-	memcpy(host, begin, end - begin);
-	host[end - begin] = '\0';
+	memcpy(target->address, begin, end - begin);
+	target->address[end - begin] = '\0';
 	rest = *end == ']' ? end + 1 : end;
 	if (*rest == '\0')
 		return name[0] != '[' || *end == ']';
-	*port = strtol(rest + 1, &behind, 10);
-	return *rest == ':' && behind != rest + 1 && *behind == '\0' && *port > 0 && *port < 65536;
+	target->port = strtol(rest + 1, &behind, 10);
+	return *rest == ':' && behind != rest + 1 && *behind == '\0' && target->port > 0 && target->port < 65536;
 }
 
 /* False: it was cancelled. */
@@ -133,21 +158,193 @@ set_fd(SshHandle *handle, int fd)
 	return !cancelled;
 }
 
+/* ---------------------------------------------------------------- sessions */
+
+static bool
+run_over_gateway(int fd, const Target *gateway, const Target *target, const SshLogin *login, const char *command,
+				 int64_t deadline, int *status, PlainBuffer *output, char *error)
+{
+	Tunnel		tunnel = {.fd = fd};
+	LIBSSH2_SESSION *session;
+	char		why[SSH_ERROR_SIZE];
+	bool		done = false;
+
+	tunnel.session = begin_session(fd, NULL, gateway, login, deadline, why);
+	if (tunnel.session == NULL)
+	{
+		snprintf(error, SSH_ERROR_SIZE, "gateway %.200s: %.280s", login->gateway, why);
+		return false;
+	}
+	tunnel.channel = libssh2_channel_direct_tcpip_ex(tunnel.session, target->address, target->port, "127.0.0.1", PORT);
+	if (tunnel.channel == NULL)
+		explain(tunnel.session, "its gateway does not reach it", error);
+	else
+	{
+		libssh2_session_set_blocking(tunnel.session, 0);
+		session = begin_session(fd, &tunnel, target, login, deadline, error);
+		if (session)
+		{
+			done = execute(session, fd, command, deadline, status, output, error);
+			end_session(session);
+		}
+		libssh2_session_set_blocking(tunnel.session, 1);
+		libssh2_session_set_timeout(tunnel.session, 1000);
+		libssh2_channel_free(tunnel.channel);
+	}
+	end_session(tunnel.session);
+	return done;
+}
+
+/* The user is logged in, at a host whose key is known; NULL, and why not.  `tunnel` is what the session goes over, NULL: `fd`. */
+static LIBSSH2_SESSION *
+begin_session(int fd, Tunnel *tunnel, const Target *target, const SshLogin *login, int64_t deadline, char *error)
+{
+	LIBSSH2_SESSION *session = libssh2_session_init_ex(NULL, NULL, NULL, tunnel);
+	int64_t		left = deadline - ssh_now();
+
+	if (session == NULL)
+	{
+		snprintf(error, SSH_ERROR_SIZE, "out of memory");
+		return NULL;
+	}
+	if (tunnel)
+		use_tunnel(session);
+	libssh2_session_set_timeout(session, left > 0 ? left : 1);
+	if (libssh2_session_handshake(session, fd) != 0)
+		explain(session, "no SSH connection", error);
+	else if (check_host(session, target, login, error))
+	{
+		if (log_in(session, target->username, login))
+			return session;
+		explain(session, "it does not let the user in", error);
+	}
+	end_session(session);
+	return NULL;
+}
+
+static void
+end_session(LIBSSH2_SESSION *session)
+{
+	libssh2_session_set_timeout(session, 1000);
+	libssh2_session_disconnect(session, "done");
+	libssh2_session_free(session);
+}
+
+/* ---------------------------------------------------------------- a session over another one's channel */
+
+static void
+use_tunnel(LIBSSH2_SESSION *session)
+{
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+	libssh2_session_callback_set2(session, LIBSSH2_CALLBACK_RECV, (libssh2_cb_generic *) tunnel_receive);
+	libssh2_session_callback_set2(session, LIBSSH2_CALLBACK_SEND, (libssh2_cb_generic *) tunnel_send);
+#else
+	libssh2_session_callback_set(session, LIBSSH2_CALLBACK_RECV, (void *) tunnel_receive);
+	libssh2_session_callback_set(session, LIBSSH2_CALLBACK_SEND, (void *) tunnel_send);
+#endif
+}
+
+/* As recv(), but with what went wrong as a negative errno: what libssh2 asks for. */
+static ssize_t
+tunnel_receive(libssh2_socket_t fd, void *buffer, size_t len, int flags, void **abstract)
+{
+	Tunnel	   *tunnel = *abstract;
+	ssize_t		rc;
+
+	(void) fd;
+	(void) flags;
+	/* Without room to ask for more there may be something to read all the same, of which the descriptor tells nobody. */
+	rc = libssh2_channel_read(tunnel->channel, buffer, len);
+	if (rc == LIBSSH2_ERROR_EAGAIN && tunnel_wait(tunnel, LIBSSH2_SESSION_BLOCK_OUTBOUND))
+		rc = libssh2_channel_read(tunnel->channel, buffer, len);
+	return tunnel_result(tunnel, rc);
+}
+
+/* As send().  Waits itself for a moment: the inner session would wait for the descriptor to be writable, which it is when only the channel is full. */
+static ssize_t
+tunnel_send(libssh2_socket_t fd, const void *buffer, size_t len, int flags, void **abstract)
+{
+	Tunnel	   *tunnel = *abstract;
+	ssize_t		rc;
+
+	(void) fd;
+	(void) flags;
+	rc = libssh2_channel_write(tunnel->channel, buffer, len);
+	if (rc == LIBSSH2_ERROR_EAGAIN)
+		(void) tunnel_wait(tunnel, LIBSSH2_SESSION_BLOCK_OUTBOUND | LIBSSH2_SESSION_BLOCK_INBOUND);
+	return tunnel_result(tunnel, rc);
+}
+
+static ssize_t
+tunnel_result(Tunnel *tunnel, ssize_t rc)
+{
+	if (rc == LIBSSH2_ERROR_EAGAIN || (rc == 0 && !libssh2_channel_eof(tunnel->channel)))
+		return -EAGAIN;
+	return rc < 0 ? -ECONNRESET : rc;
+}
+
+/* For 100 ms at most, if the gateway's session waits for one of these; true: it need not wait any more. */
+static bool
+tunnel_wait(Tunnel *tunnel, int directions)
+{
+	struct pollfd waited = {.fd = tunnel->fd};
+
+	directions &= libssh2_session_block_directions(tunnel->session);
+	if (directions & LIBSSH2_SESSION_BLOCK_INBOUND)
+		waited.events |= POLLIN;
+	if (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND)
+		waited.events |= POLLOUT;
+	return directions != 0 && poll(&waited, 1, 100) > 0 && !(waited.revents & (POLLERR | POLLHUP | POLLNVAL));
+}
+
+/* ---------------------------------------------------------------- who it is, on both sides */
+
+/* Whether known_hosts names the host at all. */
+static bool
+is_listed(const Target *target, const SshLogin *login, char *error)
+{
+	LIBSSH2_SESSION *session = libssh2_session_init();
+	int			rc = LIBSSH2_KNOWNHOST_CHECK_FAILURE;
+
+	/* A key that is none, of no kind: what is there is found as another one. */
+	if (session)
+	{
+		rc = look_up(session, target, "", 0, LIBSSH2_KNOWNHOST_KEYENC_BASE64, login);
+		libssh2_session_free(session);
+	}
+	return rc == LIBSSH2_KNOWNHOST_CHECK_MISMATCH || explain_known(rc, error);
+}
+
 /* The host's key must be in the file of known hosts. */
 static bool
-check_host(LIBSSH2_SESSION *session, const char *host, int port, const SshLogin *login, char *error)
+check_host(LIBSSH2_SESSION *session, const Target *target, const SshLogin *login, char *error)
 {
-	LIBSSH2_KNOWNHOSTS *known = libssh2_knownhost_init(session);
-	struct libssh2_knownhost *found;
 	size_t		len;
 	int			type;
 	const char *key = libssh2_session_hostkey(session, &len, &type);
+
+	return explain_known(key ? look_up(session, target, key, len, LIBSSH2_KNOWNHOST_KEYENC_RAW, login) :
+						 LIBSSH2_KNOWNHOST_CHECK_FAILURE, error);
+}
+
+/* What libssh2 finds in known_hosts. */
+static int
+look_up(LIBSSH2_SESSION *session, const Target *target, const char *key, size_t len, int encoding, const SshLogin *login)
+{
+	LIBSSH2_KNOWNHOSTS *known = libssh2_knownhost_init(session);
+	struct libssh2_knownhost *found;
 	int			rc = LIBSSH2_KNOWNHOST_CHECK_FAILURE;
 
-	if (known && key && libssh2_knownhost_readfile(known, login->known_hosts, LIBSSH2_KNOWNHOST_FILE_OPENSSH) >= 0)
-		rc = libssh2_knownhost_checkp(known, host, port, key, len, LIBSSH2_KNOWNHOST_TYPE_PLAIN | LIBSSH2_KNOWNHOST_KEYENC_RAW, &found);
+	if (known && libssh2_knownhost_readfile(known, login->known_hosts, LIBSSH2_KNOWNHOST_FILE_OPENSSH) >= 0)
+		rc = libssh2_knownhost_checkp(known, target->address, target->port, key, len, LIBSSH2_KNOWNHOST_TYPE_PLAIN | encoding, &found);
 	if (known)
 		libssh2_knownhost_free(known);
+	return rc;
+}
+
+static bool
+explain_known(int rc, char *error)
+{
 	if (rc == LIBSSH2_KNOWNHOST_CHECK_MATCH)
 		return true;
 	snprintf(error, SSH_ERROR_SIZE, "%s",
@@ -157,18 +354,20 @@ check_host(LIBSSH2_SESSION *session, const char *host, int port, const SshLogin 
 }
 
 static bool
-log_in(LIBSSH2_SESSION *session, const SshLogin *login)
+log_in(LIBSSH2_SESSION *session, const char *username, const SshLogin *login)
 {
-	unsigned	user_len = strlen(login->username);
+	unsigned	user_len = strlen(username);
 
 	if (login->key)
-		return libssh2_userauth_publickey_frommemory(session, login->username, user_len, NULL, 0, login->key, strlen(login->key),
+		return libssh2_userauth_publickey_frommemory(session, username, user_len, NULL, 0, login->key, strlen(login->key),
 													 login->password) == 0;
 	if (login->key_path)
-		return libssh2_userauth_publickey_fromfile_ex(session, login->username, user_len, NULL, login->key_path, login->password) == 0;
-	return libssh2_userauth_password_ex(session, login->username, user_len, login->password ? login->password : "",
+		return libssh2_userauth_publickey_fromfile_ex(session, username, user_len, NULL, login->key_path, login->password) == 0;
+	return libssh2_userauth_password_ex(session, username, user_len, login->password ? login->password : "",
 										login->password ? strlen(login->password) : 0, NULL) == 0;
 }
+
+/* ---------------------------------------------------------------- the command */
 
 static bool
 execute(LIBSSH2_SESSION *session, int fd, const char *command, int64_t deadline, int *status, PlainBuffer *output, char *error)

@@ -1,6 +1,6 @@
 /*
  * ssh_run.h
- *		One command on one host over SSH.
+ *		One command on one host over SSH, perhaps over a gateway.
  */
 #ifndef MISTRAL_SSH_RUN_H
 #define MISTRAL_SSH_RUN_H
@@ -19,6 +19,8 @@ typedef struct SshLogin
 	char	   *key_path;		/* NULL: none */
 	char	   *key;			/* the key itself; NULL: none */
 	char	   *known_hosts;	/* path */
+	char	   *gateway;		/* the host over which the others are reached, with the same key; NULL: none */
+	char	   *gateway_username;	/* NULL: as username */
 } SshLogin;
 
 /* What another thread needs to end a command early. */
