@@ -136,7 +136,7 @@ CREATE TABLE mistral.action_execution (
     runtime jsonb COMPRESSION lz4,
     input jsonb COMPRESSION lz4,
     result jsonb COMPRESSION lz4
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 CREATE INDEX action_execution_task ON mistral.action_execution (task_id);
 CREATE INDEX action_execution_lone ON mistral.action_execution (id) WHERE task_id IS NULL;
 COMMENT ON TABLE mistral.action_execution IS

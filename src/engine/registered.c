@@ -5,10 +5,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -23,6 +25,24 @@
 #include "mistral.h"
 #include "queue/pull.h"
 
+/*
+ * What was found last, and when: until the transaction writes something, or a
+ * subtransaction begins or ends, the items of a list may go by it.
+ */
+static struct
+{
+	char	   *name;			/* NULL: nothing yet */
+	Oid			role;
+	OwnedPurpose purpose;
+	TimestampTz transaction;
+	SubTransactionId part;
+	CommandId	command;
+	RegisteredAction action;
+	char		target[MAX_TARGET + 1];
+}			last;
+
+static bool find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action);
+static void remember(const char *name, Oid role, OwnedPurpose purpose, const RegisteredAction *action);
 static void check_name(const char *name);
 static char *function_text(Oid function, Oid role);
 
@@ -63,6 +83,23 @@ registered_store(const char *name, const char *target, Oid function, const char 
 bool
 registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action)
 {
+	if (last.name && last.role == role && last.purpose == purpose &&
+		last.transaction == GetCurrentTransactionStartTimestamp() && last.part == GetCurrentSubTransactionId() &&
+		last.command == GetCurrentCommandId(false) && strcmp(last.name, name) == 0)
+	{
+		*action = last.action;
+		action->target = action->target ? pstrdup(action->target) : NULL;
+		return true;
+	}
+	if (!find(name, role, purpose, action))
+		return false;
+	remember(name, role, purpose, action);
+	return true;
+}
+
+static bool
+find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action)
+{
 	static DbStatement statement = {
 		"SELECT id, owner, NULL, target, pg_catalog.to_regprocedure(function)::pg_catalog.oid FROM mistral.registered_action"
 		" WHERE name OPERATOR(pg_catalog.=) $1",
@@ -81,6 +118,29 @@ registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredActi
 	datum = db_datum(row, 5, &isnull);
 	action->function = isnull ? InvalidOid : DatumGetObjectId(datum);
 	return true;
+}
+
+/* A target has at most MAX_TARGET bytes, whoever has registered it. */
+static void
+remember(const char *name, Oid role, OwnedPurpose purpose, const RegisteredAction *action)
+{
+	if (last.name)
+		pfree(last.name);
+	last.name = NULL;
+	if (action->target && strlen(action->target) > MAX_TARGET)
+		return;
+	last.action = *action;
+	if (action->target)
+	{
+		strcpy(last.target, action->target);
+		last.action.target = last.target;
+	}
+	last.role = role;
+	last.purpose = purpose;
+	last.transaction = GetCurrentTransactionStartTimestamp();
+	last.part = GetCurrentSubTransactionId();
+	last.command = GetCurrentCommandId(false);
+	last.name = MemoryContextStrdup(TopMemoryContext, name);
 }
 
 bool

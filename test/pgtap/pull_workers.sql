@@ -286,6 +286,22 @@ SELECT lives_ok($$SELECT mistral.delete_action('bill')$$, 'and it can be deleted
 SELECT matches(pg_temp.state(pg_temp.start('tasks: {t: {action: bill}}')), '^ERROR .*does not exist', 'then it is unknown');
 SELECT throws_ok($$SELECT mistral.delete_action('bill')$$, 'MS003', NULL, 'once');
 
+-- ------------------------------------------------------------------ registered anew, and not
+
+SELECT mistral.register_action('moved', target => 'here');
+SELECT mistral.run_action('moved');
+SAVEPOINT elsewhere;
+SELECT mistral.register_action('moved', target => 'there');
+SELECT mistral.run_action('moved');
+SELECT pg_temp.run();
+SELECT results_eq($$SELECT target, waiting FROM mistral.targets WHERE target IN ('here', 'there') ORDER BY 1$$,
+    $$VALUES ('here'::text, 1::bigint), ('there', 1)$$, 'what is registered anew counts at once');
+ROLLBACK TO elsewhere;
+SELECT mistral.run_action('moved');
+SELECT pg_temp.start(E'tasks: {t: {with-items: "i in [1, 2, 3]", action: moved}}');
+SELECT results_eq($$SELECT target, waiting FROM mistral.targets WHERE target IN ('here', 'there')$$,
+    $$VALUES ('here'::text, 5::bigint)$$, 'what is rolled back, no longer');
+
 -- ------------------------------------------------------------------ who may
 
 CREATE ROLE pull_owner;
