@@ -39,6 +39,7 @@ int			guc_http_max_connections_per_host = 100;
 int			guc_http_max_connections_per_owner = 500;
 char	   *guc_http_rate_limits = NULL;
 char	   *guc_io_directory = NULL;
+int			guc_io_hang_timeout = 60;
 int			guc_io_memory = 1048576;
 char	   *guc_io_modules = NULL;
 bool		guc_maintenance = false;
@@ -139,6 +140,10 @@ guc_init(void)
 							   "Directory with what modules need: keys, lists of known hosts.",
 							   "Counts when mistral_io is started.", &guc_io_directory, "",
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mistral.io_hang_timeout",
+							"How long a program that does I/O may take over one thing before it is ended and started again.",
+							NULL, &guc_io_hang_timeout, 60, 1, 3600,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.io_memory",
 							"Address space of the program that runs the actions of modules; 0 means no limit.",
 							"For each database; counts when the program is started.", &guc_io_memory, 1048576, 0, MAX_KILOBYTES,

@@ -53,8 +53,14 @@ channel_add_raw(PlainBuffer *buffer, const char *key, const char *json, size_t l
 	plain_append(buffer, json, len);
 }
 
+void
+channel_add_empty(PlainBuffer *buffer)
+{
+	plain_append(buffer, "\0\0\0\0", 4);
+}
+
 bool
-channel_read(int fd, PlainBuffer *in, void (*handle) (PlainJson frame), const char **why)
+channel_read(int fd, PlainBuffer *in, bool (*handle) (void *arg, const char *body, size_t len), void *arg, const char **why)
 {
 	size_t		total = 0;
 	size_t		done = 0;
@@ -95,7 +101,6 @@ channel_read(int fd, PlainBuffer *in, void (*handle) (PlainJson frame), const ch
 	while (in->len - done >= sizeof(uint32_t))
 	{
 		uint32_t	len;
-		PlainJson	frame;
 
 		memcpy(&len, in->data + done, sizeof(len));
 		if (len > CHANNEL_MAX_FRAME)
@@ -105,12 +110,11 @@ channel_read(int fd, PlainBuffer *in, void (*handle) (PlainJson frame), const ch
 		}
 		if (in->len - done - sizeof(len) < len)
 			break;
-		if (!plain_json_check(in->data + done + sizeof(len), len, &frame) || plain_json_kind(frame) != '{')
+		if (!handle(arg, in->data + done + sizeof(len), len))
 		{
-			*why = "a frame is no JSON object";
+			*why = "it said what cannot be understood";
 			return false;
 		}
-		handle(frame);
 		done += sizeof(len) + len;
 	}
 	if (done > 0)
@@ -122,4 +126,10 @@ channel_read(int fd, PlainBuffer *in, void (*handle) (PlainJson frame), const ch
 	if (in->len == 0 && in->capacity > READ_MAX)
 		plain_reset(in);
 	return !gone;
+}
+
+bool
+channel_object(const char *body, size_t len, PlainJson *object)
+{
+	return plain_json_check(body, len, object) && plain_json_kind(*object) == '{';
 }

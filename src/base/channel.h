@@ -1,7 +1,8 @@
 /*
  * channel.h
  *		Frames over the socket pair between the worker and the program: four
- *		bytes of length, in the machine's order, and a JSON object.
+ *		bytes of length, in the machine's order, and a JSON object.  A frame
+ *		without a body asks for one: who gets it back knows that the program lives.
  *
  * To the program:
  *		{"op": "start", "modules": [path, ...], "directory":, "max_result": bytes}, first
@@ -36,10 +37,17 @@ extern void channel_end(PlainBuffer *buffer, size_t begin);
 extern void channel_add_string(PlainBuffer *buffer, const char *key, const char *text);
 extern void channel_add_raw(PlainBuffer *buffer, const char *key, const char *json, size_t len);
 
+/* A frame without a body. */
+extern void channel_add_empty(PlainBuffer *buffer);
+
 /*
- * Reads what is there and gives each complete frame to `handle`.  False when the
- * other side has gone, or said what cannot be understood (then *why says so).
+ * Reads what is there and gives each complete frame to `handle`, which says
+ * whether it understands it.  False when the other side has gone, or said what
+ * cannot be understood (then *why says so).
  */
-extern bool channel_read(int fd, PlainBuffer *in, void (*handle) (PlainJson frame), const char **why);
+extern bool channel_read(int fd, PlainBuffer *in, bool (*handle) (void *arg, const char *body, size_t len), void *arg, const char **why);
+
+/* Whether a body is a JSON object, and which. */
+extern bool channel_object(const char *body, size_t len, PlainJson *object);
 
 #endif							/* MISTRAL_CHANNEL_H */

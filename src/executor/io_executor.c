@@ -6,9 +6,8 @@
  * A claimed action is in one place at a time:
  *
  *		claimed -> flying -> the recorder -> gone
- *		             |
- *		             +-> lost -> gone	(the program died with it)
  *
+ * Flying ones are lost (recorder.h) when the program dies with them.
  * A flying one whose frame has not begun to leave when the program dies has had
  * no effect, and goes to the next program.
  */
@@ -45,16 +44,12 @@
 #define MAX_FLYING 4000
 #define MAX_QUEUED (64 * 1024 * 1024)	/* bytes */
 
-#define FIRST_BACKOFF_MS 100
-#define LONGEST_BACKOFF_MS 30000
-#define STABLE_MS 60000			/* a program that ran so long is started again at once */
-#define HELLO_MS 30000			/* for loading the modules */
 #define WANTED_MS 5000			/* how often we look whether somebody has ended what is under way */
 
 typedef struct IoRequest
 {
 	Attempt		attempt;		/* first */
-	dlist_node	node;			/* claimed, lost */
+	dlist_node	node;			/* while it is claimed */
 	IoFrame    *frame;			/* until the action has ended */
 	bool		answered;		/* somebody completes the action later */
 	bool		success;
@@ -73,26 +68,20 @@ static void put_result(Attempt *attempt);
 static void spoil_result(Attempt *attempt, int sqlstate);
 static void forget_recorded(Attempt *attempt);
 
-static Recorder recorder = {.performer = IO_PERFORMER, .put = put_result, .spoil = spoil_result, .forget = forget_recorded};
+static bool handle_frame(const char *body, size_t len);
+
+static Recorder recorder = {.performer = IO_PERFORMER, .program = "the program mistral_io", .put = put_result, .spoil = spoil_result, .forget = forget_recorded};
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
-static dlist_head lost = DLIST_STATIC_INIT(lost);
 static int	nclaimed = 0;
-static int	nlost = 0;
 static HTAB *flying = NULL;
 
-static struct
-{
-	bool		ready;			/* it has said hello */
-	bool		settling;		/* lost ones are settled by the transaction that is open */
-	bool		again;			/* they are in dispatch again */
-	TimestampTz start_at;		/* not before */
-	TimestampTz started_at;
-	TimestampTz look_at;		/* whether the flying ones are still wanted */
-	int			backoff;
-	char	   *modules;		/* mistral.io_modules as it was started with */
-	char	   *allow;			/* the egress rules that it has */
-	char	   *deny;
-}			program;
+static IoProgram program = IO_PROGRAM(program, .name = "mistral_io", .does = "runs the actions of modules", .handle = handle_frame);
+
+static bool again = false;		/* there may be something to claim */
+static TimestampTz look_at;		/* whether the flying ones are still wanted */
+static char *modules_given;		/* mistral.io_modules as the program was started with */
+static char *allow_given;		/* the egress rules that it has */
+static char *deny_given;
 
 static void claim_row(uint64 row);
 static void refuse_row(uint64 row, const char *action);
@@ -104,10 +93,8 @@ static void start_program(TimestampTz now);
 static void send_start(void);
 static void send_rules(void);
 static void keep_text(char **kept, const char *text);
-static void handle_frame(PlainJson frame);
 static void handle_finish(PlainJson frame);
-static void program_died(const char *why, TimestampTz now);
-static void settle_lost(void);
+static void program_died(void);
 static void drop_unwanted(void);
 static void free_request(IoRequest *request);
 
@@ -118,7 +105,7 @@ io_start(void)
 
 	recorder_init(&recorder);
 	flying = hash_create("mistral io actions", 256, &ctl, HASH_ELEM | HASH_BLOBS);
-	(void) io_program_poll_fd();
+	(void) io_program_poll_fd(&program);
 }
 
 int
@@ -137,9 +124,9 @@ int
 io_room(void)
 {
 	/* Without modules what waits is only refused. */
-	if (guc_io_modules[0] == '\0' && !io_program_runs())
+	if (guc_io_modules[0] == '\0' && !io_program_runs(&program))
 		return MAX_FLYING;
-	if (!program.ready || strcmp(program.modules, guc_io_modules) != 0 || io_program_queued() > MAX_QUEUED)
+	if (!program.ready || strcmp(modules_given, guc_io_modules) != 0 || io_program_queued(&program) > MAX_QUEUED)
 		return 0;
 	return Max(MAX_FLYING - io_in_flight(), 0);
 }
@@ -147,10 +134,10 @@ io_room(void)
 bool
 io_relieved(void)
 {
-	bool		again = program.again;
+	bool		relieved = recorder_relieved(&recorder) || again;
 
-	program.again = false;
-	return again;
+	again = false;
+	return relieved;
 }
 
 /*
@@ -206,7 +193,7 @@ io_claim(int max)
 void
 io_claimed(bool committed)
 {
-	io_sources_tell(committed);
+	io_sources_tell(&program, committed);
 	while (!dlist_is_empty(&claimed))
 	{
 		IoRequest  *request = dlist_container(IoRequest, node, dlist_pop_head_node(&claimed));
@@ -222,20 +209,19 @@ io_claimed(bool committed)
 int
 io_poll_fd(void)
 {
-	return io_program_poll_fd();
+	return io_program_poll_fd(&program);
 }
 
 TimestampTz
 io_next(void)
 {
 	TimestampTz next = recorder_next(&recorder, 0);
+	TimestampTz due = io_program_runs(&program) ? io_program_next(&program) : guc_io_modules[0] != '\0' ? program.start_at : 0;
 
-	if (guc_io_modules[0] != '\0' && !io_program_runs())
-		next = next == 0 ? program.start_at : Min(next, program.start_at);
-	if (io_program_runs() && !program.ready)
-		next = next == 0 ? program.started_at + HELLO_MS * INT64CONST(1000) : Min(next, program.started_at + HELLO_MS * INT64CONST(1000));
+	if (due != 0)
+		next = next == 0 ? due : Min(next, due);
 	if (hash_get_num_entries(flying) > 0)
-		next = next == 0 ? program.look_at : Min(next, program.look_at);
+		next = next == 0 ? look_at : Min(next, look_at);
 	return next;
 }
 
@@ -243,30 +229,21 @@ int
 io_drive(void)
 {
 	TimestampTz now = clock_steady();
-	char		why[128];
 
 	/* Other modules: when what the old ones have under way has ended. */
-	if (io_program_runs() && strcmp(program.modules, guc_io_modules) != 0 && hash_get_num_entries(flying) == 0)
+	if (io_program_runs(&program) && strcmp(modules_given, guc_io_modules) != 0 && hash_get_num_entries(flying) == 0)
 	{
-		io_program_stop();
-		program.ready = false;
-		program.start_at = now;
+		io_program_stop(&program);
 		io_catalog_clear();
 	}
-	if (!io_program_runs() && guc_io_modules[0] != '\0' && now >= program.start_at)
+	if (!io_program_runs(&program) && guc_io_modules[0] != '\0' && now >= program.start_at)
 		start_program(now);
-	if (program.ready && (strcmp(program.allow, guc_http_allow) != 0 || strcmp(program.deny, guc_http_deny) != 0))
+	if (program.ready && (strcmp(allow_given, guc_http_allow) != 0 || strcmp(deny_given, guc_http_deny) != 0))
 		send_rules();
-	if (!io_program_drive(handle_frame, why, sizeof(why)))
-		program_died(why, now);
-	else if (io_program_runs() && !program.ready &&
-			 TimestampDifferenceExceeds(program.started_at, now, HELLO_MS))
-	{
-		io_program_stop();
-		program_died("its modules took too long to load", now);
-	}
-	return recorder_ready(&recorder, now) + nlost + io_sources_waiting() + (io_catalog_is_new() ? 1 : 0) +
-		(hash_get_num_entries(flying) > 0 && now >= program.look_at ? 1 : 0);
+	if (!io_program_drive(&program, now))
+		program_died();
+	return recorder_ready(&recorder, now) + io_sources_waiting() + (io_catalog_is_new() ? 1 : 0) +
+		(hash_get_num_entries(flying) > 0 && now >= look_at ? 1 : 0);
 }
 
 int
@@ -278,9 +255,7 @@ io_record(int max)
 	db_enter(&session);
 	if (io_catalog_is_new())
 		io_catalog_store();
-	if (nlost > 0)
-		settle_lost();
-	if (hash_get_num_entries(flying) > 0 && clock_steady() >= program.look_at)
+	if (hash_get_num_entries(flying) > 0 && clock_steady() >= look_at)
 		drop_unwanted();
 	if (io_sources_waiting() > 0)
 		n = io_sources_handle(max);
@@ -293,27 +268,19 @@ io_recorded(bool committed)
 {
 	recorder_recorded(&recorder, committed);
 	io_catalog_stored(committed);
-	io_sources_handled(committed);
-	if (committed && program.settling)
-	{
-		program.again = true;
-		while (!dlist_is_empty(&lost))
-			free_request(dlist_container(IoRequest, node, dlist_pop_head_node(&lost)));
-		nlost = 0;
-	}
-	program.settling = false;
+	io_sources_handled(&program, committed);
 }
 
 int
 io_in_flight(void)
 {
-	return nclaimed + (int) hash_get_num_entries(flying) + nlost + recorder.count;
+	return nclaimed + (int) hash_get_num_entries(flying) + recorder.count;
 }
 
 void
 io_shutdown(void)
 {
-	io_program_stop();
+	io_program_stop(&program);
 }
 
 /* ---------------------------------------------------------------- claiming */
@@ -457,16 +424,16 @@ begin_flight(IoRequest *request)
 		return;
 	}
 	if (hash_get_num_entries(flying) == 0)
-		program.look_at = clock_steady() + WANTED_MS * INT64CONST(1000);
+		look_at = clock_steady() + WANTED_MS * INT64CONST(1000);
 	entry = hash_search(flying, &request->attempt.action_id, HASH_ENTER, &found);
 	if (found && entry->request->frame->queued && !entry->request->frame->begun)
-		io_program_unsend(entry->request->frame);
+		io_program_unsend(&program, entry->request->frame);
 	if (found)
 		free_request(entry->request);	/* an attempt before, which somebody has ended */
 	entry->request = request;
 	/* Without a program it waits for the next one. */
-	if (io_program_runs())
-		io_program_send(request->frame);
+	if (io_program_runs(&program))
+		io_program_send(&program, request->frame);
 }
 
 /* ---------------------------------------------------------------- the program */
@@ -477,29 +444,24 @@ start_program(TimestampTz now)
 	HASH_SEQ_STATUS scan;
 	FlyingEntry *entry;
 
-	keep_text(&program.modules, guc_io_modules);
+	keep_text(&modules_given, guc_io_modules);
 	io_catalog_clear();
 	io_sources_forget();
-	program.ready = false;
-	program.started_at = now;
-	if (!io_program_start())
-	{
-		program_died(NULL, now);
+	if (!io_program_start(&program, now))
 		return;
-	}
 	send_rules();
 	send_start();
 	/* What the last one was never given. */
 	hash_seq_init(&scan, flying);
 	while ((entry = hash_seq_search(&scan)) != NULL)
-		io_program_send(entry->request->frame);
+		io_program_send(&program, entry->request->frame);
 }
 
 static void
 send_start(void)
 {
 	IoFrame    *frame = io_frame_new("start");
-	List	   *paths = io_catalog_paths(program.modules);
+	List	   *paths = io_catalog_paths(modules_given);
 	ListCell   *cell;
 
 	if (frame == NULL)
@@ -518,7 +480,7 @@ send_start(void)
 	}
 	plain_append_text(&frame->text, "]");
 	if (io_frame_end(frame))
-		io_program_send(frame);
+		io_program_send(&program, frame);
 }
 
 static void
@@ -528,12 +490,12 @@ send_rules(void)
 
 	if (frame == NULL)
 		return;
-	keep_text(&program.allow, guc_http_allow);
-	keep_text(&program.deny, guc_http_deny);
+	keep_text(&allow_given, guc_http_allow);
+	keep_text(&deny_given, guc_http_deny);
 	channel_add_string(&frame->text, "allow", guc_http_allow);
 	channel_add_string(&frame->text, "deny", guc_http_deny);
 	if (io_frame_end(frame))
-		io_program_send(frame);
+		io_program_send(&program, frame);
 }
 
 static void
@@ -544,11 +506,15 @@ keep_text(char **kept, const char *text)
 	*kept = MemoryContextStrdup(TopMemoryContext, text);
 }
 
-static void
-handle_frame(PlainJson frame)
+static bool
+handle_frame(const char *body, size_t len)
 {
-	PlainJson	op = plain_json_get(frame, "op");
+	PlainJson	frame;
+	PlainJson	op;
 
+	if (!channel_object(body, len, &frame))
+		return false;
+	op = plain_json_get(frame, "op");
 	if (plain_json_is(op, "finish"))
 		handle_finish(frame);
 	else if (plain_json_is(op, "deliver"))
@@ -565,10 +531,11 @@ handle_frame(PlainJson frame)
 	}
 	else if (plain_json_is(op, "hello"))
 	{
-		program.ready = true;
-		program.again = true;
+		io_program_ready(&program);
+		again = true;
 		io_catalog_take(frame);
 	}
+	return true;
 }
 
 static void
@@ -600,9 +567,9 @@ handle_finish(PlainJson frame)
 	recorder_add(&recorder, &request->attempt);
 }
 
-/* What had begun to leave is lost, what had not is kept for the next program.  NULL: it was not started. */
+/* What had begun to leave is lost, what had not is kept for the next program. */
 static void
-program_died(const char *why, TimestampTz now)
+program_died(void)
 {
 	HASH_SEQ_STATUS scan;
 	FlyingEntry *entry;
@@ -612,19 +579,9 @@ program_died(const char *why, TimestampTz now)
 	{
 		if (!entry->request->frame->begun)
 			continue;
-		dlist_push_tail(&lost, &entry->request->node);
-		nlost++;
+		recorder_lose(&recorder, &entry->request->attempt);
 		(void) hash_search(flying, &entry->action_id, HASH_REMOVE, NULL);
 	}
-	if (why)
-		ereport(WARNING,
-				(errmsg("mistral_io, which runs the actions of modules, is gone: %s", why),
-				 errdetail("%d actions were under way.", nlost)));
-	if (why && TimestampDifferenceExceeds(program.started_at, now, STABLE_MS))
-		program.backoff = 0;
-	program.backoff = Min(Max(program.backoff * 2, FIRST_BACKOFF_MS), LONGEST_BACKOFF_MS);
-	program.start_at = now + program.backoff * INT64CONST(1000);
-	program.ready = false;
 }
 
 /* ---------------------------------------------------------------- recording */
@@ -663,18 +620,6 @@ forget_recorded(Attempt *attempt)
 	free_request((IoRequest *) attempt);
 }
 
-static void
-settle_lost(void)
-{
-	List	   *ids = NIL;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &lost)
-		ids = lappend(ids, &dlist_container(IoRequest, node, iter.cur)->attempt.action_id);
-	(void) attempts_settle(IO_PERFORMER, ids, "the program mistral_io");
-	program.settling = true;
-}
-
 /* Tells the program of the actions that somebody has ended, by a timeout or otherwise. */
 static void
 drop_unwanted(void)
@@ -690,7 +635,7 @@ drop_unwanted(void)
 	Datum		values[1];
 	uint64		n;
 
-	program.look_at = clock_steady() + WANTED_MS * INT64CONST(1000);
+	look_at = clock_steady() + WANTED_MS * INT64CONST(1000);
 	hash_seq_init(&scan, flying);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 		ids = lappend(ids, &entry->action_id);
@@ -705,7 +650,7 @@ drop_unwanted(void)
 			return;
 		channel_add_string(&frame->text, "id", id_cstring(DatumGetUUIDP(db_datum(i, 1, &isnull))));
 		if (io_frame_end(frame))
-			io_program_send(frame);
+			io_program_send(&program, frame);
 	}
 }
 

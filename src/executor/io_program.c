@@ -1,6 +1,6 @@
 /*
  * io_program.c
- *		The program mistral_io as this process's child.
+ *		A program as this process's child.
  *
  * The socket is non-blocking and in an epoll set of its own, which stays when
  * the program is replaced.
@@ -27,141 +27,182 @@
 /* For a program that ends by itself. */
 #define END_MS 200
 
-static int	epoll_fd = -1;
-static int	channel_fd = -1;
-static pid_t program_pid = 0;
-static bool wants_write = false;
-static PlainBuffer in;
-static dlist_head queue = DLIST_STATIC_INIT(queue);
-static size_t first_sent = 0;	/* of the first frame */
-static size_t queued_bytes = 0;
+#define FIRST_BACKOFF_MS 100
+#define LONGEST_BACKOFF_MS 30000
+#define STABLE_MS 60000			/* a program that ran so long is started again at once */
+#define HELLO_MS 30000			/* for its first words */
 
 static pid_t spawn(const char *path, int fd, int *failure);
-static bool send_frames(void);
-static void sent(size_t n);
-static void watch(bool write);
-static bool await_end(int *status);
+static bool take_frame(void *arg, const char *body, size_t len);
+static bool hangs(IoProgram *program, TimestampTz now, char *why, size_t size);
+static void retire(IoProgram *program, TimestampTz now, const char *why);
+static bool send_frames(IoProgram *program);
+static void sent(IoProgram *program, size_t n);
+static void watch(IoProgram *program);
+static bool await_end(IoProgram *program, int *status);
 static void describe_end(int status, char *why, size_t size);
-static void clean_up(void);
+static void clean_up(IoProgram *program);
 
 bool
-io_program_start(void)
+io_program_start(IoProgram *program, TimestampTz now)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	char		path[MAXPGPATH];
 	int			fds[2];
 	int			failure;
 
-	(void) io_program_poll_fd();
-	snprintf(path, sizeof(path), "%s/mistral_io", pkglib_path);
+	(void) io_program_poll_fd(program);
+	program->started_at = now;
+	snprintf(path, sizeof(path), "%s/%s", pkglib_path, program->name);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
 	{
 		ereport(LOG,
 				(errcode_for_socket_access(),
 				 errmsg("could not make a pair of sockets: %m")));
+		retire(program, now, NULL);
 		return false;
 	}
-	program_pid = spawn(path, fds[1], &failure);
+	program->pid = spawn(path, fds[1], &failure);
 	close(fds[1]);
-	if (program_pid == 0)
+	if (program->pid == 0)
 	{
 		close(fds[0]);
 		errno = failure;
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not start the program \"%s\": %m", path)));
+		retire(program, now, NULL);
 		return false;
 	}
-	channel_fd = fds[0];
-	wants_write = false;
-	first_sent = 0;
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, channel_fd, &event) != 0)
+	program->channel_fd = fds[0];
+	program->reads = true;
+	program->writes = false;
+	program->paused = false;
+	program->first_sent = 0;
+	if (epoll_ctl(program->epoll_fd, EPOLL_CTL_ADD, program->channel_fd, &event) != 0)
 	{
 		ereport(LOG,
 				(errcode_for_socket_access(),
 				 errmsg("%s() failed: %m", "epoll_ctl")));
-		io_program_stop();
+		clean_up(program);
+		retire(program, now, NULL);
 		return false;
 	}
 	return true;
 }
 
 bool
-io_program_runs(void)
+io_program_runs(const IoProgram *program)
 {
-	return program_pid != 0;
+	return program->pid != 0;
+}
+
+void
+io_program_ready(IoProgram *program)
+{
+	program->ready = true;
 }
 
 int
-io_program_poll_fd(void)
+io_program_poll_fd(IoProgram *program)
 {
-	if (epoll_fd < 0)
-		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (epoll_fd < 0)
+	if (program->epoll_fd < 0)
+		program->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (program->epoll_fd < 0)
 		ereport(ERROR,
 				(errcode_for_socket_access(),
 				 errmsg("%s() failed: %m", "epoll_create1")));
-	return epoll_fd;
+	return program->epoll_fd;
+}
+
+TimestampTz
+io_program_next(const IoProgram *program)
+{
+	if (program->pid == 0)
+		return 0;
+	if (!program->ready)
+		return program->started_at + HELLO_MS * INT64CONST(1000);
+	if (program->asked_at != 0)
+		return program->asked_at + guc_io_hang_timeout * USECS_PER_SEC;
+	return program->heard_at + guc_io_hang_timeout * USECS_PER_SEC / 2;
 }
 
 void
-io_program_send(IoFrame *frame)
+io_program_send(IoProgram *program, IoFrame *frame)
 {
 	frame->begun = false;
 	frame->queued = true;
-	dlist_push_tail(&queue, &frame->node);
-	queued_bytes += frame->text.len;
+	dlist_push_tail(&program->queue, &frame->node);
+	program->queued_bytes += frame->text.len;
 }
 
 void
-io_program_unsend(IoFrame *frame)
+io_program_unsend(IoProgram *program, IoFrame *frame)
 {
 	Assert(frame->queued && !frame->begun);
 	dlist_delete(&frame->node);
 	frame->queued = false;
-	queued_bytes -= frame->text.len;
+	program->queued_bytes -= frame->text.len;
 }
 
 size_t
-io_program_queued(void)
+io_program_queued(const IoProgram *program)
 {
-	return queued_bytes;
+	return program->queued_bytes;
+}
+
+void
+io_program_pause(IoProgram *program, bool paused)
+{
+	program->paused = paused;
 }
 
 bool
-io_program_drive(void (*handle) (PlainJson frame), char *why, size_t size)
+io_program_drive(IoProgram *program, TimestampTz now)
 {
 	const char *reason = NULL;
+	char		why[128];
 	int			status = 0;
+	bool		alive = true;
 
-	if (program_pid == 0)
+	if (program->pid == 0)
 		return true;
 	/* What it said before its end counts, so reading comes last. */
-	(void) send_frames();
-	if (channel_read(channel_fd, &in, handle, &reason))
+	(void) send_frames(program);
+	program->driven_at = now;
+	if (program->paused)
 	{
-		watch(!dlist_is_empty(&queue));
+		program->heard_at = now;
+		program->asked_at = 0;
+	}
+	else
+		alive = channel_read(program->channel_fd, &program->in, take_frame, program, &reason);
+	if (alive && !hangs(program, now, why, sizeof(why)))
+	{
+		watch(program);
 		return true;
 	}
-	if (reason == NULL && await_end(&status))
-		describe_end(status, why, size);
-	else
-		snprintf(why, size, "%s", reason ? reason : "it closed its connection");
-	clean_up();
+	if (!alive && reason == NULL && await_end(program, &status))
+		describe_end(status, why, sizeof(why));
+	else if (!alive)
+		snprintf(why, sizeof(why), "%s", reason ? reason : "it closed its connection");
+	clean_up(program);
+	retire(program, now, why);
 	return false;
 }
 
 void
-io_program_stop(void)
+io_program_stop(IoProgram *program)
 {
 	int			status;
 
 	/* It ends when its socket does. */
-	if (channel_fd >= 0)
-		close(channel_fd);
-	channel_fd = -1;
-	(void) await_end(&status);
-	clean_up();
+	if (program->channel_fd >= 0)
+		close(program->channel_fd);
+	program->channel_fd = -1;
+	(void) await_end(program, &status);
+	clean_up(program);
+	program->start_at = 0;
 }
 
 IoFrame *
@@ -229,17 +270,17 @@ spawn(const char *path, int fd, int *failure)
 
 /* Sends what the socket takes; false when the other side has gone. */
 static bool
-send_frames(void)
+send_frames(IoProgram *program)
 {
-	while (!dlist_is_empty(&queue))
+	while (!dlist_is_empty(&program->queue))
 	{
 		struct iovec parts[SEND_FRAMES];
 		struct msghdr message = {.msg_iov = parts};
 		dlist_iter	iter;
-		size_t		skip = first_sent;
+		size_t		skip = program->first_sent;
 		ssize_t		n;
 
-		dlist_foreach(iter, &queue)
+		dlist_foreach(iter, &program->queue)
 		{
 			IoFrame    *frame = dlist_container(IoFrame, node, iter.cur);
 
@@ -249,36 +290,36 @@ send_frames(void)
 			if (++message.msg_iovlen == SEND_FRAMES)
 				break;
 		}
-		n = sendmsg(channel_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = sendmsg(program->channel_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return errno == EAGAIN || errno == EWOULDBLOCK;
-		sent(n);
+		sent(program, n);
 	}
 	return true;
 }
 
 /* So many bytes have left. */
 static void
-sent(size_t n)
+sent(IoProgram *program, size_t n)
 {
 	while (n > 0)
 	{
-		IoFrame    *frame = dlist_head_element(IoFrame, node, &queue);
-		size_t		left = frame->text.len - first_sent;
+		IoFrame    *frame = dlist_head_element(IoFrame, node, &program->queue);
+		size_t		left = frame->text.len - program->first_sent;
 
 		frame->begun = true;
 		if (n < left)
 		{
-			first_sent += n;
+			program->first_sent += n;
 			return;
 		}
 		n -= left;
-		first_sent = 0;
-		dlist_pop_head_node(&queue);
+		program->first_sent = 0;
+		dlist_pop_head_node(&program->queue);
 		frame->queued = false;
-		queued_bytes -= frame->text.len;
+		program->queued_bytes -= frame->text.len;
 		if (frame->owner == NULL)
 			io_frame_free(frame);
 		else
@@ -287,14 +328,75 @@ sent(size_t n)
 }
 
 static void
-watch(bool write)
+watch(IoProgram *program)
 {
-	struct epoll_event event = {.events = EPOLLIN | (write ? EPOLLOUT : 0)};
+	bool		write = !dlist_is_empty(&program->queue);
+	struct epoll_event event = {.events = (program->paused ? 0 : EPOLLIN) | (write ? EPOLLOUT : 0)};
 
-	if (write == wants_write)
+	if (write == program->writes && program->paused != program->reads)
 		return;
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, channel_fd, &event) == 0)
-		wants_write = write;
+	if (epoll_ctl(program->epoll_fd, EPOLL_CTL_MOD, program->channel_fd, &event) != 0)
+		return;
+	program->writes = write;
+	program->reads = !program->paused;
+}
+
+/* An empty frame only says that the program lives, which every other one says as well. */
+static bool
+take_frame(void *arg, const char *body, size_t len)
+{
+	IoProgram  *program = arg;
+
+	program->asked_at = 0;
+	program->heard_at = program->driven_at;
+	return len == 0 || program->handle(body, len);
+}
+
+/*
+ * Whether it has been busy with one thing for too long.  What it says is read
+ * before this is asked, so that a pause of our own does not count.
+ */
+static bool
+hangs(IoProgram *program, TimestampTz now, char *why, size_t size)
+{
+	if (!program->ready)
+	{
+		snprintf(why, size, "it took longer than %d s to begin", HELLO_MS / 1000);
+		return TimestampDifferenceExceeds(program->started_at, now, HELLO_MS);
+	}
+	if (program->asked_at != 0)
+	{
+		snprintf(why, size, "it did not answer for %d s (mistral.io_hang_timeout)", guc_io_hang_timeout);
+		return TimestampDifferenceExceeds(program->asked_at, now, guc_io_hang_timeout * 1000);
+	}
+	if (TimestampDifferenceExceeds(program->heard_at, now, guc_io_hang_timeout * 500))
+	{
+		IoFrame    *frame = calloc(1, sizeof(IoFrame));
+
+		if (frame == NULL)
+			return false;
+		channel_add_empty(&frame->text);
+		if (frame->text.failed)
+			io_frame_free(frame);
+		else
+			io_program_send(program, frame);
+		program->asked_at = now;
+		(void) send_frames(program);
+	}
+	return false;
+}
+
+/* It does not run, or not any more (`why`): when it may be started again. */
+static void
+retire(IoProgram *program, TimestampTz now, const char *why)
+{
+	if (why)
+		ereport(WARNING,
+				(errmsg("%s, which %s, is gone: %s", program->name, program->does, why)));
+	if (why && TimestampDifferenceExceeds(program->started_at, now, STABLE_MS))
+		program->backoff = 0;
+	program->backoff = Min(Max(program->backoff * 2, FIRST_BACKOFF_MS), LONGEST_BACKOFF_MS);
+	program->start_at = now + program->backoff * INT64CONST(1000);
 }
 
 static void
@@ -308,13 +410,13 @@ describe_end(int status, char *why, size_t size)
 
 /* A moment for it to end by itself; false when it has not. */
 static bool
-await_end(int *status)
+await_end(IoProgram *program, int *status)
 {
-	for (int i = 0; i < END_MS && program_pid != 0; i++)
+	for (int i = 0; i < END_MS && program->pid != 0; i++)
 	{
-		if (waitpid(program_pid, status, WNOHANG) == program_pid)
+		if (waitpid(program->pid, status, WNOHANG) == program->pid)
 		{
-			program_pid = 0;
+			program->pid = 0;
 			return true;
 		}
 		pg_usleep(1000);
@@ -324,27 +426,29 @@ await_end(int *status)
 
 /* Ends the program and forgets what was to be sent to it. */
 static void
-clean_up(void)
+clean_up(IoProgram *program)
 {
-	if (channel_fd >= 0)
-		close(channel_fd);
-	channel_fd = -1;
-	if (program_pid != 0)
+	if (program->channel_fd >= 0)
+		close(program->channel_fd);
+	program->channel_fd = -1;
+	if (program->pid != 0)
 	{
-		kill(program_pid, SIGKILL);
-		while (waitpid(program_pid, NULL, 0) < 0 && errno == EINTR)
+		kill(program->pid, SIGKILL);
+		while (waitpid(program->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
-	program_pid = 0;
-	plain_reset(&in);
-	while (!dlist_is_empty(&queue))
+	program->pid = 0;
+	plain_reset(&program->in);
+	while (!dlist_is_empty(&program->queue))
 	{
-		IoFrame    *frame = dlist_container(IoFrame, node, dlist_pop_head_node(&queue));
+		IoFrame    *frame = dlist_container(IoFrame, node, dlist_pop_head_node(&program->queue));
 
 		frame->queued = false;
 		if (frame->owner == NULL)
 			io_frame_free(frame);
 	}
-	queued_bytes = 0;
-	first_sent = 0;
+	program->queued_bytes = 0;
+	program->first_sent = 0;
+	program->ready = false;
+	program->asked_at = program->heard_at = 0;
 }

@@ -96,7 +96,7 @@ io_sources_read(void)
 }
 
 void
-io_sources_tell(bool committed)
+io_sources_tell(IoProgram *program, bool committed)
 {
 	IoFrame    *frame;
 
@@ -105,7 +105,7 @@ io_sources_tell(bool committed)
 		channel_add_raw(&frame->text, "sources", to_tell, strlen(to_tell));
 		if (io_frame_end(frame))
 		{
-			io_program_send(frame);
+			io_program_send(program, frame);
 			free(told);
 			told = to_tell;
 			to_tell = NULL;
@@ -177,7 +177,7 @@ io_sources_handle(int max)
 }
 
 void
-io_sources_handled(bool committed)
+io_sources_handled(IoProgram *program, bool committed)
 {
 	while (!dlist_is_empty(&handled))
 	{
@@ -202,8 +202,8 @@ io_sources_handled(bool committed)
 			plain_append_text(&frame->text, ",\"number\":");
 			plain_append_int(&frame->text, delivery->number);
 			plain_append_text(&frame->text, delivery->failed ? ",\"committed\":false" : ",\"committed\":true");
-			if (io_frame_end(frame) && io_program_runs())
-				io_program_send(frame);
+			if (io_frame_end(frame) && io_program_runs(program))
+				io_program_send(program, frame);
 		}
 		free_delivery(delivery);
 	}

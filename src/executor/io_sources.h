@@ -4,10 +4,10 @@
  *		done with what they bring.
  *
  *		transaction:	io_sources_read()
- *		afterwards:		io_sources_tell(committed)
+ *		afterwards:		io_sources_tell(program, committed)
  *		no transaction:	io_sources_take(frame), for each that the program sends
  *		transaction:	io_sources_handle(max)
- *		afterwards:		io_sources_handled(committed)
+ *		afterwards:		io_sources_handled(program, committed)
  */
 #ifndef MISTRAL_IO_SOURCES_H
 #define MISTRAL_IO_SOURCES_H
@@ -15,10 +15,11 @@
 #include "postgres.h"
 
 #include "base/plain_json.h"
+#include "executor/io_program.h"
 
-/* Between db_enter and db_leave: notices what the program does not know yet. */
+/* Between db_enter and db_leave: notices what the program does not know yet, so that it is told. */
 extern void io_sources_read(void);
-extern void io_sources_tell(bool committed);
+extern void io_sources_tell(IoProgram *program, bool committed);
 
 /* Another program: it knows nothing, and what the last one brought it will bring again. */
 extern void io_sources_forget(void);
@@ -35,6 +36,6 @@ extern int	io_sources_waiting(void);
  * Returns how many.
  */
 extern int	io_sources_handle(int max);
-extern void io_sources_handled(bool committed);
+extern void io_sources_handled(IoProgram *program, bool committed);
 
 #endif							/* MISTRAL_IO_SOURCES_H */

@@ -34,6 +34,7 @@ typedef struct Recording
 	Attempt    *attempt;
 } Recording;
 
+static int	settle_lost(Recorder *recorder);
 static Attempt **take_waiting(Recorder *recorder, int max, int *count);
 static bool *delete_attempts(Attempt **attempts, int count, bool again);
 static bool attempt_exists(const Attempt *attempt);
@@ -48,7 +49,8 @@ recorder_init(Recorder *recorder)
 	dlist_init(&recorder->waiting);
 	dlist_init(&recorder->recorded);
 	dlist_init(&recorder->deferred);
-	recorder->count = 0;
+	dlist_init(&recorder->lost);
+	recorder->count = recorder->nlost = 0;
 }
 
 void
@@ -58,12 +60,29 @@ recorder_add(Recorder *recorder, Attempt *attempt)
 	recorder->count++;
 }
 
+void
+recorder_lose(Recorder *recorder, Attempt *attempt)
+{
+	dlist_push_tail(&recorder->lost, &attempt->node);
+	recorder->count++;
+	recorder->nlost++;
+}
+
+bool
+recorder_relieved(Recorder *recorder)
+{
+	bool		again = recorder->again;
+
+	recorder->again = false;
+	return again;
+}
+
 int
 recorder_ready(Recorder *recorder, TimestampTz now)
 {
 	dlist_mutable_iter iter;
 	dlist_iter	it;
-	int			ready = 0;
+	int			ready = recorder->nlost;
 
 	dlist_foreach_modify(iter, &recorder->deferred)
 	{
@@ -107,12 +126,13 @@ recorder_record(Recorder *recorder, int max)
 	MemoryContext old;
 	Attempt   **attempts;
 	bool	   *deleted;
+	int			settled = settle_lost(recorder);
 	int			count;
 	int			i;
 
 	attempts = take_waiting(recorder, max, &count);
 	if (count == 0)
-		return 0;
+		return settled;
 	db_enter(&session);
 	/* A session that holds back the completion of one action must not stop the others. */
 	(void) set_config_option("lock_timeout", RECORD_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
@@ -134,7 +154,7 @@ recorder_record(Recorder *recorder, int max)
 	}
 	MemoryContextDelete(context);
 	db_leave(&session);
-	return count;
+	return settled + count;
 }
 
 void
@@ -142,6 +162,13 @@ recorder_recorded(Recorder *recorder, bool committed)
 {
 	dlist_mutable_iter iter;
 
+	if (committed && recorder->settling)
+	{
+		forget_all(recorder, &recorder->lost);
+		recorder->nlost = 0;
+		recorder->again = true;
+	}
+	recorder->settling = false;
 	if (committed)
 	{
 		forget_all(recorder, &recorder->recorded);
@@ -157,6 +184,8 @@ recorder_clear(Recorder *recorder)
 	forget_all(recorder, &recorder->waiting);
 	forget_all(recorder, &recorder->recorded);
 	forget_all(recorder, &recorder->deferred);
+	forget_all(recorder, &recorder->lost);
+	recorder->nlost = 0;
 }
 
 int
@@ -220,6 +249,25 @@ attempt_put_error(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int numb
 {
 	(void) message_put(root_id, MESSAGE_ACTION, action_id, -number,
 					   message_action_result("ERROR", json_from_string(text)));
+}
+
+/* As if an executor had died with them; they are forgotten when that is committed.  Returns how many. */
+static int
+settle_lost(Recorder *recorder)
+{
+	DbSession	session;
+	List	   *ids = NIL;
+	dlist_iter	iter;
+
+	if (recorder->nlost == 0)
+		return 0;
+	db_enter(&session);
+	dlist_foreach(iter, &recorder->lost)
+		ids = lappend(ids, &dlist_container(Attempt, node, iter.cur)->action_id);
+	(void) attempts_settle(recorder->performer, ids, recorder->program);
+	db_leave(&session);
+	recorder->settling = true;
+	return recorder->nlost;
 }
 
 /* Moves at most `max` attempts to `recorded`, where they stay until the transaction's end. */

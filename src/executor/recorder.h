@@ -10,6 +10,8 @@
  *		waiting -> recorded -> gone
  *		   ^           |
  *		   +- deferred-+   (the row was locked, or the commit failed)
+ *
+ *		lost -> gone	(who had them under way has died: they are settled)
  */
 #ifndef MISTRAL_RECORDER_H
 #define MISTRAL_RECORDER_H
@@ -40,6 +42,7 @@ typedef struct Attempt
 typedef struct Recorder
 {
 	const char *performer;		/* of its rows */
+	const char *program;		/* who may die with attempts under way: "the program mistral_io" */
 
 	/* In a transaction: puts the message, if there is to be one. */
 	void		(*put) (Attempt *attempt);
@@ -53,7 +56,11 @@ typedef struct Recorder
 	dlist_head	waiting;
 	dlist_head	recorded;
 	dlist_head	deferred;
-	int			count;			/* in all three */
+	dlist_head	lost;
+	int			count;			/* in all of them */
+	int			nlost;
+	bool		settling;		/* lost ones are settled by the transaction that is open */
+	bool		again;			/* they are in dispatch again */
 } Recorder;
 
 /* Once, before anything else. */
@@ -62,6 +69,12 @@ extern void recorder_init(Recorder *recorder);
 /* Takes a finished attempt over. */
 extern void recorder_add(Recorder *recorder, Attempt *attempt);
 
+/* Takes an attempt over of which nobody knows what has become. */
+extern void recorder_lose(Recorder *recorder, Attempt *attempt);
+
+/* True once after lost ones have been settled: some may wait to be claimed again. */
+extern bool recorder_relieved(Recorder *recorder);
+
 /* How many can be recorded now. */
 extern int	recorder_ready(Recorder *recorder, TimestampTz now);
 
@@ -69,8 +82,8 @@ extern int	recorder_ready(Recorder *recorder, TimestampTz now);
 extern TimestampTz recorder_next(const Recorder *recorder, TimestampTz other);
 
 /*
- * In a transaction: for at most `max` attempts, deletes the row and puts the message.  One whose row is gone (cancelled,
- * deleted) is dropped.  Returns how many were taken.  When the transaction has ended, recorder_recorded says how.
+ * In a transaction: settles the lost ones, and for at most `max` attempts deletes the row and puts the message.  One whose row is gone (cancelled,
+ * deleted) is dropped.  Returns how many were taken, lost ones too.  When the transaction has ended, recorder_recorded says how.
  */
 extern int	recorder_record(Recorder *recorder, int max);
 extern void recorder_recorded(Recorder *recorder, bool committed);

@@ -33,7 +33,7 @@ static bool started = false;
 
 static void confine(pid_t parent, long memory_kb);
 static void limit(int resource, rlim_t most);
-static void handle(PlainJson frame);
+static bool handle(void *arg, const char *body, size_t len);
 static void set_rules(PlainJson frame);
 static bool flush(void);
 
@@ -62,7 +62,7 @@ main(int argc, char **argv)
 		fds[0].events = POLLIN | (io_out.len > 0 ? POLLOUT : 0);
 		if (poll(fds, n + 1, timeout < 0 ? -1 : timeout > 60000 ? 60000 : (int) timeout) < 0 && errno != EINTR)
 			return 1;
-		if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) && !channel_read(CHANNEL_FD, &in, handle, &why))
+		if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) && !channel_read(CHANNEL_FD, &in, handle, NULL, &why))
 			break;
 		modules_drive(io_now());
 		if (!flush())
@@ -111,11 +111,20 @@ limit(int resource, rlim_t most)
 	setrlimit(resource, &r);
 }
 
-static void
-handle(PlainJson frame)
+static bool
+handle(void *arg, const char *body, size_t len)
 {
-	PlainJson	op = plain_json_get(frame, "op");
+	PlainJson	frame;
+	PlainJson	op;
 
+	if (len == 0)
+	{
+		channel_add_empty(&io_out);
+		return true;
+	}
+	if (!channel_object(body, len, &frame))
+		return false;
+	op = plain_json_get(frame, "op");
 	if (plain_json_is(op, "submit"))
 		modules_submit(frame);
 	else if (plain_json_is(op, "cancel"))
@@ -131,6 +140,7 @@ handle(PlainJson frame)
 		started = true;
 		modules_load(frame);
 	}
+	return true;
 }
 
 static void

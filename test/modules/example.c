@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <mistral_action.h>
 
@@ -37,6 +38,7 @@ static const MistralAction actions[] = {
 	{"example.noop", "", "Gives null at once.", MISTRAL_SIGNAL_RESULT},
 	{"example.ask", "", "Waits until somebody completes it.", MISTRAL_SIGNAL_ANSWER},
 	{"example.crash", "", "Takes the program with it.", MISTRAL_SIGNAL_RESULT},
+	{"example.hang", "", "Holds up the program for ever.", MISTRAL_SIGNAL_RESULT},
 	{NULL}
 };
 
@@ -77,6 +79,8 @@ submit(const MistralRequest *request)
 
 	if (strcmp(request->action, "example.crash") == 0)
 		raise(SIGSEGV);
+	while (strcmp(request->action, "example.hang") == 0)
+		pause();
 	if (strcmp(request->action, "example.noop") == 0 || strcmp(request->action, "example.ask") == 0)
 	{
 		host->finish(request->id, true, "null");

@@ -88,6 +88,9 @@ many_again:
 crash:
   tasks:
     t: {action: example.crash, safe-rerun: true}
+hang:
+  tasks:
+    t: {action: example.hang}
 late:
   tasks:
     t: {action: example.echo_slow output=1 seconds=3600, timeout: 1}
@@ -108,7 +111,7 @@ unlike($needed, qr/NEEDED +(librabbitmq|libssh2)/, 'and none of a module');
 
 # ---- what is loaded
 
-ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM mistral.actions WHERE module = 'example'") == 4 }), 'the actions of a module are known');
+ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM mistral.actions WHERE module = 'example'") == 5 }), 'the actions of a module are known');
 is($node->safe_psql('postgres', "SELECT input, description, is_system FROM mistral.actions WHERE name = 'example.echo_slow'"),
 	'output seconds=1|Gives back its input, after some seconds.|f', 'with what the module says of them');
 like(log_since($node, $offset), qr/could not load module "\Q$dir\E\/nothing.so"/, 'a module that is not there is named in the log');
@@ -206,6 +209,26 @@ is(ended(start('echo')), 'SUCCESS', 'and the others are performed again');
 is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $born, 'the server has not been restarted');
 is($node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral executor'"), $executor, 'nor has the executor');
 like(log_since($node, $offset), qr/mistral_io, which runs the actions of modules, is gone: it was terminated by signal 11/, 'the log says what happened');
+
+# ---- a library that does not return
+
+$node->safe_psql('postgres', 'ALTER SYSTEM SET mistral.io_hang_timeout = 2');
+$node->reload;
+$pid = program();
+$again = start('many_again', '{"n": 5, "seconds": 0}');
+is(ended($again), 'SUCCESS', 'a program that answers in time is left alone');
+$id = start('hang');
+is(ended($id, 30), 'ERROR', 'an action that holds up the program is given up');
+is(errors_of($id), 'outcome unknown: the program mistral_io died while the request was under way; it is repeated only with safe-rerun: true', 'as if the program had crashed');
+like(log_since($node, $offset), qr/mistral_io, which runs the actions of modules, is gone: it did not answer for 2 s \(mistral\.io_hang_timeout\)/, 'which the log explains');
+is(ended(start('echo')), 'SUCCESS', 'the next program performs the others');
+ok(program() ne $pid, 'and is another one');
+is($node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral executor'"), $executor, 'the executor has not been restarted');
+$pid = program();
+usleep(5_000_000);
+is(program(), $pid, 'one with nothing to do is not taken for one that hangs');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET mistral.io_hang_timeout');
+$node->reload;
 
 # ---- a crash of the executor
 
