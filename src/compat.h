@@ -15,6 +15,11 @@
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
 
+/* 16 took the layout of variable-length values out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #if PG_VERSION_NUM < 140000
 #error "mistral needs PostgreSQL 14 or later"
 #endif
@@ -54,6 +59,11 @@ compat_init_materialized_srf(FunctionCallInfo fcinfo)
 	rsinfo->setDesc = desc;
 	MemoryContextSwitchTo(old);
 }
+#endif
+
+/* 18 has another word for it, which stands first. */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 /* 16 can leave summarizing indexes alone, and tells which indexes an update needs. */

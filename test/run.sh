@@ -137,7 +137,8 @@ if wanted isolation; then
 			--load-extension=mistral --dbname=isolation_mistral \
 			$(printf '%s\n' "${files[@]}" | sed -E 's|.*/||; s|\.spec$||') >"$SERVER_DIR/log/isolation" 2>&1
 		rc=$?
-		ok=$(grep -cE '^test .*\.\.\. ok' "$SERVER_DIR/log/isolation")
+		# PostgreSQL 16 and later print TAP.
+		ok=$(grep -cE '^test .*\.\.\. ok|^ok ' "$SERVER_DIR/log/isolation")
 		cat "$SERVER_DIR/log/isolation"
 		[ $rc = 0 ] || head -n 60 "$SERVER_DIR/isolation/regression.diffs" 2>/dev/null
 		count "$ok" $((${#files[@]} - ok)) isolation

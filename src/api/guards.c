@@ -11,6 +11,7 @@
 #include "fmgr.h"
 
 #include "api/args.h"
+#include "compat.h"
 
 SQL_FUNCTION(mistral_std_http);
 SQL_FUNCTION(mistral_std_mistral_http);

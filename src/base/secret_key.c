@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 
 #include "base/secret_key.h"
+#include "compat.h"
 #include "guc.h"
 
 #define FORM		1

@@ -14,6 +14,7 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+#include "compat.h"
 #include "expr/expr.h"
 
 /* ---------------------------------------------------------------- problems */

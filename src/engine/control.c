@@ -18,6 +18,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "compat.h"
 #include "engine/control.h"
 #include "engine/definitions.h"
 #include "engine/environments.h"

@@ -12,6 +12,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "compat.h"
 #include "mistral.h"
 
 typedef struct StartRequest

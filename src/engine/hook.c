@@ -18,6 +18,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "base/owned.h"
+#include "compat.h"
 #include "engine/definitions.h"
 #include "engine/hook.h"
 #include "engine/states.h"

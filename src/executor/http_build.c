@@ -17,6 +17,7 @@
 
 #include "base/ids.h"
 #include "base/json.h"
+#include "compat.h"
 #include "executor/http_build.h"
 
 #define HTTP_MAX_REQUEST_HEADERS 200

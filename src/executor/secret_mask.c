@@ -131,7 +131,7 @@ basic(const char *user, const char *password)
 	char	   *pair = psprintf("%s:%s", user, password);
 	int			room = pg_b64_enc_len(strlen(pair)) + 1;
 	char	   *encoded = palloc(room);
-	int			len = pg_b64_encode(pair, strlen(pair), encoded, room - 1);
+	int			len = pg_b64_encode((const void *) pair, strlen(pair), encoded, room - 1);
 
 	encoded[Max(len, 0)] = '\0';
 	secret_wipe(pair, strlen(pair));

@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 
+#include "compat.h"
 #include "expr/value_internal.h"
 
 static const char *const month_names[] = {

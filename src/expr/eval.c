@@ -11,6 +11,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "expr/value_internal.h"
 #include "guc.h"
 

@@ -13,6 +13,7 @@
 
 #include "miscadmin.h"
 
+#include "compat.h"
 #include "errcodes.h"
 #include "expr/expr.h"
 

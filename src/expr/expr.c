@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "expr/cache.h"
 #include "expr/jinja.h"
 #include "expr/yaql.h"

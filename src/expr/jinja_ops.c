@@ -6,6 +6,7 @@
 
 #include "common/int.h"
 
+#include "compat.h"
 #include "expr/jinja.h"
 
 static const char *const op_names[] = {

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "compat.h"
 #include "expr/value_internal.h"
 
 typedef struct JsonReader

@@ -20,6 +20,7 @@ static int	ngroups = 0;
 
 #define YAQL(name, flags, implementation, signature) {name, flags, implementation, signature},
 static YaqlFunction functions[] = {
+#include "compat.h"
 #include "expr/yaql_func_list.h"
 };
 

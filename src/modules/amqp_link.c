@@ -17,10 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <amqp.h>
-#include <amqp_framing.h>
-#include <amqp_tcp_socket.h>
-
 #include "modules/amqp_link.h"
 
 #define MAX_LINKS 32

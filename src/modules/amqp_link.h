@@ -8,7 +8,16 @@
 
 #include <pthread.h>
 
+/* Releases of the library from 0.12 on have their headers in a directory, and warn about the others. */
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/framing.h>
+#include <rabbitmq-c/tcp_socket.h>
+#else
 #include <amqp.h>
+#include <amqp_framing.h>
+#include <amqp_tcp_socket.h>
+#endif
 
 #include "io/mistral_action.h"
 

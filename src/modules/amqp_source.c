@@ -15,9 +15,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <amqp.h>
-#include <amqp_framing.h>
-
 #include "base/plain_json.h"
 #include "modules/amqp_link.h"
 #include "modules/amqp_source.h"

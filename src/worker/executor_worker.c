@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "compat.h"
 #include "executor/http_executor.h"
 #include "executor/io_executor.h"
 #include "worker/launcher.h"

@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 
+#include "compat.h"
 #include "worker/shmem.h"
 
 /* What the launcher tells a worker it starts (in bgw_extra). */
