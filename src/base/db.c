@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -259,6 +260,20 @@ TupleTableSlot *
 db_lookup_next(DbLookup *lookup)
 {
 	return index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot) ? lookup->slot : NULL;
+}
+
+bool
+db_lookup_delete(DbLookup *lookup)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	LockRelationOid(RelationGetRelid(lookup->rel), RowExclusiveLock);
+	result = table_tuple_delete(lookup->rel, &lookup->slot->tts_tid, GetCurrentCommandId(true), lookup->snapshot,
+								InvalidSnapshot, true, &failure, false);
+	if (result != TM_Ok && result != TM_Updated && result != TM_Deleted)
+		elog(ERROR, "unexpected result of a delete: %d", result);
+	return result == TM_Ok;
 }
 
 void

@@ -116,9 +116,15 @@ typedef struct DbLookup
 
 extern void db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts);
 
-/* The same by the one column of a primary key, with the newest snapshot, as db_read_latest. */
+/* The same by the first column of a primary key, an id, with the newest snapshot, as db_read_latest. */
 extern void db_lookup_latest(DbLookup *lookup, const char *table, const char *index, const pg_uuid_t *id);
 extern TupleTableSlot *db_lookup_next(DbLookup *lookup);
+
+/*
+ * Deletes the row that db_lookup_next gave last, of a table as rows.h has them; waits for whoever is changing it.  False when it
+ * is no longer there as it was seen, which says nothing about a newer version.
+ */
+extern bool db_lookup_delete(DbLookup *lookup);
 extern void db_lookup_end(DbLookup *lookup);
 
 /* Column `attnum` (from 1) of row `row` (from 0) of the last result. */

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
@@ -24,6 +25,12 @@
 #include "engine/registered.h"
 #include "mistral.h"
 #include "queue/pull.h"
+
+/* Columns of registered_action, from 1. */
+#define COL_ID 1
+#define COL_OWNER 3
+#define COL_TARGET 4
+#define COL_FUNCTION 5
 
 /*
  * What was found last, and when: until the transaction writes something, or a
@@ -42,6 +49,7 @@ static struct
 }			last;
 
 static bool find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action);
+static Oid	function_oid(Datum text);
 static void remember(const char *name, Oid role, OwnedPurpose purpose, const RegisteredAction *action);
 static void check_name(const char *name);
 static char *function_text(Oid function, Oid role);
@@ -100,24 +108,46 @@ registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredActi
 static bool
 find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action)
 {
-	static DbStatement statement = {
-		"SELECT id, owner, NULL, target, pg_catalog.to_regprocedure(function)::pg_catalog.oid FROM mistral.registered_action"
-		" WHERE name OPERATOR(pg_catalog.=) $1",
-		1, {TEXTOID}
-	};
-	Datum		values[1] = {CStringGetTextDatum(name)};
-	int			row = owned_choose(db_execute(&statement, values, NULL, false, 0), role, purpose, "action", name);
-	Datum		datum;
-	bool		isnull;
+	const char *texts[] = {name};
+	DbLookup	lookup;
+	OwnedChoice choice = {0};
+	TupleTableSlot *slot;
+	Datum		function = (Datum) 0;
 
-	if (row < 0)
+	db_lookup_begin(&lookup, "registered_action", "registered_action_name_owner_key", texts, lengthof(texts));
+	while ((slot = db_lookup_next(&lookup)) != NULL)
+	{
+		bool		isnull;
+		Datum		datum;
+
+		if (!owned_offer(&choice, DatumGetObjectId(slot_getattr(slot, COL_OWNER, &isnull)), false, role, purpose))
+			continue;
+		action->id = *DatumGetUUIDP(slot_getattr(slot, COL_ID, &isnull));
+		datum = slot_getattr(slot, COL_TARGET, &isnull);
+		action->target = isnull ? NULL : TextDatumGetCString(datum);
+		datum = slot_getattr(slot, COL_FUNCTION, &isnull);
+		function = isnull ? (Datum) 0 : PointerGetDatum(DatumGetTextPCopy(datum));
+	}
+	db_lookup_end(&lookup);
+	owned_check(&choice, "action", name);
+	if (choice.count == 0)
 		return false;
-	action->id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
-	datum = db_datum(row, 4, &isnull);
-	action->target = isnull ? NULL : TextDatumGetCString(datum);
-	datum = db_datum(row, 5, &isnull);
-	action->function = isnull ? InvalidOid : DatumGetObjectId(datum);
+	action->function = function == (Datum) 0 ? InvalidOid : function_oid(function);
 	return true;
+}
+
+/* InvalidOid when there is no function of that name and argument any more. */
+static Oid
+function_oid(Datum text)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Datum		oid;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = text;
+	fcinfo->args[0].isnull = false;
+	oid = to_regprocedure(fcinfo);
+	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(oid);
 }
 
 /* A target has at most MAX_TARGET bytes, whoever has registered it. */

@@ -38,6 +38,12 @@
 /* Actions are performed in one transaction until so much time has passed. */
 #define PERFORM_MS 10.0
 
+/* Columns, from 1. */
+#define ATTEMPT_ATTEMPT 2
+#define ACTION_EXECUTION_ID 3
+#define ACTION_FINISHED_AT 14
+#define EXECUTION_FINISHED_AT 13
+
 typedef struct SqlAction
 {
 	dlist_node	node;
@@ -306,27 +312,50 @@ give_up(const SqlAction *action, const char *why)
 static bool
 end_attempt(const SqlAction *action)
 {
-	static DbStatement statement = {
-		"DELETE FROM mistral.attempt WHERE action_id OPERATOR(pg_catalog.=) $1 AND attempt OPERATOR(pg_catalog.=) $2",
-		2, {UUIDOID, INT4OID}
-	};
-	Datum		values[2] = {UUIDPGetDatum(&action->action_id), Int32GetDatum(action->attempt)};
+	for (;;)
+	{
+		DbLookup	lookup;
+		TupleTableSlot *slot;
+		bool		isnull;
+		bool		ended;
 
-	return db_execute(&statement, values, NULL, false, 0) == 1;
+		CHECK_FOR_INTERRUPTS();
+		db_lookup_latest(&lookup, "attempt", "attempt_pkey", &action->action_id);
+		while ((slot = db_lookup_next(&lookup)) != NULL &&
+			   DatumGetInt32(slot_getattr(slot, ATTEMPT_ATTEMPT, &isnull)) != action->attempt);
+		ended = slot != NULL && db_lookup_delete(&lookup);
+		db_lookup_end(&lookup);
+		/* Where somebody else has changed or deleted it, the next look tells which. */
+		if (slot == NULL || ended)
+			return ended;
+	}
 }
 
 /* Whether the action runs, and its execution. */
 static bool
 still_wanted(const SqlAction *action)
 {
-	static DbStatement statement = {
-		"SELECT 1 FROM mistral.action_execution a LEFT JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) a.execution_id"
-		" WHERE a.id OPERATOR(pg_catalog.=) $1 AND a.finished_at IS NULL AND e.finished_at IS NULL",
-		1, {UUIDOID}
-	};
-	Datum		values[1] = {UUIDPGetDatum(&action->action_id)};
+	DbLookup	lookup;
+	TupleTableSlot *slot;
+	pg_uuid_t	execution;
+	bool		wanted;
+	bool		inside;
+	bool		isnull;
 
-	return db_read_latest(&statement, values, 1) == 1;
+	db_lookup_latest(&lookup, "action_execution", "action_execution_pkey", &action->action_id);
+	slot = db_lookup_next(&lookup);
+	wanted = slot != NULL && slot_attisnull(slot, ACTION_FINISHED_AT);
+	inside = wanted && !slot_attisnull(slot, ACTION_EXECUTION_ID);
+	if (inside)
+		execution = *DatumGetUUIDP(slot_getattr(slot, ACTION_EXECUTION_ID, &isnull));
+	db_lookup_end(&lookup);
+	if (!inside)
+		return wanted;
+	db_lookup_latest(&lookup, "execution", "execution_pkey", &execution);
+	slot = db_lookup_next(&lookup);
+	wanted = slot == NULL || slot_attisnull(slot, EXECUTION_FINISHED_AT);
+	db_lookup_end(&lookup);
+	return wanted;
 }
 
 /*

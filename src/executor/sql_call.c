@@ -14,7 +14,9 @@
 #include "parser/parse_param.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 
@@ -35,8 +37,24 @@ typedef struct Variables
 	int			n;
 } Variables;
 
+/* Plans that call functions: the oldest makes room. */
+#define KEPT_PLANS 64
+
+typedef struct KeptPlan
+{
+	char	   *text;
+	Oid			role;
+	uint64		roles;			/* the roles_version that it was made under */
+	SPIPlanPtr	plan;			/* NULL: the place is free */
+} KeptPlan;
+
+static KeptPlan kept_plans[KEPT_PLANS];
+static uint64 roles_version = 0;
+
 static void call_body(void *arg);
 static void call_function(SqlCall *call);
+static SPIPlanPtr kept_plan(const char *text, Oid role);
+static void roles_changed(Datum arg, int cacheid, uint32 hashvalue);
 static void call_statement(SqlCall *call);
 static void setup_variables(ParseState *state, void *arg);
 static ParamListInfo bind(const Variables *variables, const Jsonb *params);
@@ -119,14 +137,13 @@ call_function(SqlCall *call)
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *name = quote_qualified_identifier(get_namespace_name(get_func_namespace(call->function)),
 												  get_func_name(call->function));
-	char	   *text = psprintf("SELECT %s($1)", name);
-	Oid			types[1] = {JSONBOID};
 	Datum		values[1] = {JsonbPGetDatum(call->input)};
 	Datum		result;
 	bool		isnull;
 
 	SPI_connect();
-	if (SPI_execute_with_args(text, 1, types, values, NULL, false, 2) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_plan(kept_plan(psprintf("SELECT %s($1)", name), call->owner), values, NULL, false, 2) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
 				 errmsg("function %s did not give one row", name)));
@@ -139,6 +156,59 @@ call_function(SqlCall *call)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
+}
+
+/*
+ * The plan of such a statement, made with the role's rights, as for each other
+ * role: a function that is simple enough becomes part of it without a further
+ * look at whether one may execute it.  PostgreSQL plans anew when a function or
+ * a schema changes; when what roles are members of changes, that is up to us.
+ */
+static SPIPlanPtr
+kept_plan(const char *text, Oid role)
+{
+	static int	next = 0;
+	static bool watched = false;
+	Oid			types[1] = {JSONBOID};
+	uint64		roles = roles_version;
+	KeptPlan   *place;
+	SPIPlanPtr	plan;
+
+	if (!watched)
+	{
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
+		watched = true;
+	}
+	for (int i = 0; i < KEPT_PLANS; i++)
+	{
+		place = &kept_plans[i];
+		if (place->plan && place->role == role && place->roles == roles_version && strcmp(place->text, text) == 0)
+			return place->plan;
+	}
+	plan = SPI_prepare_cursor(text, 1, types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", text, SPI_result_code_string(SPI_result));
+	place = &kept_plans[next];
+	next = (next + 1) % KEPT_PLANS;
+	if (place->plan)
+	{
+		SPI_freeplan(place->plan);
+		place->plan = NULL;
+		pfree(place->text);
+	}
+	place->text = MemoryContextStrdup(TopMemoryContext, text);
+	place->role = role;
+	place->roles = roles;
+	SPI_keepplan(plan);
+	place->plan = plan;
+	return plan;
+}
+
+static void
+roles_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	roles_version++;
 }
 
 /* One statement with its parameters bound; {"rows": [...], "row_count": n}. */

@@ -104,6 +104,24 @@ like(call('large', '{}'), qr/^ERROR\|the result is larger than mistral.max_resul
 like(call('dies', '{}'), qr/^ERROR\|action dies was given up: the process that ran it died 3 times/, 'three tries, and no more');
 is(call('note', '{"n": 2}'), 'SUCCESS|{"by": "ann", "noted": 2}', 'which stops nobody');
 
+# Simple enough to become part of the statement that calls it, whose plan is kept.
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE crew;
+GRANT crew TO ann;
+CREATE FUNCTION simple(a jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$SELECT to_jsonb('first'::text)$$;
+REVOKE EXECUTE ON FUNCTION simple FROM public;
+GRANT EXECUTE ON FUNCTION simple TO crew;
+SET ROLE ann;
+SELECT mistral.register_action('simple', 'simple(jsonb)');
+SQL
+is(call('simple', '{}'), 'SUCCESS|first', 'one that a group\'s rights allow') for 1 .. 3;
+$node->safe_psql('postgres', q{CREATE OR REPLACE FUNCTION simple(a jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$SELECT to_jsonb('second'::text)$$});
+is(call('simple', '{}'), 'SUCCESS|second', 'a new body counts at once');
+$node->safe_psql('postgres', 'REVOKE crew FROM ann');
+like(call('simple', '{}'), qr/^ERROR\|.*permission denied for function simple/, 'and so does that the owner has left the group');
+$node->safe_psql('postgres', 'DROP FUNCTION simple');
+like(call('simple', '{}'), qr/^ERROR\|the function of action simple does not exist any more/, 'and that the function is gone');
+
 my $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('adhoc')");
 $node->safe_psql('postgres', "SELECT mistral.wait_workflow('$id', '30 s')");
 is($node->safe_psql('postgres', "SELECT output FROM mistral.executions WHERE id = '$id'"), '{"r": {"was": 6}}', 'an ad-hoc action above a function');
