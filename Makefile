@@ -53,9 +53,9 @@ $(OBJS): $(HEADERS_ALL)
 all: mistral_io $(IO_MODULES)
 mistral_io: $(IO_SOURCES) $(HEADERS_ALL) Makefile
 	$(IO_CC) -fPIE -pie -o $@ $(IO_SOURCES) -ldl -lpthread
-mistral_amqp.so: $(wildcard src/modules/amqp_*.c) src/base/plain_json.c $(HEADERS_ALL) Makefile
-	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lrabbitmq -lpthread
-mistral_ssh.so: $(wildcard src/modules/ssh_*.c) src/base/plain_json.c $(HEADERS_ALL) Makefile
+mistral_amqp.so: $(wildcard src/modules/amqp_*.c) src/modules/file_name.c src/base/plain_json.c $(HEADERS_ALL) Makefile
+	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lrabbitmq -lssl -lcrypto -lpthread
+mistral_ssh.so: $(wildcard src/modules/ssh_*.c) src/modules/file_name.c src/base/plain_json.c $(HEADERS_ALL) Makefile
 	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lssh2 -lpthread
 
 install: install-io

@@ -137,7 +137,7 @@ guc_init(void)
 							NULL, &guc_http_max_connections, 1000, 1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("mistral.io_directory",
-							   "Directory with what modules need: keys, lists of known hosts.",
+							   "Directory with what modules need: keys, certificates, lists of known hosts.",
 							   "Counts when mistral_io is started.", &guc_io_directory, "",
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.io_hang_timeout",

@@ -7,7 +7,7 @@
  * Parameters are names separated by spaces; one with "=default" is optional.
  */
 MODULE_ACTION("std.amqp", "mistral_amqp",
-			  "url exchange=\"\" routing_key=\"\" body=null headers=null content_type=null persistent=true mandatory=true reply_to=null correlation_id=null",
+			  "url exchange=\"\" routing_key=\"\" body=null headers=null content_type=null persistent=true mandatory=true reply_to=null correlation_id=null ca_filename=null certificate_filename=null",
 			  "Publishes a message through RabbitMQ, and ends when the broker has confirmed it.")
 ACTION("std.approve", ACTION_ANSWER, NULL, "question details=null approvers=null escalate_to=null escalate_after=null",
 	   "Asks a question and ends when somebody who may answer approves or rejects.")

@@ -20,10 +20,7 @@
 #include "modules/amqp_link.h"
 
 #define MAX_LINKS 32
-#define MAX_CHANNELS 64
 #define MAX_UNCONFIRMED 1000	/* messages on their way at once */
-#define CONNECT_MS 10000
-#define HEARTBEAT_S 30
 #define LOOK_MS 5000			/* heartbeats and deadlines are looked at at least so often */
 #define IDLE_MS 60000			/* then a connection is given up */
 #define FIRST_RETRY_MS 100
@@ -39,7 +36,7 @@ typedef struct JobList
 struct AmqpLink
 {
 	struct AmqpLink *next;
-	char	   *url;
+	AmqpBroker *broker;
 	pthread_t	thread;
 	int			wake_fd;
 	pthread_mutex_t lock;		/* for the next three */
@@ -48,8 +45,6 @@ struct AmqpLink
 	bool		stop;
 
 	/* Of the thread alone. */
-	char	   *parts;			/* what info points to */
-	struct amqp_connection_info info;
 	amqp_connection_state_t connection; /* NULL: none */
 	JobList		waiting;
 	JobList		unconfirmed;
@@ -58,22 +53,21 @@ struct AmqpLink
 	{
 		char	   *exchange;	/* NULL: not open; its number is the index and 1 */
 		uint64_t	tag;		/* of the last message */
-	}			channels[MAX_CHANNELS];
+	}			channels[AMQP_MAX_CHANNELS];
 	int64_t		retry_at;
 	int64_t		retry_ms;
 	int64_t		used_at;
 	char		error[AMQP_ERROR_SIZE]; /* of the last attempt to connect */
 };
 
-static const MistralHost *host;
 static AmqpLink *links = NULL;
 static int	nlinks = 0;
 static pthread_mutex_t ended_lock = PTHREAD_MUTEX_INITIALIZER;
 static JobList ended;
 static int	ended_fd = -1;
 
-static AmqpLink *find_link(const char *url, char *error);
-static AmqpLink *new_link(const char *url, char *error);
+static AmqpLink *find_link(AmqpBroker *broker, char *error);
+static AmqpLink *new_link(AmqpBroker *broker, char *error);
 static bool drop_idle_link(void);
 static void free_link(AmqpLink *link);
 static void *run_link(void *arg);
@@ -96,9 +90,8 @@ static void list_append(JobList *list, AmqpJob *job);
 static AmqpJob *list_pop(JobList *list);
 
 bool
-amqp_links_start(const MistralHost *given)
+amqp_links_start(void)
 {
-	host = given;
 	list_init(&ended);
 	ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return ended_fd >= 0;
@@ -124,9 +117,9 @@ amqp_links_stop(void)
 }
 
 bool
-amqp_link_send(const char *url, AmqpJob *job)
+amqp_link_send(AmqpBroker *broker, AmqpJob *job)
 {
-	AmqpLink   *link = find_link(url, job->error);
+	AmqpLink   *link = find_link(broker, job->error);
 
 	if (link == NULL)
 		return false;
@@ -169,48 +162,43 @@ amqp_job_free(AmqpJob *job)
 	free(job);
 }
 
-int64_t
-amqp_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* ---------------------------------------------------------------- links */
 
-/* NULL, and why. */
+/* Its broker is the link's from then on, or freed; NULL, and why. */
 static AmqpLink *
-find_link(const char *url, char *error)
+find_link(AmqpBroker *broker, char *error)
 {
 	for (AmqpLink *link = links; link; link = link->next)
 	{
-		if (strcmp(link->url, url) == 0)
-			return link;
+		if (!amqp_broker_equal(link->broker, broker))
+			continue;
+		amqp_broker_free(broker);
+		return link;
 	}
 	if (nlinks >= MAX_LINKS && !drop_idle_link())
 	{
 		snprintf(error, AMQP_ERROR_SIZE, "there are connections to %d brokers already", MAX_LINKS);
+		amqp_broker_free(broker);
 		return NULL;
 	}
-	return new_link(url, error);
+	return new_link(broker, error);
 }
 
 static AmqpLink *
-new_link(const char *url, char *error)
+new_link(AmqpBroker *broker, char *error)
 {
 	AmqpLink   *link = calloc(1, sizeof(AmqpLink));
 	pthread_attr_t attributes;
 	int			rc = ENOMEM;
 
-	if (link)
-		link->wake_fd = -1;
-	if (link == NULL || (link->url = strdup(url)) == NULL || (link->parts = strdup(url)) == NULL)
+	if (link == NULL)
+	{
 		snprintf(error, AMQP_ERROR_SIZE, "out of memory");
-	else if (!amqp_take_apart(link->parts, &link->info, error))
-		;
-	else if ((link->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+		amqp_broker_free(broker);
+		return NULL;
+	}
+	link->broker = broker;
+	if ((link->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		snprintf(error, AMQP_ERROR_SIZE, "could not make a descriptor: %s", strerror(errno));
 	else
 	{
@@ -228,8 +216,7 @@ new_link(const char *url, char *error)
 	}
 	if (rc != 0)
 	{
-		if (link)
-			free_link(link);
+		free_link(link);
 		return NULL;
 	}
 	link->next = links;
@@ -269,8 +256,7 @@ free_link(AmqpLink *link)
 {
 	if (link->wake_fd >= 0)
 		close(link->wake_fd);
-	free(link->url);
-	free(link->parts);
+	amqp_broker_free(link->broker);
 	free(link);
 }
 
@@ -378,7 +364,7 @@ open_connection(AmqpLink *link)
 {
 	bool		refused;
 
-	link->connection = amqp_open(&link->info, link->error, &refused);
+	link->connection = amqp_broker_open(link->broker, link->error, &refused);
 	if (link->connection)
 	{
 		link->error[0] = '\0';
@@ -391,55 +377,6 @@ open_connection(AmqpLink *link)
 	if (link->retry_ms > LONGEST_RETRY_MS)
 		link->retry_ms = LONGEST_RETRY_MS;
 	link->retry_at = amqp_now() + link->retry_ms;
-	return false;
-}
-
-amqp_connection_state_t
-amqp_open(const struct amqp_connection_info *info, char *error, bool *refused)
-{
-	struct timeval timeout = {.tv_sec = CONNECT_MS / 1000};
-	int			fd = host->connect_to(info->host, info->port, CONNECT_MS, error, AMQP_ERROR_SIZE);
-	amqp_connection_state_t connection;
-	amqp_socket_t *socket;
-	amqp_rpc_reply_t reply;
-
-	*refused = fd < 0 && errno == EACCES;
-	if (fd < 0)
-		return NULL;
-	connection = amqp_new_connection();
-	socket = connection ? amqp_tcp_socket_new(connection) : NULL;
-	if (socket == NULL)
-	{
-		close(fd);
-		snprintf(error, AMQP_ERROR_SIZE, "out of memory");
-	}
-	else
-	{
-		amqp_tcp_socket_set_sockfd(socket, fd);
-		amqp_set_handshake_timeout(connection, &timeout);
-		amqp_set_rpc_timeout(connection, &timeout);
-		reply = amqp_login(connection, info->vhost, MAX_CHANNELS, AMQP_DEFAULT_FRAME_SIZE, HEARTBEAT_S,
-						   AMQP_SASL_METHOD_PLAIN, info->user, info->password);
-		if (reply.reply_type == AMQP_RESPONSE_NORMAL)
-			return connection;
-		amqp_describe_reply(reply, error);
-		*refused = reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD &&
-			((amqp_connection_close_t *) reply.reply.decoded)->reply_code == AMQP_ACCESS_REFUSED;
-	}
-	if (connection)
-		amqp_destroy_connection(connection);
-	return NULL;
-}
-
-bool
-amqp_take_apart(char *parts, struct amqp_connection_info *info, char *error)
-{
-	if (amqp_parse_url(parts, info) != AMQP_STATUS_OK)
-		snprintf(error, AMQP_ERROR_SIZE, "the URL is not of the form amqp://user:password@host:port/vhost");
-	else if (info->ssl)
-		snprintf(error, AMQP_ERROR_SIZE, "amqps is not supported: let a tunnel on this machine speak TLS");
-	else
-		return true;
 	return false;
 }
 
@@ -474,7 +411,7 @@ lose_connection(AmqpLink *link, const char *why)
 static void
 close_connection(AmqpLink *link)
 {
-	for (int i = 0; i < MAX_CHANNELS; i++)
+	for (int i = 0; i < AMQP_MAX_CHANNELS; i++)
 	{
 		free(link->channels[i].exchange);
 		link->channels[i].exchange = NULL;
@@ -493,7 +430,7 @@ channel_for(AmqpLink *link, const char *exchange)
 	int			unused = 0;
 	amqp_rpc_reply_t reply;
 
-	for (int i = 1; i < MAX_CHANNELS; i++)
+	for (int i = 1; i < AMQP_MAX_CHANNELS; i++)
 	{
 		if (link->channels[i].exchange && strcmp(link->channels[i].exchange, exchange) == 0)
 			return i;
@@ -646,7 +583,7 @@ handle_frame(AmqpLink *link, amqp_frame_t *frame)
 				snprintf(error, sizeof(error), "%.*s", (int) (closed->reply_text.len < 400 ? closed->reply_text.len : 400),
 						 (char *) closed->reply_text.bytes);
 				(void) amqp_send_method(link->connection, frame->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &answer);
-				if (frame->channel < MAX_CHANNELS)
+				if (frame->channel < AMQP_MAX_CHANNELS)
 				{
 					free(link->channels[frame->channel].exchange);
 					link->channels[frame->channel].exchange = NULL;
@@ -733,25 +670,6 @@ end_job(AmqpLink *link, AmqpJob *job, bool success, const char *error)
 	list_append(&ended, job);
 	pthread_mutex_unlock(&ended_lock);
 	(void) eventfd_write(ended_fd, 1);
-}
-
-void
-amqp_describe_reply(amqp_rpc_reply_t reply, char *error)
-{
-	amqp_bytes_t text = {0};
-
-	if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION)
-		snprintf(error, AMQP_ERROR_SIZE, "%s", amqp_error_string2(reply.library_error));
-	else if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION)
-	{
-		if (reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD)
-			text = ((amqp_connection_close_t *) reply.reply.decoded)->reply_text;
-		else if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
-			text = ((amqp_channel_close_t *) reply.reply.decoded)->reply_text;
-		snprintf(error, AMQP_ERROR_SIZE, "the broker says: %.*s", (int) (text.len < 400 ? text.len : 400), text.bytes ? (char *) text.bytes : "");
-	}
-	else
-		snprintf(error, AMQP_ERROR_SIZE, "out of memory");
 }
 
 /* ---------------------------------------------------------------- lists */

@@ -8,20 +8,7 @@
 
 #include <pthread.h>
 
-/* Releases of the library from 0.12 on have their headers in a directory, and warn about the others. */
-#if __has_include(<rabbitmq-c/amqp.h>)
-#include <rabbitmq-c/amqp.h>
-#include <rabbitmq-c/framing.h>
-#include <rabbitmq-c/tcp_socket.h>
-#else
-#include <amqp.h>
-#include <amqp_framing.h>
-#include <amqp_tcp_socket.h>
-#endif
-
-#include "io/mistral_action.h"
-
-#define AMQP_ERROR_SIZE 512
+#include "modules/amqp_broker.h"
 
 /* A message to be published, from its action to its outcome; malloc'd with all that it points to. */
 typedef struct AmqpJob
@@ -54,29 +41,22 @@ typedef struct AmqpJob
 
 typedef struct AmqpLink AmqpLink;
 
-/* Whom to ask for connections; a descriptor that is readable when a job has ended.  False without descriptors. */
-extern bool amqp_links_start(const MistralHost *host);
+/* A descriptor that is readable when a job has ended.  False without descriptors. */
+extern bool amqp_links_start(void);
 extern int	amqp_links_fd(void);
 
 /* Ends all threads. */
 extern void amqp_links_stop(void);
 
-/* Hands a job to the connection with that URL; false, and the job's error, when there can be no such connection. */
-extern bool amqp_link_send(const char *url, AmqpJob *job);
+/*
+ * Hands a job to the connection with that broker, which is the connection's from
+ * then on; false, and the job's error, when there can be no such connection.
+ */
+extern bool amqp_link_send(AmqpBroker *broker, AmqpJob *job);
 
 /* A job that has ended, or NULL; the caller's from then on. */
 extern AmqpJob *amqp_links_take(void);
 
-/*
- * Connects and logs in; NULL and the reason, *refused when another attempt would find the same.  Waits: only from a thread.
- */
-extern amqp_connection_state_t amqp_open(const struct amqp_connection_info *info, char *error, bool *refused);
-extern void amqp_describe_reply(amqp_rpc_reply_t reply, char *error);
-
-/* Takes an amqp URL apart; `parts` is a copy of it that the result points into.  False, and why not. */
-extern bool amqp_take_apart(char *parts, struct amqp_connection_info *info, char *error);
-
 extern void amqp_job_free(AmqpJob *job);
-extern int64_t amqp_now(void);
 
 #endif							/* MISTRAL_AMQP_LINK_H */

@@ -31,7 +31,7 @@ static void finish(AmqpJob *job);
 static const MistralAction actions[] = {
 	{"std.amqp",
 		"url exchange=\"\" routing_key=\"\" body=null headers=null content_type=null persistent=true mandatory=true "
-		"reply_to=null correlation_id=null",
+		"reply_to=null correlation_id=null ca_filename=null certificate_filename=null",
 	"Publishes a message through RabbitMQ, and ends when the broker has confirmed it.", MISTRAL_SIGNAL_RESULT},
 	{NULL}
 };
@@ -59,7 +59,8 @@ static bool
 init(const MistralHost *given, char *error, size_t size)
 {
 	host = given;
-	if (amqp_links_start(given) && amqp_sources_start(given))
+	amqp_brokers_start(given);
+	if (amqp_links_start() && amqp_sources_start(given))
 		return true;
 	snprintf(error, size, "it could not make a descriptor");
 	return false;
@@ -70,7 +71,7 @@ submit(const MistralRequest *request)
 {
 	AmqpJob    *job = calloc(1, sizeof(AmqpJob));
 	PlainJson	input;
-	char	   *url;
+	AmqpBroker *broker;
 
 	if (job == NULL || (job->id = strdup(request->id)) == NULL || !plain_json_check(request->input, strlen(request->input), &input))
 	{
@@ -78,12 +79,14 @@ submit(const MistralRequest *request)
 		host->finish(request->id, false, "\"out of memory\"");
 		return;
 	}
-	url = plain_json_get_string(input, "url");
-	if (url == NULL)
-		snprintf(job->error, sizeof(job->error), "\"url\" must be a text");
-	if (url == NULL || !build(job, request, input) || !amqp_link_send(url, job))
+	broker = amqp_broker_new(input, job->error);
+	if (broker && !build(job, request, input))
+	{
+		amqp_broker_free(broker);
+		broker = NULL;
+	}
+	if (broker == NULL || !amqp_link_send(broker, job))
 		finish(job);
-	free(url);
 }
 
 static int

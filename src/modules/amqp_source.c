@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/plain_json.h"
-#include "modules/amqp_link.h"
+#include "modules/amqp_broker.h"
 #include "modules/amqp_source.h"
 
 #define CHANNEL 1
@@ -43,9 +43,8 @@ typedef struct AmqpSource
 	char	   *name;
 	char	   *config;			/* its JSON, to see whether it has changed */
 	char	   *queue;
-	char	   *parts;			/* of the URL, what info points to */
+	AmqpBroker *broker;
 	char	   *password;
-	struct amqp_connection_info info;
 	int			prefetch;
 	int			wake_fd;
 	pthread_mutex_t lock;		/* for the next two */
@@ -242,7 +241,6 @@ new_source(PlainJson given)
 	source->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	source->name = plain_json_get_string(given, "name");
 	source->config = strndup(given.text, given.len);
-	source->parts = plain_json_get_string(config, "url");
 	source->queue = plain_json_get_string(config, "queue");
 	source->password = plain_json_get_string(config, "password");
 	source->prefetch = plain_json_get_int(config, "prefetch", DEFAULT_PREFETCH);
@@ -250,12 +248,12 @@ new_source(PlainJson given)
 		source->prefetch = DEFAULT_PREFETCH;
 	if (source->wake_fd < 0 || source->name == NULL || source->config == NULL)
 		snprintf(source->error, sizeof(source->error), "out of memory or descriptors");
-	else if (source->parts == NULL || source->queue == NULL)
+	else if (plain_json_get(config, "url").text == NULL || source->queue == NULL)
 		snprintf(source->error, sizeof(source->error), "its configuration has \"url\" and \"queue\", both texts");
-	else if (amqp_take_apart(source->parts, &source->info, source->error))
+	else if ((source->broker = amqp_broker_new(config, source->error)) != NULL)
 	{
 		if (source->password)
-			source->info.password = source->password;
+			source->broker->info.password = source->password;
 		pthread_mutex_init(&source->lock, NULL);
 		pthread_attr_init(&attributes);
 		pthread_attr_setstacksize(&attributes, STACK_SIZE);
@@ -300,7 +298,8 @@ free_source(AmqpSource *source)
 	free(source->name);
 	free(source->config);
 	free(source->queue);
-	free(source->parts);
+	if (source->broker)
+		amqp_broker_free(source->broker);
 	free(source->password);
 	free(source);
 }
@@ -366,7 +365,7 @@ consume(AmqpSource *source)
 	amqp_rpc_reply_t reply;
 	bool		refused;
 
-	source->connection = amqp_open(&source->info, source->error, &refused);
+	source->connection = amqp_broker_open(source->broker, source->error, &refused);
 	if (source->connection == NULL)
 		return false;
 	source->connection_number++;

@@ -19,6 +19,7 @@
 
 #include "base/plain_json.h"
 #include "io/mistral_action.h"
+#include "modules/file_name.h"
 #include "modules/ssh_run.h"
 
 #define PROXIED "std.ssh_proxied"
@@ -57,7 +58,6 @@ static void drive(int64_t now);
 static const char *build(Job *job, PlainJson input, bool proxied);
 static const char *take_gateway(Job *job, PlainJson input);
 static const char *take_hosts(Job *job, PlainJson value);
-static bool safe_name(const char *name);
 static void start_waiting(void);
 static void *run_job(void *arg);
 static void unlink_job(Job **list, Job *job);
@@ -203,7 +203,7 @@ build(Job *job, PlainJson input, bool proxied)
 		error = "mistral.io_directory is not set: it holds ssh/known_hosts, and ssh/keys";
 	else if (job->command == NULL || job->login.username == NULL)
 		error = "cmd and username must be texts";
-	else if (key_name && !safe_name(key_name))
+	else if (key_name && !file_name_is_safe(key_name))
 		error = "private_key_filename must be the name of a file, of letters, digits and \"_.-\"";
 	else if (asprintf(&job->login.known_hosts, "%s/ssh/known_hosts", host->directory) < 0 ||
 			 (key_name && asprintf(&job->login.key_path, "%s/ssh/keys/%s", host->directory, key_name) < 0))
@@ -260,14 +260,6 @@ take_hosts(Job *job, PlainJson value)
 			return "host must be a text, or a list of texts";
 	}
 	return job->nhosts > 0 ? NULL : "there is no host";
-}
-
-/* Of a file in a directory, and of none elsewhere. */
-static bool
-safe_name(const char *name)
-{
-	return name[0] != '\0' && name[0] != '.' && strlen(name) < 200 &&
-		name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] == '\0';
 }
 
 static void

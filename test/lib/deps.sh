@@ -88,6 +88,7 @@ look() {
 	python_with psycopg2,croniter >/dev/null || need python3-croniter
 	python_with aiosmtpd >/dev/null || need python3-aiosmtpd
 	have nm || need binutils
+	have openssl || need openssl
 	header libssh2.h || need libssh2-1-dev
 	[ -x /usr/sbin/sshd ] || need openssh-server
 	header amqp.h || need librabbitmq-dev

@@ -15,14 +15,22 @@ my $program = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
 sub available { return -x $program }
 
+# tls => DIRECTORY: it speaks TLS, too, with the files ca, server.crt and server.key there; of clients it takes certificates of that authority, or none.
 sub new
 {
-	my ($class) = @_;
+	my ($class, %options) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 	my $self = bless { dir => $dir, port => PostgreSQL::Test::Cluster::get_free_port() }, $class;
 
 	append_to_file("$dir/env", "\n");
 	append_to_file("$dir/plugins", "[].\n");
+	if ($options{tls})
+	{
+		$self->{tls_port} = PostgreSQL::Test::Cluster::get_free_port();
+		append_to_file("$dir/rabbit.conf",
+			join("\n", "listeners.ssl.1 = 127.0.0.1:$self->{tls_port}", "ssl_options.cacertfile = $options{tls}/ca", "ssl_options.certfile = $options{tls}/server.crt",
+				"ssl_options.keyfile = $options{tls}/server.key", 'ssl_options.verify = verify_peer', 'ssl_options.fail_if_no_peer_cert = false', ''));
+	}
 	$self->{environment} = {
 		HOME => $dir,
 		RABBITMQ_MNESIA_BASE => "$dir/mnesia",
@@ -31,7 +39,7 @@ sub new
 		RABBITMQ_NODE_PORT => $self->{port},
 		RABBITMQ_NODE_IP_ADDRESS => '127.0.0.1',
 		RABBITMQ_DIST_PORT => PostgreSQL::Test::Cluster::get_free_port(),
-		RABBITMQ_CONFIG_FILE => "$dir/none",
+		RABBITMQ_CONFIG_FILE => $options{tls} ? "$dir/rabbit.conf" : "$dir/none",
 		RABBITMQ_CONF_ENV_FILE => "$dir/env",
 		RABBITMQ_ENABLED_PLUGINS_FILE => "$dir/plugins",
 		RABBITMQ_GENERATED_CONFIG_DIR => "$dir/generated",
@@ -47,6 +55,12 @@ sub url
 {
 	my ($self, $password) = @_;
 	return 'amqp://guest:' . ($password // 'guest') . "\@127.0.0.1:$self->{port}/%2F";
+}
+
+sub tls_url
+{
+	my ($self, $host, $password) = @_;
+	return 'amqps://guest:' . ($password // 'guest') . "\@$host:$self->{tls_port}/%2F";
 }
 
 # True when it answers.

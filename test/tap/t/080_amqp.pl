@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -16,11 +17,48 @@ use RabbitMQ;
 plan skip_all => 'rabbitmq-server is not installed' unless RabbitMQ::available();
 
 my $messages = $ENV{MISTRAL_MESSAGES} // 10000;
-my $broker = RabbitMQ->new;
 my $dir = PostgreSQL::Test::Utils::tempdir();
+
+# ---- two authorities: ours, which has signed for localhost and for a client, and a stranger's
+
+sub openssl
+{
+	my $out;
+	IPC::Run::run([ 'openssl', @_ ], '>', \$out, '2>&1') or die "openssl @_: $out";
+	return;
+}
+
+sub authority
+{
+	my ($name) = @_;
+	openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', "/CN=$name",
+		'-keyout', "$dir/$name.key", '-out', "$dir/amqp/ca/$name");
+	return;
+}
+
+sub signed
+{
+	my ($authority, $name, $host) = @_;
+	append_to_file("$dir/$name.ext", "subjectAltName=DNS:$host\n");
+	openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', "/CN=$name", '-keyout', "$dir/$name.key", '-out', "$dir/$name.csr");
+	openssl('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$dir/amqp/ca/$authority", '-CAkey', "$dir/$authority.key", '-CAcreateserial', '-days', '2',
+		'-extfile', "$dir/$name.ext", '-out', "$dir/$name.crt");
+	append_to_file("$dir/amqp/certificates/$name", slurp_file("$dir/$name.crt") . slurp_file("$dir/$name.key"));
+	return;
+}
+
+mkdir "$dir/$_" foreach qw(amqp amqp/ca amqp/certificates broker);
+authority($_) foreach qw(ours stranger);
+signed('ours', 'server', 'localhost');
+signed('ours', 'client', 'client.example.com');
+signed('stranger', 'nobody', 'client.example.com');
+append_to_file("$dir/broker/$_->[0]", slurp_file("$dir/$_->[1]")) foreach [ 'ca', 'amqp/ca/ours' ], [ 'server.crt', 'server.crt' ], [ 'server.key', 'server.key' ];
+
+my $broker = RabbitMQ->new(tls => "$dir/broker");
 append_to_file("$dir/key", ('0123456789abcdef' x 4) . "\n");
 chmod 0600, "$dir/key";
-my $node = new_server('amqp', "mistral.io_modules = 'mistral_amqp'", "mistral.http_allow = '127.0.0.1/32'", "mistral.secret_key_file = '$dir/key'");
+my $node = new_server('amqp', "mistral.io_modules = 'mistral_amqp'", "mistral.http_allow = '127.0.0.1/32'", "mistral.io_directory = '$dir'",
+	"mistral.secret_key_file = '$dir/key'");
 
 ok($broker->start, 'a broker starts') or diag slurp_file("$broker->{dir}/out");
 $broker->peer('declare', 'work');
@@ -37,10 +75,10 @@ sub execution
 
 sub publish
 {
-	my ($input) = @_;
-	my $json = encode_json({ url => $url, exchange => '', routing_key => 'work', %$input });
-	my $id = $node->safe_psql('postgres', "SELECT mistral.start_workflow('send', jsonb_build_object('input', \$json\$$json\$json\$::jsonb))");
-	wait_for(sub { execution($id) =~ /SUCCESS|ERROR/ }, 60);
+	my ($input, %more) = @_;
+	my $json = encode_json({ input => { url => $url, exchange => '', routing_key => 'work', %$input }, %more });
+	my $id = $node->safe_psql('postgres', "SELECT mistral.start_workflow('send', \$json\$$json\$json\$::jsonb)");
+	wait_for(sub { execution($id) =~ /SUCCESS|ERROR/ && $node->safe_psql('postgres', "SELECT state FROM mistral.action_executions WHERE execution_id = '$id'") =~ /SUCCESS|ERROR/ }, 60);
 	return split /\|/,
 	  $node->safe_psql('postgres', "SELECT state, output ->> 'result' FROM mistral.action_executions WHERE execution_id = '$id'"), 2;
 }
@@ -55,12 +93,12 @@ SELECT mistral.set_secret('rabbit', 'guest');
 SELECT mistral.load_workflow(\$\$
 version: '2.0'
 send:
-  input: [input]
+  input: [input, {seconds: 50}]
   tasks:
     t:
       action: std.amqp
       input: <% \$.input %>
-      timeout: 50
+      timeout: <% \$.seconds %>
 sealed:
   tasks:
     t:
@@ -121,6 +159,42 @@ drained();
 my $sealed = $node->safe_psql('postgres', "SELECT mistral.start_workflow('sealed')");
 ok(wait_for(sub { execution($sealed) eq 'SUCCESS' }), 'the password may be a secret');
 drained();
+
+# ---- TLS
+
+my %tls = (url => $broker->tls_url('localhost'), ca_filename => 'ours', body => 'sealed');
+($state, $result) = publish({%tls});
+is($state, 'SUCCESS', 'a message through TLS') or diag $result;
+($message) = drained();
+is($message->{body}, 'sealed', 'arrives');
+my $large = 'x' x 3000000;
+($state, $result) = publish({ %tls, body => $large });
+is($state, 'SUCCESS', 'a large one') or diag $result;
+is((drained())[0]->{body} eq $large, 1, 'arrives whole');
+($state, $result) = publish({ %tls, url => $broker->tls_url('127.0.0.1') });
+like("$state $result", qr/^ERROR the broker's certificate is not trusted: .*mismatch/, 'a certificate for another name is refused');
+($state, $result) = publish({ %tls, ca_filename => 'stranger' });
+like("$state $result", qr/^ERROR the broker's certificate is not trusted: /, 'so is one of another authority');
+($state, $result) = publish({ %tls, ca_filename => undef });
+like("$state $result", qr/^ERROR the broker's certificate is not trusted: /, 'and one that the system does not know');
+($state, $result) = publish({ %tls, ca_filename => 'nothing' });
+like("$state $result", qr/^ERROR the certificates to be trusted \(ca_filename\) cannot be read$/, 'a file that is not there');
+($state, $result) = publish({ %tls, ca_filename => '../ca/ours' });
+like("$state $result", qr/^ERROR ca_filename and certificate_filename must be names of files/, 'a file elsewhere');
+($state, $result) = publish({ %tls, url => $url });
+like("$state $result", qr/^ERROR ca_filename and certificate_filename are for amqps$/, 'without TLS');
+($state, $result) = publish({ %tls, url => $broker->tls_url('localhost', 'wrong') });
+like("$state $result", qr/^ERROR the broker says: ACCESS_REFUSED/, 'a wrong password');
+($state, $result) = publish({ %tls, url => "amqps://guest:guest\@localhost:$broker->{port}/%2F" }, seconds => 5);
+like("$state $result", qr/^ERROR .*no TLS connection/, 'a broker that does not speak TLS');
+($state, $result) = publish({ %tls, url => "amqps://guest:guest\@127.0.0.2:$broker->{tls_port}/%2F" });
+like("$state $result", qr/^ERROR .*address 127\.0\.0\.2 is not allowed/, 'the egress rules hold');
+drained();
+($state, $result) = publish({ %tls, certificate_filename => 'client' });
+is($state, 'SUCCESS', 'with a certificate of our own') or diag $result;
+($state, $result) = publish({ %tls, certificate_filename => 'nobody' }, seconds => 5);
+is($state, 'ERROR', 'which the broker looks at') or diag $result;
+is(scalar(drained()), 1, 'one message has arrived');
 
 # ---- many, and a broker that is killed
 
@@ -185,6 +259,18 @@ $broker->peer('send', 'events', 1);
 $broker->peer('send_oslo', 'oslo', 5);
 ok(wait_for(sub { $node->safe_psql('postgres', "$noted 'notice'") eq '5|5' }, 60), 'notifications of OpenStack are events');
 is($node->safe_psql('postgres', "$noted 'order'"), "$events|$events", 'a message that comes again is none');
+$broker->peer('declare', 'sealed');
+$node->safe_psql('postgres', <<"SQL");
+SELECT mistral.add_source('sealed', 'mistral_amqp', 'events', jsonb_build_object('url', 'amqps://guest\@localhost:$broker->{tls_port}/%2F',
+  'password_secret', 'rabbit', 'ca_filename', 'ours', 'certificate_filename', 'client', 'queue', 'sealed', 'event', 'sealed'));
+SELECT mistral.create_event_trigger('sealed', 'noted', 'sealed', input => '{"what": "sealed", "n": "<% \$.payload.i %>"}');
+SQL
+$broker->peer('send', 'sealed', 100);
+ok(wait_for(sub { $node->safe_psql('postgres', "$noted 'sealed'") eq '100|100' }, 60), 'a queue is read through TLS');
+my $since = -s $node->logfile;
+$node->safe_psql('postgres', qq{SELECT mistral.add_source('doubtful', 'mistral_amqp', 'events', jsonb_build_object('url', '} . $broker->tls_url('127.0.0.1') .
+	q{', 'ca_filename', 'ours', 'queue', 'sealed', 'event', 'sealed'))});
+ok(wait_for(sub { log_since($node, $since) =~ /source "doubtful" has no connection, and tries again: the broker's certificate is not trusted/ }, 60), 'but not of just anybody');
 my $asked = $node->safe_psql('postgres', "SELECT mistral.start_workflow('asked')");
 my $action = '';
 ok(wait_for(sub { $action = $node->safe_psql('postgres', "SELECT id FROM mistral.action_executions WHERE execution_id = '$asked'") }), 'an action waits');
@@ -198,7 +284,7 @@ ok(wait_for(sub { $node->safe_psql('postgres', 'SELECT 1') }), 'and the rest goe
 $node->safe_psql('postgres', "SELECT mistral.delete_source(name) FROM mistral.sources");
 
 $node->stop;
-is(scalar(map { split /\n/, $broker->peer('drain', $_) } qw(events oslo answers)), 0, 'nothing is left in the queues');
+is(scalar(map { split /\n/, $broker->peer('drain', $_) } qw(events oslo answers sealed)), 0, 'nothing is left in the queues');
 done_testing();
 
 END
