@@ -149,11 +149,15 @@ if wanted tap; then
 	heading "TAP (crashes, failover, HTTP: servers of their own)"
 	mapfile -t files < <(chosen test/tap/t .pl)
 	if [ ${#files[@]} != 0 ]; then
-		[[ ${files[*]} != *worker_examples* ]] || bash test/lib/deps.sh node ||
-			heading "the worker in Node is left out, node with its module pg is not there"
 		# The servers' user may not be able to read this tree.
-		mkdir -p "$SERVER_DIR/tap"
+		mkdir -p "$SERVER_DIR/tap/node"
 		cp -r test examples "$SERVER_DIR/tap/"
+		if [[ ${files[*]} == *worker_examples* || ${files[*]} == *salary* ]]; then
+			command -v node >/dev/null 2>&1 && modules=$SERVER_DIR/tap/node || modules=
+			bash test/lib/deps.sh node ${modules:+"$modules"} ||
+				heading "the worker in Node is left out, node with its module pg is not there"
+			export NODE_PATH=${NODE_PATH:+$NODE_PATH:}$SERVER_DIR/tap/node/usr/share/nodejs
+		fi
 		if [[ ${files[*]} == *alarms* ]]; then
 			mkdir "$SERVER_DIR/tap/nagios"
 			bash test/lib/deps.sh nagios "$SERVER_DIR/tap/nagios" || heading "the alarms are left out, nagios4 is not there"

@@ -3,7 +3,7 @@
 #
 #   deps.sh [demo|test|bench|fuzz|node]   names what is missing; as root on a system with
 #                           apt it installs that, else it exits with 1
-#   deps.sh nagios DIRECTORY              the same, but unpacks it into the directory
+#   deps.sh nagios|node DIRECTORY         the same, but unpacks it into the directory
 #
 # Everything is looked for by what it provides, not by package name, so that a
 # server built from source (PG_CONFIG=...) or another distribution does as well.
@@ -68,9 +68,9 @@ look() {
 		return
 	fi
 	if [ "$what" = node ]; then
-		# A node that is not Debian's keeps Debian's modules out: it needs a pg of its own.
+		# A node that is not Debian's does not let Debian's modules be installed: they are unpacked beside it.
 		have node || need nodejs
-		node -e 'require("pg")' >/dev/null 2>&1 || need node-pg
+		NODE_PATH=${NODE_PATH:-}:$unpacked/usr/share/nodejs node -e 'require("pg")' >/dev/null 2>&1 || need node-pg node-split2 node-xtend
 		return
 	fi
 	if [ "$what" = nagios ]; then
@@ -91,6 +91,8 @@ look() {
 	have openssl || need openssl
 	header libssh2.h || need libssh2-1-dev
 	[ -x /usr/sbin/sshd ] || need openssh-server
+	PATH=$PATH:/usr/sbin have nginx || need nginx-light
+	have openssl || need openssl
 	header amqp.h || need librabbitmq-dev
 	[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || need rabbitmq-server
 	python_with pika >/dev/null || need python3-pika
