@@ -52,6 +52,15 @@ RETURNS void LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mistral_p
 COMMENT ON FUNCTION mistral.publish_definition() IS
   'Does nothing: whoever may execute it may load definitions and environments with scope => ''public''';
 
+-- Each session remembers what the names meant that it has started until this table changes, whoever changes it: also where
+-- it is replicated into, hence ALWAYS.
+CREATE FUNCTION mistral.definitions_changed() RETURNS trigger
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_definitions_changed';
+COMMENT ON FUNCTION mistral.definitions_changed() IS 'The trigger function that tells all processes that definitions have changed';
+CREATE TRIGGER definitions_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mistral.definition
+  FOR EACH STATEMENT EXECUTE FUNCTION mistral.definitions_changed();
+ALTER TABLE mistral.definition ENABLE ALWAYS TRIGGER definitions_changed;
+
 CREATE VIEW mistral.workbooks WITH (security_barrier) AS
   SELECT d.id, d.name, d.namespace, d.definition, d.tags, d.scope, d.owner::pg_catalog.regrole AS owner,
          d.created_at, d.updated_at

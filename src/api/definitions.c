@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
@@ -17,6 +18,7 @@
 #include "base/db.h"
 #include "dsl/spec.h"
 #include "engine/definitions.h"
+#include "engine/known_names.h"
 #include "engine/registered.h"
 #include "mistral.h"
 
@@ -30,6 +32,7 @@ SQL_FUNCTION(mistral_validate);
 SQL_FUNCTION(mistral_lint);
 SQL_FUNCTION(mistral_json_schema);
 SQL_FUNCTION(mistral_publish_definition);
+SQL_FUNCTION(mistral_definitions_changed);
 
 /* Checks the document in the first argument and stores what it makes. */
 static SpecDocument *
@@ -224,4 +227,16 @@ Datum
 mistral_publish_definition(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_VOID();
+}
+
+/* The trigger on the table of definitions. */
+Datum
+mistral_definitions_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("mistral.definitions_changed() is a trigger function")));
+	known_names_changed();
+	return PointerGetDatum(NULL);
 }

@@ -332,8 +332,10 @@ change_views(const char *role, int kind, int kept, bool grant)
 static void
 execute(const char *command)
 {
-	int			rc = SPI_execute(command, false, 0);
+	int			rc;
 
+	db_pin_settings();
+	rc = SPI_execute(command, false, 0);
 	if (rc != SPI_OK_UTILITY)
 		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(rc));
 }

@@ -18,8 +18,10 @@
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/cost.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -42,6 +44,8 @@ static bool callback_registered = false;
 /* Rows that db_each has in memory at a time. */
 #define ROWS_AT_ONCE 1000
 
+#define SEARCH_PATH "pg_catalog, pg_temp"
+
 static void prepare(DbStatement *statement);
 static void pin_setting(const char *name, const char *value);
 static void require_extension(void);
@@ -57,15 +61,6 @@ db_enter(DbSession *session)
 	GetUserIdAndSecContext(&session->caller, &session->sec_context);
 	SetUserIdAndSecContext(owner, session->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	session->guc_nest_level = NewGUCNestLevel();
-	pin_setting("search_path", "pg_catalog, pg_temp");
-
-	/*
-	 * Kept plans are often made while a table is small or empty; they must
-	 * not go on scanning it when it has grown.
-	 */
-	pin_setting("enable_seqscan", "off");
-	/* Where a scan is the only way, the cost that this makes up would have it compiled. */
-	pin_setting("jit", "off");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
@@ -78,10 +73,31 @@ db_leave(DbSession *session)
 	SetUserIdAndSecContext(session->caller, session->sec_context);
 }
 
+/*
+ * Looks at what is there instead of remembering what it has done: the end of a
+ * subtransaction, or an error, takes settings back.
+ */
+void
+db_pin_settings(void)
+{
+	if (namespace_search_path == NULL || strcmp(namespace_search_path, SEARCH_PATH) != 0)
+		pin_setting("search_path", SEARCH_PATH);
+
+	/*
+	 * Kept plans are often made while a table is small or empty; they must
+	 * not go on scanning it when it has grown.
+	 */
+	if (enable_seqscan)
+		pin_setting("enable_seqscan", "off");
+	/* Where a scan is the only way, the cost that this makes up would have it compiled. */
+	if (jit_enabled)
+		pin_setting("jit", "off");
+}
+
 void
 db_use_indexes(void)
 {
-	pin_setting("enable_seqscan", "off");
+	db_pin_settings();
 	pin_setting("enable_hashjoin", "off");
 	pin_setting("enable_mergejoin", "off");
 }
@@ -192,6 +208,7 @@ prepare(DbStatement *statement)
 {
 	SPIPlanPtr	plan;
 
+	db_pin_settings();
 	if (statement->plan != NULL)
 		return;
 	plan = SPI_prepare_cursor(statement->text, statement->nparams, statement->types, CURSOR_OPT_GENERIC_PLAN);

@@ -24,11 +24,18 @@ typedef struct DbSession
 } DbSession;
 
 /*
- * Connects SPI, switches to the extension's owner and pins search_path to
- * pg_catalog.  Every db_enter has its db_leave; they nest.
+ * Connects SPI and switches to the extension's owner.  Every db_enter has its
+ * db_leave, which also takes back what settings were pinned between; they nest.
  */
 extern void db_enter(DbSession *session);
 extern void db_leave(DbSession *session);
+
+/*
+ * Pins search_path to pg_catalog, and what a planner must not do, until db_leave.
+ * The functions below that execute a statement do it themselves, so that who
+ * needs none does not pay: setting and taking back is a tenth of a start.
+ */
+extern void db_pin_settings(void);
 
 /*
  * Plans are kept, perhaps from a time when the tables were small: until db_leave

@@ -27,6 +27,7 @@
 #include "base/ids.h"
 #include "base/owned.h"
 #include "engine/definitions.h"
+#include "engine/known_names.h"
 #include "engine/overlay.h"
 #include "engine/store.h"
 #include "guc.h"
@@ -45,16 +46,6 @@ enum
 	COL_START = 14,
 	COL_REFUSED = 17
 };
-
-/* The version that a name means: its row without the text. */
-typedef struct Found
-{
-	pg_uuid_t	id;
-	Oid			owner;
-	bool		public_;
-	char	   *workbook;		/* these two: copies in the current memory context, or NULL */
-	Jsonb	   *start;
-} Found;
 
 typedef struct CacheEntry
 {
@@ -77,8 +68,8 @@ static void cache_init(void);
 static void cache_trim(void);
 static void cache_transaction_ended(XactEvent event, void *arg);
 static Definition *load_definition(const pg_uuid_t *id, MemoryContext context);
-static bool find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, Found *found);
-static void read_found(Found *found, TupleTableSlot *slot, Oid owner, bool public_);
+static bool find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, FoundVersion *found);
+static void read_found(FoundVersion *found, TupleTableSlot *slot, Oid owner, bool public_);
 static void put_overlaid(const OverlaidWorkflow *overlaid, Datum *values, char *nulls);
 static void lock_names(const SpecDocument *document, const char *namespace_, Oid owner);
 static void store_version(SpecKind kind, const char *name, const char *workbook, const char *namespace_, bool public_,
@@ -230,7 +221,7 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 	char	   *names[2] = {workbook ? psprintf("%s.%s", workbook, name) : NULL, unconstify(char *, name)};
 	const char *namespaces[2] = {namespace_, ""};
 	int			nnamespaces = fall_back_to_default_namespace && namespace_[0] != '\0' ? 2 : 1;
-	Found		found;
+	FoundVersion found;
 
 	for (int n = 0; n < lengthof(names); n++)
 	{
@@ -246,11 +237,17 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 const Definition *
 definition_find_start(const char *name, const char *namespace_, Oid role)
 {
-	Found		found;
+	FoundVersion found;
 	Definition *definition;
 
-	if (!find_version(SPEC_WORKFLOW, name, namespace_, role, OWNED_USE_PUBLIC, &found))
-		return NULL;
+	if (!known_name(name, namespace_, role, &found))
+	{
+		uint64		mark = known_names_mark();
+
+		if (!find_version(SPEC_WORKFLOW, name, namespace_, role, OWNED_USE_PUBLIC, &found))
+			return NULL;
+		known_name_keep(mark, name, namespace_, role, &found);
+	}
 	definition = palloc0(sizeof(Definition));
 	definition->workflow = found.start ? spec_read_start_form(found.start) : NULL;
 	if (definition->workflow == NULL)
@@ -266,12 +263,12 @@ definition_find_start(const char *name, const char *namespace_, Oid role)
 }
 
 /*
- * The live version that the role means by the name.  Every start asks, so it
+ * The live version that the role means by the name.  Many a start asks, so it
  * goes to the index itself: a statement would cost as much as the rest of the
  * start.
  */
 static bool
-find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, Found *found)
+find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, FoundVersion *found)
 {
 	const char *texts[] = {kind_names[kind], name, namespace_};
 	DbLookup	lookup;
@@ -295,7 +292,7 @@ find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, 
 }
 
 static void
-read_found(Found *found, TupleTableSlot *slot, Oid owner, bool public_)
+read_found(FoundVersion *found, TupleTableSlot *slot, Oid owner, bool public_)
 {
 	bool		isnull;
 	Datum		value;
@@ -320,7 +317,7 @@ definition_retire(SpecKind kind, const char *name, const char *namespace_, Oid r
 		"UPDATE mistral.definition SET live = false, updated_at = $2 WHERE id = $1 AND live",
 		2, {UUIDOID, TIMESTAMPTZOID}
 	};
-	Found		found;
+	FoundVersion found;
 	Datum		values[2];
 
 	if (!find_version(kind, name, namespace_, role, OWNED_MANAGE, &found))

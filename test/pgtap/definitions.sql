@@ -1,6 +1,6 @@
 -- Loading, replacing, finding and deleting definitions.
 BEGIN;
-SELECT plan(63);
+SELECT plan(66);
 
 CREATE ROLE def_ann;
 CREATE ROLE def_bob;
@@ -208,6 +208,23 @@ SELECT throws_ok($$SELECT mistral.start_workflow('form', '{"a": 1, "z": 1}')$$, 
 -- Whatever else the column holds, the definition is read.
 SELECT is(pg_temp.broken(form), (SELECT input FROM by_form), 'a start without a good form is the same: ' || coalesce(form, 'null'))
   FROM unnest('{NULL,"{}","7","[1]","[[]]","[[7]]"}'::text[]) AS form;
+
+-- what a name meant at the last start is remembered, and forgotten when roles change
+SELECT mistral.grant_access(r, 'operator') FROM unnest('{def_ann,def_bob}'::regrole[]) r;
+SET LOCAL SESSION AUTHORIZATION def_team;
+SELECT mistral.load_workflow($$
+version: '2.0'
+def_known: {tasks: {t: {action: std.noop}}}
+$$);
+SET LOCAL SESSION AUTHORIZATION def_ann;
+SELECT lives_ok($$SELECT mistral.start_workflow('def_known') FROM generate_series(1, 2)$$, 'a member starts what is its group''s');
+SET LOCAL SESSION AUTHORIZATION def_bob;
+SELECT throws_ok($$SELECT mistral.start_workflow('def_known')$$, 'MS003', NULL, 'another role does not, in the same session');
+RESET SESSION AUTHORIZATION;
+REVOKE def_team FROM def_ann;
+SET LOCAL SESSION AUTHORIZATION def_ann;
+SELECT throws_ok($$SELECT mistral.start_workflow('def_known')$$, 'MS003', NULL, 'nor who is no member any more');
+RESET SESSION AUTHORIZATION;
 
 SELECT * FROM finish();
 ROLLBACK;
