@@ -138,11 +138,15 @@ keep(Tree *tree, const char *channel, const pg_uuid_t *id,...)
 	va_list		members;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "{\"id\": \"%s\"", id_text(id, buf));
+	appendStringInfoString(&text, "{\"id\": \"");
+	appendBinaryStringInfo(&text, id_text(id, buf), UUID_TEXT_LEN);
+	appendStringInfoChar(&text, '"');
 	va_start(members, id);
 	while ((name = va_arg(members, const char *)) != NULL)
 	{
-		appendStringInfo(&text, ", \"%s\": ", name);
+		appendStringInfoString(&text, ", \"");
+		appendStringInfoString(&text, name);
+		appendStringInfoString(&text, "\": ");
 		escape_json(&text, va_arg(members, const char *));
 	}
 	va_end(members);

@@ -288,7 +288,7 @@ lock(Batch *batch)
 	{
 		const pg_uuid_t *ids = batch->ids + batch->ntried;
 		int			n = Min(batch->limit - batch->ntaken, batch->nids - batch->ntried);
-		int			nlocked = store_lock_roots(ids, n, false, batch->locked + batch->nlocked);
+		int			nlocked = store_take_roots(ids, n, batch->locked + batch->nlocked);
 		int			i;
 
 		CHECK_FOR_INTERRUPTS();
@@ -505,6 +505,7 @@ fail_tree(Tree *tree, const char *error)
 
 	locked.id = tree->root_id;
 	locked.stamp = InvalidFullTransactionId;
+	locked.tree = NULL;
 	cache_drop(tree);
 	trees = store_get_trees(&locked, 1);
 	tree = linitial(trees);

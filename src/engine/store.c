@@ -45,10 +45,18 @@ typedef struct Load
 	List	   *holders;		/* of int, beside it: whose */
 } Load;
 
+/* What read_execution reads, in its order. */
+#define EXECUTION_COLUMNS \
+	"ctid, id, root_id, parent_task_id, ordinal, definition_id, owner, name, namespace, state, " \
+	"state_info, description, input, params, globals, output, runtime, created_at, updated_at, finished_at"
+#define EXECUTION_NCOLUMNS 20
+
 static Tree *new_cached_tree(const pg_uuid_t *root_id);
 static void load_trees(List *trees, bool whole);
 static void load_executions(Load *load, List *trees);
+static Execution *read_execution(Tree *tree, uint64 row);
 static void link_executions(Load *load);
+static void link_execution(Execution *execution);
 static void load_tasks(Load *load);
 static void load_task_row(Load *load, uint64 row);
 static void load_actions(Load *load);
@@ -100,8 +108,54 @@ store_lock_roots(const pg_uuid_t *ids, int nids, bool wait, LockedRoot *locked)
 
 		locked[i].stamp = isnull ? InvalidFullTransactionId : DatumGetFullTransactionId(stamp);
 		locked[i].id = get_id(i, 1, &isnull);
+		locked[i].tree = NULL;
 		if (root_locked_hook)
 			root_locked_hook(&locked[i].id);
+	}
+	return (int) n;
+}
+
+int
+store_take_roots(const pg_uuid_t *ids, int nids, LockedRoot *locked)
+{
+	static DbStatement take = {
+		"SELECT " EXECUTION_COLUMNS ", stamp FROM mistral.execution "
+		"WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND root_id OPERATOR(pg_catalog.=) id ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+		1, {UUIDARRAYOID}
+	};
+	Datum		ids_array = id_array_of(ids, nids);
+	uint64		n = db_execute(&take, &ids_array, NULL, false, 0);
+	uint64		i;
+
+	for (i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		stamp = db_datum(i, EXECUTION_NCOLUMNS + 1, &isnull);
+
+		locked[i].stamp = isnull ? InvalidFullTransactionId : DatumGetFullTransactionId(stamp);
+		locked[i].id = get_id(i, 2, &isnull);
+		locked[i].tree = NULL;
+		if (root_locked_hook)
+			root_locked_hook(&locked[i].id);
+		if (get_state(i, 10) == STATE_IDLE && cache_find(&locked[i].id) == NULL)
+		{
+			Tree	   *tree = new_cached_tree(&locked[i].id);
+
+			tree->has_timers = true;
+			tree->fresh = true;
+			tree->root = read_execution(tree, i);
+			locked[i].tree = tree;
+		}
+	}
+	/* Compiling a definition may execute statements of its own. */
+	for (i = 0; i < n; i++)
+	{
+		Tree	   *tree = locked[i].tree;
+
+		if (tree == NULL)
+			continue;
+		execution_attach(tree->root, definition_by_id(&tree->root->definition_id));
+		link_execution(tree->root);
 	}
 	return (int) n;
 }
@@ -115,9 +169,9 @@ store_get_trees(const LockedRoot *locked, int nlocked)
 
 	for (i = 0; i < nlocked; i++)
 	{
-		Tree	   *tree = cache_find(&locked[i].id);
+		Tree	   *tree = locked[i].tree ? locked[i].tree : cache_find(&locked[i].id);
 
-		if (tree == NULL || !FullTransactionIdEquals(tree->stamp, locked[i].stamp))
+		if (tree == NULL || (locked[i].tree == NULL && !FullTransactionIdEquals(tree->stamp, locked[i].stamp)))
 		{
 			tree = new_cached_tree(&locked[i].id);
 			missing = lappend(missing, tree);
@@ -190,9 +244,7 @@ static void
 load_executions(Load *load, List *trees)
 {
 	static DbStatement select = {
-		"SELECT ctid, id, root_id, parent_task_id, ordinal, definition_id, owner, name, namespace, state, "
-		"state_info, description, input, params, globals, output, runtime, created_at, updated_at, finished_at "
-		"FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY root_id, ordinal, id",
+		"SELECT " EXECUTION_COLUMNS " FROM mistral.execution WHERE root_id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY root_id, ordinal, id",
 		1, {UUIDARRAYOID}
 	};
 	List	   *ids = NIL;
@@ -210,53 +262,55 @@ load_executions(Load *load, List *trees)
 		bool		isnull;
 		pg_uuid_t	root_id = get_id(i, 3, &isnull);
 		Tree	   *tree = id_get(load->trees, &root_id);
-		bool		is_root = (db_datum(i, 4, &isnull), isnull);
-		Execution  *execution = execution_alloc(tree, is_root);
-		MemoryContext old = MemoryContextSwitchTo(execution->cxt);
-		pg_uuid_t	parent;
+		Execution  *execution = read_execution(tree, i);
+		pg_uuid_t	parent = get_id(i, 4, &isnull);
 		pg_uuid_t  *parent_copy = NULL;
 
-		execution->tid = get_place(i, 1);
-		execution->id = get_id(i, 2, &isnull);
-		parent = get_id(i, 4, &isnull);
-		if (!isnull)
+		if (isnull)
+			tree->root = execution;
+		else
 		{
-			parent_copy = palloc(sizeof(pg_uuid_t));
+			parent_copy = MemoryContextAlloc(execution->cxt, sizeof(pg_uuid_t));
 			*parent_copy = parent;
 		}
-		else
-			tree->root = execution;
-		execution->ordinal = get_int(i, 5);
-		execution->definition_id = get_id(i, 6, &isnull);
-		execution->owner = DatumGetObjectId(db_datum(i, 7, &isnull));
-		execution->name = get_text(i, 8);
-		execution->namespace_ = get_text(i, 9);
-		execution->state = get_state(i, 10);
-		execution->state_info = get_text(i, 11);
-		execution->description = get_text(i, 12);
-		execution->input = get_json(i, 13);
-		execution->params = get_json(i, 14);
-		execution->globals = get_json(i, 15);
-		execution->output = get_json(i, 16);
-		execution->created_at = get_time(i, 18);
-		execution->updated_at = get_time(i, 19);
-		execution->finished_at = get_time(i, 20);
 		load->all = lappend(load->all, execution);
 		load->parents = lappend(load->parents, parent_copy);
-		MemoryContextSwitchTo(old);
 		id_put(load->executions, &execution->id, execution);
 	}
-	/* The backlog names tasks by their definition. */
-	for (i = 0; i < n; i++)
-	{
-		Execution  *execution = list_nth(load->all, i);
-		JsonRef		runtime;
-		MemoryContext old = MemoryContextSwitchTo(execution->cxt);
+}
 
-		runtime = get_json(i, 17);
-		execution->pending_runtime = json_ref_get(execution->cxt, &runtime);
-		MemoryContextSwitchTo(old);
-	}
+/* The execution of a row of the last result, which has EXECUTION_COLUMNS; no link yet to what is around it. */
+static Execution *
+read_execution(Tree *tree, uint64 row)
+{
+	bool		isnull;
+	bool		is_root = (db_datum(row, 4, &isnull), isnull);
+	Execution  *execution = execution_alloc(tree, is_root);
+	MemoryContext old = MemoryContextSwitchTo(execution->cxt);
+	JsonRef		runtime;
+
+	execution->tid = get_place(row, 1);
+	execution->id = get_id(row, 2, &isnull);
+	execution->ordinal = get_int(row, 5);
+	execution->definition_id = get_id(row, 6, &isnull);
+	execution->owner = DatumGetObjectId(db_datum(row, 7, &isnull));
+	execution->name = get_text(row, 8);
+	execution->namespace_ = get_text(row, 9);
+	execution->state = get_state(row, 10);
+	execution->state_info = get_text(row, 11);
+	execution->description = get_text(row, 12);
+	execution->input = get_json(row, 13);
+	execution->params = get_json(row, 14);
+	execution->globals = get_json(row, 15);
+	execution->output = get_json(row, 16);
+	/* The backlog names tasks by their definition. */
+	runtime = get_json(row, 17);
+	execution->pending_runtime = json_ref_get(execution->cxt, &runtime);
+	execution->created_at = get_time(row, 18);
+	execution->updated_at = get_time(row, 19);
+	execution->finished_at = get_time(row, 20);
+	MemoryContextSwitchTo(old);
+	return execution;
 }
 
 /* Sub-executions find their task; the root comes first, then the others by age. */
@@ -269,30 +323,36 @@ link_executions(Load *load)
 	forboth(lc, load->all, lp, load->parents)
 	{
 		Execution  *execution = lfirst(lc);
-		Tree	   *tree = execution->tree;
 		pg_uuid_t  *parent = lfirst(lp);
-		MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+		Task	   *task = parent ? id_get(load->tasks, parent) : NULL;
 
-		if (parent)
+		execution->parent_task = task;
+		if (task)
 		{
-			execution->parent_task = id_get(load->tasks, parent);
-			if (execution->parent_task)
-			{
-				Task	   *task = execution->parent_task;
+			MemoryContext old = MemoryContextSwitchTo(task->cxt);
 
-				MemoryContextSwitchTo(task->cxt);
-				task->subs = lappend(task->subs, execution);
-				task->nsubs = Max(task->nsubs, execution->ordinal + 1);
-				MemoryContextSwitchTo(tree->cxt);
-			}
-			tree->executions = lappend(tree->executions, execution);
+			task->subs = lappend(task->subs, execution);
+			task->nsubs = Max(task->nsubs, execution->ordinal + 1);
+			MemoryContextSwitchTo(old);
 		}
-		else
-			tree->executions = lcons(execution, tree->executions);
-		load_execution_runtime(execution, execution->pending_runtime);
-		execution->pending_runtime = NULL;
-		MemoryContextSwitchTo(old);
+		link_execution(execution);
 	}
+}
+
+/* To its tree, when it has its definition. */
+static void
+link_execution(Execution *execution)
+{
+	Tree	   *tree = execution->tree;
+	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+
+	if (execution == tree->root)
+		tree->executions = lcons(execution, tree->executions);
+	else
+		tree->executions = lappend(tree->executions, execution);
+	load_execution_runtime(execution, execution->pending_runtime);
+	execution->pending_runtime = NULL;
+	MemoryContextSwitchTo(old);
 }
 
 static void

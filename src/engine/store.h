@@ -13,6 +13,7 @@ typedef struct LockedRoot
 {
 	pg_uuid_t	id;
 	FullTransactionId stamp;
+	Tree	   *tree;			/* read with the lock; NULL: it was not */
 } LockedRoot;
 
 /*
@@ -23,8 +24,14 @@ typedef struct LockedRoot
 extern int	store_lock_roots(const pg_uuid_t *ids, int nids, bool wait, LockedRoot *locked);
 
 /*
- * The trees of locked roots, from the cache where its copy has the root's
- * stamp, else from the tables; List of Tree *.  Every tree is marked as used by
+ * The same without waiting, for who wants the trees as well: those that nobody
+ * has taken up yet, which are a root and nothing else, come with their locks.
+ */
+extern int	store_take_roots(const pg_uuid_t *ids, int nids, LockedRoot *locked);
+
+/*
+ * The trees of locked roots: those read with the lock, else from the cache where
+ * its copy has the root's stamp, else from the tables; List of Tree *.  Every tree is marked as used by
  * this transaction, whose end decides about the copies.
  */
 extern List *store_get_trees(const LockedRoot *locked, int nlocked);

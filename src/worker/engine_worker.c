@@ -74,6 +74,7 @@ static struct
 	TimestampTz skipped_at;
 	uint32		unlocked_seen;
 	bool		full;			/* a look at the whole table is due */
+	bool		checked;		/* for this look: the state is this database's own */
 	bool		whole;			/* it is not for this engine's share alone */
 	int			in_step;		/* of waiting: being done */
 	bool		maintenance;	/* the setting, at the last look: starts were left in the table */
@@ -130,8 +131,9 @@ mistral_engine_main(Datum arg)
 
 		if (worker_must_leave())
 			worker_leave(ENDING_ASKED);
-		if (worker_take_recheck() || engine.full)
+		if (worker_take_recheck() || (engine.full && !engine.checked))
 			worker_wait_adoption();
+		engine.checked = engine.full;
 		now = clock_steady();
 		if (engine.backoff > 0 && now < engine.resume_at)
 		{
