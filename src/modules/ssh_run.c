@@ -299,17 +299,24 @@ tunnel_wait(Tunnel *tunnel, int directions)
 
 /* ---------------------------------------------------------------- who it is, on both sides */
 
-/* Whether known_hosts names the host at all. */
+/* Whether known_hosts names the host at all, with its port: to libssh2 an entry without one is for every port. */
 static bool
 is_listed(const Target *target, const SshLogin *login, char *error)
 {
 	LIBSSH2_SESSION *session = libssh2_session_init();
+	Target		named = *target;
 	int			rc = LIBSSH2_KNOWNHOST_CHECK_FAILURE;
 
+	if (target->port != PORT)
+	{
+		named.port = -1;
+		if (snprintf(named.address, sizeof(named.address), "[%s]:%d", target->address, target->port) >= (int) sizeof(named.address))
+			return explain_known(LIBSSH2_KNOWNHOST_CHECK_NOTFOUND, error);
+	}
 	/* A key that is none, of no kind: what is there is found as another one. */
 	if (session)
 	{
-		rc = look_up(session, target, "", 0, LIBSSH2_KNOWNHOST_KEYENC_BASE64, login);
+		rc = look_up(session, &named, "", 0, LIBSSH2_KNOWNHOST_KEYENC_BASE64, login);
 		libssh2_session_free(session);
 	}
 	return rc == LIBSSH2_KNOWNHOST_CHECK_MISMATCH || explain_known(rc, error);

@@ -32,6 +32,7 @@ foreach my $host (@hosts, $inner)
 	my ($type, $key) = split ' ', slurp_file("$dir/host_$host.pub");
 	# 127.0.0.8 is not known, 127.0.0.9 is known with another's key, 127.0.0.7 is no gateway.
 	append_to_file("$dir/ssh/known_hosts", "[$host]:$port $type $key\n") unless $host =~ /\.[89]$/;
+	append_to_file("$dir/ssh/known_hosts", "$host $type $key\n") if $host eq $inner;
 	append_to_file("$dir/ssh/known_hosts", "[$host]:$port " . join(' ', (split ' ', $public)[ 0, 1 ]) . "\n") if $host =~ /\.9$/;
 	append_to_file("$dir/config_$host",
 		join("\n", "ListenAddress $host:$port", "HostKey $dir/host_$host", "AuthorizedKeysFile $dir/authorized_keys", 'StrictModes no',
@@ -137,6 +138,7 @@ my $log = "$dir/log_$hosts[6]";
 my $size = -s $log;
 is(over({ host => "$hosts[6]:$port" }), "ERROR|Failed to execute ssh cmd on $hosts[6]:$port: it is not in known_hosts", 'a host that is not known');
 is(-s $log, $size, 'is not even tried');
+is(over({ host => "$inner:1" }), "ERROR|Failed to execute ssh cmd on $inner:1: it is not in known_hosts", 'nor is another port of one that is');
 like(over({ host => "$hosts[7]:$port" }), qr/^ERROR\|.*: its key is another one than in known_hosts$/, 'a host with another key');
 like(over({ gateway_host => "$hosts[6]:$port" }), qr/^ERROR\|.*: gateway 127\.0\.0\.8:\d+: it is not in known_hosts$/, 'a gateway that is not known');
 like(over({ gateway_host => "$hosts[7]:$port" }), qr/^ERROR\|.*: gateway .*: its key is another one than in known_hosts$/, 'a gateway with another key');
