@@ -5,6 +5,7 @@
  *
  *		cc -shared -fPIC -I "$(pg_config --includedir-server)/extension/mistral" -o example.so example.c
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +33,12 @@ static void cancel(const char *id);
 static void drive(int64_t now);
 static int64_t next_timeout(int64_t now);
 static void forget(Waiting **place);
+static bool note(const MistralRequest *request);
 
 static const MistralAction actions[] = {
 	{"example.echo_slow", "output seconds=1", "Gives back its input, after some seconds.", MISTRAL_SIGNAL_RESULT},
+	{"example.note", "seconds=0", "Adds its id and attempt as a line to the file notes in mistral.io_directory; gives back its input, after some seconds.",
+	MISTRAL_SIGNAL_RESULT},
 	{"example.noop", "", "Gives null at once.", MISTRAL_SIGNAL_RESULT},
 	{"example.ask", "", "Waits until somebody completes it.", MISTRAL_SIGNAL_ANSWER},
 	{"example.crash", "", "Takes the program with it.", MISTRAL_SIGNAL_RESULT},
@@ -84,6 +88,11 @@ submit(const MistralRequest *request)
 	if (strcmp(request->action, "example.noop") == 0 || strcmp(request->action, "example.ask") == 0)
 	{
 		host->finish(request->id, true, "null");
+		return;
+	}
+	if (strcmp(request->action, "example.note") == 0 && !note(request))
+	{
+		host->finish(request->id, false, "\"could not write to notes\"");
 		return;
 	}
 	w = calloc(1, sizeof(Waiting));
@@ -159,4 +168,23 @@ forget(Waiting **place)
 	free(w->id);
 	free(w->input);
 	free(w);
+}
+
+/* By one write at the end of the file, so that lines stay whole and are there though the program dies the next moment. */
+static bool
+note(const MistralRequest *request)
+{
+	char		path[1024];
+	char		line[128];
+	int			length = snprintf(line, sizeof(line), "%s %d\n", request->id, request->attempt);
+	int			file;
+	bool		written;
+
+	snprintf(path, sizeof(path), "%s/notes", host->directory);
+	file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (file < 0)
+		return false;
+	written = write(file, line, length) == length;
+	close(file);
+	return written;
 }

@@ -2,15 +2,14 @@
 #
 # Clients start workflows of several kinds, each start together with a row of a
 # ledger in one transaction.  Meanwhile processes are killed at random.  At the
-# end every row of the ledger has its execution and every execution its row,
-# each has ended right with exactly its tasks, and the outside world saw each
-# HTTP action as often as its safe-rerun allows.
+# end every row of the ledger has its execution and every execution its row, and
+# each has ended right with exactly its tasks.  (What actions do to the world
+# outside is 055_ledgers.pl.)
 #
 # MISTRAL_KILLS: how many faults (25); MISTRAL_SEED: repeats a run's choices.
 use strict;
 use warnings;
 
-use IPC::Run;
 use List::Util qw(max sum0);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -25,8 +24,7 @@ srand($seed);
 note("seed $seed");
 
 my $directory = PostgreSQL::Test::Utils::tempdir();
-my ($port, $world) = start_world("$directory/requests");
-my $node = new_server('victim', 'max_connections = 50', "mistral.http_allow = '127.0.0.1/32'",
+my $node = new_server('victim', 'max_connections = 50',
 	'restart_after_crash = on', 'mistral.engine_workers = 2', 'log_min_messages = warning', 'autovacuum_naptime = 5');
 $node->start;
 
@@ -35,13 +33,13 @@ my @kinds = (
 	{ name => 'fork', tasks => 5 },
 	{ name => 'delayed', tasks => 2 },
 	{ name => 'waits', tasks => 2 },
-	{ name => 'parent', tasks => 2 },
-	{ name => 'http_safe', tasks => 2 },
-	{ name => 'http_once', tasks => 2 });
+	{ name => 'parent', tasks => 2 });
 
 install();
 my $test_pid = $$;
-my @load = start_load();
+my @load = (
+	pgbench_until($node, "$directory/stop", '-c', 4, '-R', 80, map { ('-f', "$directory/$_->{name}.sql") } @kinds),
+	pgbench_until($node, "$directory/stop-all", '-c', 2, '-R', 10, '-f', "$directory/complete.sql"));
 
 # However the test ends, its load does too: who runs it waits for its output to be closed.
 END
@@ -56,7 +54,7 @@ END
 	}
 }
 
-ok( wait_for(sub { answer("SELECT count(*) > 20 FROM mistral.executions WHERE state = 'SUCCESS'") eq 't' }, 30),
+ok( wait_for(sub { answer($node, "SELECT count(*) > 20 FROM mistral.executions WHERE state = 'SUCCESS'") eq 't' }, 30),
 	'the load runs');
 
 my %done;
@@ -86,67 +84,56 @@ diag(sprintf(
 		'%d faults (%s); %s executions, %s tasks; work went on after %.2f s (median), %.2f s (longest)',
 		sum0(values %done),
 		join(', ', map { "$done{$_} $_" } sort keys %done),
-		answer('SELECT count(*) FROM mistral.executions'),
-		answer('SELECT count(*) FROM mistral.tasks'),
+		answer($node, 'SELECT count(*) FROM mistral.executions'),
+		answer($node, 'SELECT count(*) FROM mistral.tasks'),
 		$resumed[ @resumed / 2 ] // 0,
 		max(@resumed, 0)));
 
 drops();
 $node->stop;
-$world->{handle}->finish;
 done_testing();
 
 # ---------------------------------------------------------------- the load
 
 sub install
 {
-	$node->safe_psql('postgres', <<"SQL");
+	$node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION mistral;
 CREATE TABLE ledger (id uuid PRIMARY KEY, kind text NOT NULL);
-SELECT mistral.load_workflow(\$yaml\$
+SELECT mistral.load_workflow($yaml$
 version: '2.0'
 seq:
-  output: {sum: <% \$.e %>}
+  output: {sum: <% $.e %>}
   tasks:
     a: {action: std.echo output=1, publish: {a: <% task().result %>}, on-success: b}
-    b: {action: std.noop, publish: {b: <% \$.a + 1 %>}, on-success: c}
-    c: {action: std.noop, publish: {c: <% \$.b + 1 %>}, on-success: d}
-    d: {action: std.noop, publish: {d: <% \$.c + 1 %>}, on-success: e}
-    e: {action: std.noop, publish: {e: <% \$.d + 1 %>}}
+    b: {action: std.noop, publish: {b: <% $.a + 1 %>}, on-success: c}
+    c: {action: std.noop, publish: {c: <% $.b + 1 %>}, on-success: d}
+    d: {action: std.noop, publish: {d: <% $.c + 1 %>}, on-success: e}
+    e: {action: std.noop, publish: {e: <% $.d + 1 %>}}
 fork:
-  output: {sum: <% \$.sum %>}
+  output: {sum: <% $.sum %>}
   tasks:
     start: {action: std.noop, on-success: [x, y, z]}
     x: {action: std.echo output=1, publish: {x: <% task().result %>}, on-success: end}
     y: {action: std.async_noop, publish: {y: 2}, on-success: end}
     z: {action: std.noop, wait-before: 1, publish: {z: 3}, on-success: end}
-    end: {join: all, action: std.noop, publish: {sum: <% \$.x + \$.y + \$.z - 1 %>}}
+    end: {join: all, action: std.noop, publish: {sum: <% $.x + $.y + $.z - 1 %>}}
 delayed:
-  output: {sum: <% \$.sum %>}
+  output: {sum: <% $.sum %>}
   tasks:
     a: {action: std.noop, wait-before: 1, wait-after: 1, on-success: b}
     b: {action: std.noop, publish: {sum: 5}}
 waits:
-  output: {sum: <% \$.sum %>}
+  output: {sum: <% $.sum %>}
   tasks:
     a: {action: std.async_noop, on-success: b}
     b: {action: std.noop, publish: {sum: 5}}
 parent:
-  output: {sum: <% \$.sum %>}
+  output: {sum: <% $.sum %>}
   tasks:
     a: {workflow: seq, publish: {sum: <% task().result.sum %>}, on-success: b}
     b: {action: std.noop}
-http_safe:
-  output: {sum: <% \$.sum %>}
-  tasks:
-    a: {action: std.http, input: {url: "http://127.0.0.1:$port/safe", method: POST}, safe-rerun: true, on-success: b}
-    b: {action: std.noop, publish: {sum: 5}}
-http_once:
-  output: {sum: <% \$.sum %>}
-  tasks:
-    a: {action: std.http, input: {url: "http://127.0.0.1:$port/once", method: POST}, on-success: b}
-    b: {action: std.noop, publish: {sum: 5}}
-\$yaml\$);
+$yaml$);
 SQL
 	foreach my $kind (@kinds)
 	{
@@ -156,33 +143,6 @@ SQL
 	append_to_file("$directory/complete.sql",
 		"SELECT mistral.complete_action(id, '1') FROM (SELECT id FROM mistral.action_executions "
 		  . "WHERE name = 'std.async_noop' AND state = 'RUNNING' ORDER BY id DESC LIMIT 20) AS a;\n");
-}
-
-# pgbench gives up when its connection is lost: a child of ours begins again.
-sub start_load
-{
-	my @files = map { ('-f', "$directory/$_->{name}.sql") } @kinds;
-	my @loads = ([ '-c', 4, '-R', 80, @files ], [ '-c', 2, '-R', 10, '-f', "$directory/complete.sql" ]);
-	my @children;
-
-	foreach my $load (@loads)
-	{
-		my $pid = fork;
-		die "could not fork: $!" unless defined $pid;
-		if ($pid == 0)
-		{
-			while (!-e "$directory/stop" || $load->[5] =~ /complete/ && !-e "$directory/stop-all")
-			{
-				system('sh', '-c', '"$@" >/dev/null 2>&1', 'sh', 'pgbench', '-n', '-T', 2, '-h', $node->host, '-p',
-					$node->port, @$load, 'postgres');
-				usleep(50_000);
-			}
-			require POSIX;
-			POSIX::_exit(0);
-		}
-		push @children, $pid;
-	}
-	return @children;
 }
 
 sub stop_load
@@ -196,35 +156,7 @@ sub stop_load
 	waitpid($completer, 0);
 }
 
-sub start_world
-{
-	my ($file) = @_;
-	my ($in, $out) = ('', '');
-	append_to_file($file, '');
-	my $handle =
-	  IPC::Run::start([ $ENV{PYTHON} || 'python3', 'test/tap/ledger_http.py', $file ], '<', \$in, '>', \$out);
-
-	$handle->pump until $out =~ /\n/;
-	chomp(my $number = $out);
-	# The string that is its input must outlive it: its end would end the server.
-	return ($number, { handle => $handle, in => \$in });
-}
-
 # ---------------------------------------------------------------- the faults
-
-# One value; empty while the server does not answer.
-sub answer
-{
-	my ($query) = @_;
-	my ($out, $err) = ('', '');
-
-	# By argument: a psql that cannot connect is gone before it reads its input.
-	my $ok = IPC::Run::run(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $query ],
-		'<', \undef, '>', \$out, '2>', \$err, IPC::Run::timeout(20));
-	chomp $out;
-	return $ok ? $out : '';
-}
 
 sub fault
 {
@@ -240,7 +172,7 @@ sub fault
 		engine => "backend_type = 'mistral engine'",
 		executor => "backend_type = 'mistral executor'",
 		terminate => "backend_type LIKE 'mistral %'",
-		backend => "backend_type = 'client backend' AND pid <> pg_backend_pid()",
+		backend => "backend_type = 'client backend'",
 		client => '');
 	if ($fault eq 'client')
 	{
@@ -248,7 +180,7 @@ sub fault
 		@pids = grep { slurp_file("/proc/$_/cmdline") =~ /\Q$directory\E/ } grep { -e "/proc/$_/cmdline" } @pids;
 		return @pids ? kill('KILL', $pids[ rand @pids ]) : 0;
 	}
-	my @pids = split /\n/, answer("SELECT pid FROM pg_stat_activity WHERE $what{$fault}");
+	my @pids = victims($node, $what{$fault});
 	return 0 unless @pids;
 	return kill($fault eq 'terminate' ? 'TERM' : 'KILL', $pids[ rand @pids ]);
 }
@@ -258,85 +190,48 @@ sub progressed
 {
 	my ($since) = @_;
 
-	return answer("SELECT count(*) > 0 FROM mistral.executions WHERE created_at > to_timestamp($since)"
+	return answer($node, "SELECT count(*) > 0 FROM mistral.executions WHERE created_at > to_timestamp($since)"
 		  . ' AND finished_at IS NOT NULL') eq 't';
 }
 
 sub drained
 {
-	return answer("SELECT count(*) FROM mistral.executions WHERE state NOT IN ('SUCCESS', 'ERROR', 'CANCELLED')") eq '0';
+	return answer($node, "SELECT count(*) FROM mistral.executions WHERE state NOT IN ('SUCCESS', 'ERROR', 'CANCELLED')") eq '0';
 }
 
 sub unfinished
 {
-	return answer("SELECT e.id, e.workflow_name, e.state, t.name, t.state FROM mistral.executions e "
+	return answer($node, "SELECT e.id, e.workflow_name, e.state, t.name, t.state FROM mistral.executions e "
 		  . "LEFT JOIN mistral.tasks t ON t.execution_id = e.id AND t.state NOT IN ('SUCCESS', 'ERROR') "
 		  . "WHERE e.state NOT IN ('SUCCESS', 'ERROR', 'CANCELLED') LIMIT 10")
-	  . answer('SELECT * FROM mistral.message LIMIT 5')
-	  . answer('SELECT * FROM mistral.workers');
+	  . answer($node, 'SELECT * FROM mistral.message LIMIT 5')
+	  . answer($node, 'SELECT * FROM mistral.workers');
 }
 
 # ---------------------------------------------------------------- the balance
 
 sub check
 {
-	is(answer('SELECT count(*) FROM ledger l WHERE NOT EXISTS (SELECT FROM mistral.executions e WHERE e.id = l.id)'),
+	is(answer($node, 'SELECT count(*) FROM ledger l WHERE NOT EXISTS (SELECT FROM mistral.executions e WHERE e.id = l.id)'),
 		0, 'no execution is lost');
-	is( answer("SELECT count(*) FROM mistral.executions e WHERE task_execution_id IS NULL"
+	is( answer($node, "SELECT count(*) FROM mistral.executions e WHERE task_execution_id IS NULL"
 			  . ' AND NOT EXISTS (SELECT FROM ledger l WHERE e.id = l.id)'),
 		0, 'none came from a transaction that did not commit');
-	is( answer("SELECT count(*) FROM mistral.executions WHERE state <> 'SUCCESS' AND workflow_name <> 'http_once'"),
-		0, 'all have succeeded, but those whose request may have been lost');
-	is( answer("SELECT count(*) FROM mistral.executions WHERE state = 'SUCCESS' AND output->>'sum' IS DISTINCT FROM '5'"),
+	is(answer($node, "SELECT count(*) FROM mistral.executions WHERE state <> 'SUCCESS'"), 0, 'all have succeeded');
+	is( answer($node, "SELECT count(*) FROM mistral.executions WHERE state = 'SUCCESS' AND output->>'sum' IS DISTINCT FROM '5'"),
 		0, 'with the right output');
 	foreach my $kind (@kinds)
 	{
-		is( answer("SELECT count(*) FROM (SELECT e.id FROM mistral.executions e LEFT JOIN mistral.tasks t"
+		is( answer($node, "SELECT count(*) FROM (SELECT e.id FROM mistral.executions e LEFT JOIN mistral.tasks t"
 				  . " ON t.execution_id = e.id WHERE e.workflow_name = '$kind->{name}' AND e.state = 'SUCCESS'"
 				  . " GROUP BY e.id HAVING count(t.id) <> $kind->{tasks} OR count(DISTINCT t.name) <> $kind->{tasks}) x"),
 			0, "$kind->{name}: each task ran once");
 	}
-	is( answer("SELECT count(*) FROM mistral.executions WHERE workflow_name = 'http_once' AND state = 'ERROR'"
-			  . " AND state_info NOT LIKE '%outcome unknown%'"),
-		0, 'a lost request says that its outcome is unknown');
 	foreach my $table (qw(message parked_message timer dispatch attempt))
 	{
-		is(answer("SELECT count(*) FROM mistral.$table"), 0, "nothing is left in mistral.$table");
+		is(answer($node, "SELECT count(*) FROM mistral.$table"), 0, "nothing is left in mistral.$table");
 	}
-	check_world();
 	unlike(slurp_file($node->logfile), qr/PANIC|signal 11|signal 6|TRAP:/, 'nothing crashed by itself');
-}
-
-# What the outside world saw, against what the tables say.
-sub check_world
-{
-	my %seen;
-	my ($twice, $never) = (0, 0);
-
-	foreach my $line (split /\n/, slurp_file("$directory/requests"))
-	{
-		my ($path, $key) = split / /, $line;
-		$seen{$key}++;
-		$twice++ if $path eq '/once' && $seen{$key} > 1;
-	}
-	is($twice, 0, 'no request without safe-rerun was sent twice');
-	my %ended;
-	foreach my $row (
-		split /\n/,
-		answer(
-			"SELECT t.id || ' ' || coalesce(a.id::text, '') FROM mistral.tasks t "
-			  . 'LEFT JOIN mistral.action_executions a ON a.task_id = t.id '
-			  . "WHERE t.name = 'a' AND t.workflow_name LIKE 'http%' AND t.state = 'SUCCESS'"))
-	{
-		my ($task, $action) = split / /, $row;
-		$never++ unless $seen{ $action // '' };
-	}
-	is($never, 0, 'no action succeeded whose request was not sent');
-	diag(sprintf(
-			'%d HTTP actions reached the outside world, %d of them more than once (safe-rerun), %s ended as unknown',
-			scalar keys %seen,
-			scalar(grep { $_ > 1 } values %seen),
-			answer("SELECT count(*) FROM mistral.executions WHERE state = 'ERROR'")));
 }
 
 # ---------------------------------------------------------------- commands under load

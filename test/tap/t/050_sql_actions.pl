@@ -1,18 +1,14 @@
-# SQL actions: whose rights they have, what they may do, and that their effects and results are one transaction, whatever is killed.
-#
-# MISTRAL_KILLS: how many kills (8).
+# SQL actions: whose rights they have, and what they may do.  (That they happen exactly once, whatever is killed, is 055_ledgers.pl.)
 use strict;
 use warnings;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 use MistralTest;
 
-my $kills = $ENV{MISTRAL_KILLS} // 8;
-my $node = new_server('sql', 'mistral.sql_timeout = 2s', 'mistral.sql_workers = 2', 'restart_after_crash = on', 'log_min_messages = warning');
+my $node = new_server('sql', 'mistral.sql_timeout = 2s', 'mistral.sql_workers = 2', 'restart_after_crash = on');
 $node->start;
 
 $node->safe_psql('postgres', <<'SQL');
@@ -82,14 +78,6 @@ sub call
 		   JOIN mistral.action_executions a ON a.task_id = t.id WHERE e.id = '$id'");
 }
 
-sub answer
-{
-	my ($sql) = @_;
-	my ($out, $err);
-
-	return $node->psql('postgres', $sql, stdout => \$out, stderr => \$err, timeout => 20) == 0 ? $out : '';
-}
-
 is(call('note', '{"n": 1}'), 'SUCCESS|{"by": "ann", "noted": 1}', 'a function, as the execution\'s owner');
 is($node->safe_psql('postgres', 'SELECT n, who FROM ledger'), '1|ann', 'what it did is there');
 is(call('nothing', '{}'), 'SUCCESS|', 'one that gives nothing');
@@ -145,36 +133,26 @@ like(call('std.sql', '{"query": "SELECT * FROM public.secret"}'), qr/^ERROR\|.*p
 like(call('std.sql', '{"query": "SELECT $1", "params": []}'), qr/^ERROR\|.*has 1 parameters/, 'as many parameters as there are');
 
 is(call('std.sql', '{"query": "SELECT 1 AS one FROM pg_advisory_lock(42)"}'), 'SUCCESS|{"rows": [{"one": 1}], "row_count": 1}', 'a lock of the session');
-ok(wait_for(sub { answer("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") eq '0' }, 10), 'ends with the transaction');
+ok(wait_for(sub { answer($node, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") eq '0' }, 10), 'ends with the transaction');
 
 # ---- an action that somebody ends while it runs
 
 $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('slow')");
-ok(wait_for(sub { answer("SELECT kind FROM mistral.why('$id')") eq 'function' }, 10), 'why says that a worker runs it');
-ok(wait_for(sub { answer("SELECT count(*) FROM mistral.attempt WHERE performer = 'sql'") eq '1' }, 10), 'it runs');
+ok(wait_for(sub { answer($node, "SELECT kind FROM mistral.why('$id')") eq 'function' }, 10), 'why says that a worker runs it');
+ok(wait_for(sub { answer($node, "SELECT count(*) FROM mistral.attempt WHERE performer = 'sql'") eq '1' }, 10), 'it runs');
 $node->safe_psql('postgres', "SELECT mistral.complete_action(id, '7') FROM mistral.action_executions WHERE execution_id = '$id'");
-ok(wait_for(sub { answer("SELECT state FROM mistral.executions WHERE id = '$id'") eq 'SUCCESS' }, 10), 'somebody completes it');
-ok(wait_for(sub { answer("SELECT count(*) FROM mistral.attempt WHERE performer = 'sql'") eq '0' }, 20), 'its worker is done');
+ok(wait_for(sub { answer($node, "SELECT state FROM mistral.executions WHERE id = '$id'") eq 'SUCCESS' }, 10), 'somebody completes it');
+ok(wait_for(sub { answer($node, "SELECT count(*) FROM mistral.attempt WHERE performer = 'sql'") eq '0' }, 20), 'its worker is done');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM ledger WHERE n = -2'), '0', 'and what it did does not stay');
 
-# ---- exactly once, whatever is killed
+# ---- many of them, by several workers
 
 $node->safe_psql('postgres', 'TRUNCATE ledger');
-$id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('many', '{\"n\": 3000}')");
-for my $kill (1 .. $kills)
-{
-	usleep(20_000 + rand(150_000));
-	my $pid = answer("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral sql worker' ORDER BY random() LIMIT 1");
-
-	next if $pid !~ /^\d+$/;
-	kill($kill % 2 ? 'KILL' : 'TERM', $pid);
-	wait_for(sub { answer('SELECT 1') eq '1' }, 30);
-}
-ok(wait_for(sub { answer("SELECT state FROM mistral.executions WHERE id = '$id'") eq 'SUCCESS' }, 120), 'all of them end')
-  or diag(answer("SELECT state, state_info FROM mistral.executions WHERE id = '$id'"));
-is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT n) FROM ledger'), '3000|3000', 'each has happened once');
+$id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('many', '{\"n\": 1000}')");
+is($node->safe_psql('postgres', "SELECT mistral.wait_workflow('$id', '60 s')"), 'SUCCESS', 'all of them end');
+is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT n) FROM ledger'), '1000|1000', 'each has happened once');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM mistral.check()'), '0', 'nothing is out of place');
-ok(wait_for(sub { answer("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mistral sql worker'") eq '0' }, 40),
+ok(wait_for(sub { answer($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mistral sql worker'") eq '0' }, 40),
 	'workers leave when there is nothing to do');
 is(call('note', '{"n": 9999}'), 'SUCCESS|{"by": "ann", "noted": 9999}', 'and come back');
 

@@ -9,13 +9,9 @@ use Time::HiRes qw(usleep);
 
 use MistralTest;
 
-# The module is compiled as its author would: with what is installed.
 my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
-chomp(my $include = `$pg_config --includedir-server`);
 my $dir = PostgreSQL::Test::Utils::tempdir();
-my $made = system('cc', '-shared', '-fPIC', '-Wall', '-Wextra', '-Wno-missing-field-initializers', '-Wno-unused-parameter', '-Werror',
-	'-I', "$include/extension/mistral", '-o', "$dir/example.so", 'test/modules/example.c');
-is($made, 0, 'a module is compiled with the installed header alone');
+ok(compile_module($dir), 'a module is compiled with the installed header alone');
 
 append_to_file("$dir/key", ('0123456789abcdef' x 4) . "\n");
 chmod 0600, "$dir/key";
