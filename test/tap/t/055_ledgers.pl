@@ -58,7 +58,7 @@ my $begun = time;
 for (my $tries = 0; sum0(values %done) < $kills && $tries < 10 * $kills; $tries++)
 {
 	usleep(20_000 + rand(330_000));
-	my $fault = (qw(engine executor sql starter io worker terminate postmaster))[ int(rand(8)) ];
+	my $fault = rand() < 0.08 ? 'postmaster' : (qw(engine executor sql starter io worker terminate))[ int(rand(7)) ];
 	my $before = time;
 
 	strike($fault) or next;
