@@ -49,9 +49,12 @@ def call(statement, *values):
                 with connection.cursor() as cursor:
                     cursor.execute(statement, values)
                     return cursor.fetchall()
-            except (psycopg2.OperationalError, psycopg2.InterfaceError) as e:
-                if stopping.is_set() or connection is not None and not connection.closed:
+            except psycopg2.Error as e:
+                # Not every loss of the connection is an OperationalError; the server's own errors have a code.
+                if stopping.is_set() or e.pgcode and connection is not None and not connection.closed:
                     raise
+                if connection is not None:
+                    connection.close()
                 print("no connection: %s" % str(e).strip(), flush=True)
         time.sleep(1)
 

@@ -37,7 +37,10 @@ def call(statement, *values):
             with connection.cursor() as cursor:
                 cursor.execute(statement, values)
                 return cursor.fetchall()
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        except psycopg2.Error as e:
+            # The server's own errors have a code, and leave the connection open, but for those that it dies with.
+            if e.pgcode and connection is not None and not connection.closed:
+                raise
             if connection is not None:
                 connection.close()
         time.sleep(0.05)
