@@ -66,7 +66,7 @@ static dlist_head performed = DLIST_STATIC_INIT(performed);
 static int	nheld = 0;
 static bool alone = false;		/* the last transaction failed: one at a time */
 
-static int	take_over(int place, const bool *dead, int nplaces, int max);
+static int	take_over(int place, const bool *dead, int nplaces);
 static int	take_new(int place, int max);
 static int	keep_rows(void);
 static void give_up(const SqlAction *action, const char *why);
@@ -95,16 +95,19 @@ sql_actions_waiting(void)
 }
 
 int
-sql_actions_claim(int place, const bool *dead, int nplaces, int max)
+sql_actions_claim(int place, const bool *dead, int nplaces, int max, bool *taken_over)
 {
 	DbSession	session;
 	int			n = 0;
 
+	*taken_over = false;
 	db_enter(&session);
 	if (dead)
-		n = take_over(place, dead, nplaces, max);
-	if (n < max)
-		n += take_new(place, max - n);
+		n = take_over(place, dead, nplaces);
+	if (n > 0)
+		*taken_over = true;
+	else
+		n = take_new(place, max);
 	db_leave(&session);
 	return n;
 }
@@ -173,19 +176,23 @@ sql_actions_performed(bool committed)
 
 /* ---------------------------------------------------------------- claiming */
 
-/* What the dead have left; who was tried too often ends here. */
+/*
+ * One of what the dead have left; who was tried too often ends here.  No more
+ * than one, for those that were only claimed with the one that kills must not
+ * be counted as tried with it again.
+ */
 static int
-take_over(int place, const bool *dead, int nplaces, int max)
+take_over(int place, const bool *dead, int nplaces)
 {
 	static DbStatement statement = {
 		"UPDATE mistral.attempt SET place = $1, tries = tries OPERATOR(pg_catalog.+) 1 WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		"SELECT ctid FROM mistral.attempt WHERE performer OPERATOR(pg_catalog.=) '" SQL_PERFORMER "' "
-		"AND place OPERATOR(pg_catalog.=) ANY ($2) LIMIT $3 FOR UPDATE SKIP LOCKED)) "
+		"AND place OPERATOR(pg_catalog.=) ANY ($2) LIMIT 1 FOR UPDATE SKIP LOCKED)) "
 		"RETURNING action_id, root_id, attempt, tries, timeout, owner, action, input",
-		3, {INT4OID, INT4ARRAYOID, INT8OID}
+		2, {INT4OID, INT4ARRAYOID}
 	};
 	Datum	   *places = palloc(sizeof(Datum) * Max(nplaces, 1));
-	Datum		values[3];
+	Datum		values[2];
 	int			n = 0;
 
 	for (int i = 0; i < nplaces; i++)
@@ -197,7 +204,6 @@ take_over(int place, const bool *dead, int nplaces, int max)
 		return 0;
 	values[0] = Int32GetDatum(place);
 	values[1] = PointerGetDatum(construct_array(places, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	values[2] = Int64GetDatum(max);
 	db_execute(&statement, values, NULL, false, 0);
 	return keep_rows();
 }

@@ -25,10 +25,11 @@
 extern bool sql_actions_waiting(void);
 
 /*
- * In a transaction: takes over what workers of the places that `dead` marks (nplaces flags; NULL: nobody) have left, then at most `max`
- * in all of what waits, for the worker of this place.  Returns how many; what has been tried too often ends in ERROR here.
+ * In a transaction: takes over one action that workers of the places that `dead` marks (nplaces flags; NULL: nobody) have left
+ * (*taken_over: there may be more), or else at most `max` of what waits, for the worker of this place.  Returns how many; what has
+ * been tried too often ends in ERROR here.
  */
-extern int	sql_actions_claim(int place, const bool *dead, int nplaces, int max);
+extern int	sql_actions_claim(int place, const bool *dead, int nplaces, int max, bool *taken_over);
 extern void sql_actions_claimed(bool committed);
 
 /* How many are claimed and not performed. */

@@ -10,8 +10,10 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "parser/parse_param.h"
+#include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -29,6 +31,9 @@
 #include "guc.h"
 
 #define STATEMENT_ACTION "std.sql"
+
+/* For a call to notice that it has been cancelled; one that goes on takes its process with it. */
+#define LEAVE_MS 5000
 
 /* Parameters of a statement, whose types the parser finds out. */
 typedef struct Variables
@@ -51,6 +56,20 @@ typedef struct KeptPlan
 static KeptPlan kept_plans[KEPT_PLANS];
 static uint64 roles_version = 0;
 
+/* Rows of a statement, made into JSON as they come: none is kept above the limit. */
+typedef struct RowReceiver
+{
+	DestReceiver pub;			/* first */
+	MemoryContext context;		/* of what is kept */
+	MemoryContext row_context;	/* of one row */
+	TupleDesc	desc;			/* NULL: the statement gives no rows */
+	JsonBuilder rows;
+	int64		nrows;
+	Size		size;
+} RowReceiver;
+
+static void set_timeouts(int timeout_ms);
+static void leave(void);
 static void call_body(void *arg);
 static void call_function(SqlCall *call);
 static SPIPlanPtr kept_plan(const char *text, Oid role);
@@ -59,7 +78,11 @@ static void call_statement(SqlCall *call);
 static void setup_variables(ParseState *state, void *arg);
 static ParamListInfo bind(const Variables *variables, const Jsonb *params);
 static char *param_text(const JsonbValue *value, Oid type);
-static Jsonb *rows_to_jsonb(void);
+static void rows_init(RowReceiver *receiver);
+static void rows_startup(DestReceiver *self, int operation, TupleDesc desc);
+static bool rows_receive(TupleTableSlot *slot, DestReceiver *self);
+static void rows_ignore(DestReceiver *self);
+static Jsonb *rows_finish(RowReceiver *receiver);
 static Jsonb *error_to_jsonb(const ErrorData *error);
 
 bool
@@ -104,10 +127,10 @@ sql_call(SqlCall *call)
 	SetUserIdAndSecContext(call->owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (timed)
-		enable_timeout_after(STATEMENT_TIMEOUT, call->timeout_ms);
+		set_timeouts(call->timeout_ms);
 	error = guard_any(call_body, call);
 	if (timed)
-		disable_timeout(STATEMENT_TIMEOUT, false);
+		set_timeouts(0);
 	AtEOXact_GUC(false, nest_level);
 	SetUserIdAndSecContext(user, context);
 	if (error == NULL)
@@ -117,6 +140,34 @@ sql_call(SqlCall *call)
 		ReThrowError(error);
 	call->failed = true;
 	call->result = error_to_jsonb(error);
+}
+
+/*
+ * A statement's timeout raises an error, which a function may catch, and then go
+ * on for ever; nothing catches the end of the process.  0: none any more.
+ */
+static void
+set_timeouts(int timeout_ms)
+{
+	static TimeoutId leave_timeout = MAX_TIMEOUTS;
+
+	if (leave_timeout == MAX_TIMEOUTS)
+		leave_timeout = RegisterTimeout(USER_TIMEOUT, leave);
+	if (timeout_ms > 0)
+	{
+		enable_timeout_after(STATEMENT_TIMEOUT, timeout_ms);
+		enable_timeout_after(leave_timeout, Min(timeout_ms, INT_MAX - LEAVE_MS) + LEAVE_MS);
+		return;
+	}
+	disable_timeout(leave_timeout, false);
+	disable_timeout(STATEMENT_TIMEOUT, false);
+}
+
+/* In a signal handler. */
+static void
+leave(void)
+{
+	kill(MyProcPid, SIGTERM);
 }
 
 static void
@@ -220,7 +271,9 @@ call_statement(SqlCall *call)
 	Jsonb	   *params = json_get_jsonb(call->input, "params");
 	Variables	variables = {NULL, 0};
 	SPIPrepareOptions options = {0};
+	SPIExecuteOptions execution = {0};
 	SPIPlanPtr	plan;
+	RowReceiver receiver;
 	Jsonb	   *result;
 	MemoryContext old;
 
@@ -246,11 +299,14 @@ call_statement(SqlCall *call)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("%s takes one statement", STATEMENT_ACTION)));
-	if (SPI_execute_plan_with_paramlist(plan, bind(&variables, params), false, 0) < 0)
+	rows_init(&receiver);
+	execution.params = bind(&variables, params);
+	execution.dest = &receiver.pub;
+	if (SPI_execute_plan_extended(plan, &execution) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the statement cannot be executed here: %s", SPI_result_code_string(SPI_result))));
-	result = rows_to_jsonb();
+	result = rows_finish(&receiver);
 	old = MemoryContextSwitchTo(caller);
 	call->result = json_copy(result);
 	MemoryContextSwitchTo(old);
@@ -338,37 +394,69 @@ param_text(const JsonbValue *value, Oid type)
 	return text.data;
 }
 
-static Jsonb *
-rows_to_jsonb(void)
+/* In the memory of the SPI procedure that is open. */
+static void
+rows_init(RowReceiver *receiver)
 {
-	JsonBuilder b = {0};
-	Size		size = 0;
+	memset(receiver, 0, sizeof(*receiver));
+	receiver->pub.receiveSlot = rows_receive;
+	receiver->pub.rStartup = rows_startup;
+	receiver->pub.rShutdown = rows_ignore;
+	receiver->pub.rDestroy = rows_ignore;
+	receiver->pub.mydest = DestTuplestore;
+	receiver->context = CurrentMemoryContext;
+	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "mistral row", ALLOCSET_DEFAULT_SIZES);
+	json_begin_object(&receiver->rows);
+	json_add_key(&receiver->rows, "rows");
+	json_begin_array(&receiver->rows);
+}
 
-	json_begin_object(&b);
-	json_add_key(&b, "rows");
-	json_begin_array(&b);
-	if (SPI_tuptable)
-	{
-		TupleDesc	desc = BlessTupleDesc(SPI_tuptable->tupdesc);
+static void
+rows_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	RowReceiver *receiver = (RowReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
 
-		for (uint64 i = 0; i < SPI_tuptable->numvals; i++)
-		{
-			Jsonb	   *row = json_from_row(SPI_tuptable->vals[i], desc);
+	receiver->desc = BlessTupleDesc(CreateTupleDescCopy(desc));
+	MemoryContextSwitchTo(old);
+}
 
-			CHECK_FOR_INTERRUPTS();
-			size += VARSIZE(row);
-			if (size > (Size) guc_max_result_size * 1024)
-				ereport(ERROR,
-						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						 errmsg("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size)));
-			json_add_jsonb(&b, row);
-		}
-	}
-	json_end_array(&b);
-	json_add_key(&b, "row_count");
-	json_add_int(&b, (int64) SPI_processed);
-	json_end_object(&b);
-	return json_finish(&b);
+static bool
+rows_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	RowReceiver *receiver = (RowReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
+	Jsonb	   *row = json_from_row(ExecCopySlotHeapTuple(slot), receiver->desc);
+
+	CHECK_FOR_INTERRUPTS();
+	receiver->nrows++;
+	receiver->size += VARSIZE(row);
+	if (receiver->size > (Size) guc_max_result_size * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size)));
+	MemoryContextSwitchTo(receiver->context);
+	json_add_jsonb(&receiver->rows, json_copy(row));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(receiver->row_context);
+	return true;
+}
+
+static void
+rows_ignore(DestReceiver *self)
+{
+}
+
+static Jsonb *
+rows_finish(RowReceiver *receiver)
+{
+	JsonBuilder *b = &receiver->rows;
+
+	json_end_array(b);
+	json_add_key(b, "row_count");
+	json_add_int(b, receiver->desc ? receiver->nrows : (int64) SPI_processed);
+	json_end_object(b);
+	return json_finish(b);
 }
 
 static Jsonb *

@@ -99,7 +99,7 @@ claim(void)
 		return false;
 	}
 	sql_actions_claimed(true);
-	sql.look = sql.nclaimed == CLAIM_SIZE;
+	sql.look = sql.recover || sql.nclaimed == CLAIM_SIZE;
 	if (sql.look)
 		shmem_ask_sql_worker(my_database, sql.place + 2);
 	pg_atomic_fetch_add_u64(&my_worker->executions, sql.nclaimed);
@@ -112,8 +112,7 @@ claim_body(void *arg)
 	bool		dead[MAX_SQL_WORKERS];
 
 	find_dead(dead);
-	sql.nclaimed = sql_actions_claim(sql.place, sql.recover ? dead : NULL, MAX_SQL_WORKERS, CLAIM_SIZE);
-	sql.recover = false;
+	sql.nclaimed = sql_actions_claim(sql.place, sql.recover ? dead : NULL, MAX_SQL_WORKERS, CLAIM_SIZE, &sql.recover);
 }
 
 static bool

@@ -30,11 +30,15 @@ CREATE FUNCTION temporary(a jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN CRE
 CREATE FUNCTION becomes(a jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE postgres; END $$;
 CREATE FUNCTION steals(a jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb(n) FROM public.secret';
 CREATE FUNCTION dies(a jsonb) RETURNS void LANGUAGE sql SECURITY DEFINER AS 'SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)';
+CREATE FUNCTION goes_on(a jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;
+CREATE FUNCTION one_of(a jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN IF a ->> 'n' = '0' THEN EXECUTE format('SELECT public.%I($1)', a ->> 'worst') USING a; END IF; END $$;
 CREATE FUNCTION large(a jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb(repeat(''x'', 20000000))';
 CREATE FUNCTION wrong(a text) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb';
 SET ROLE ann;
 SELECT mistral.register_action(f, (f || '(jsonb)')::regprocedure)
-  FROM unnest('{note,fails,nothing,sleeps,temporary,becomes,steals,dies,large}'::text[]) f;
+  FROM unnest('{note,fails,nothing,sleeps,temporary,becomes,steals,dies,one_of,large}'::text[]) f;
 SELECT mistral.load_workflow($$
 version: '2.0'
 call:
@@ -49,6 +53,12 @@ many:
     t:
       with-items: i in <% range($.n) %>
       action: note n=<% $.i %>
+among:
+  input: [worst]
+  tasks:
+    t:
+      with-items: i in <% range(20) %>
+      action: one_of n=<% $.i %> worst=<% $.worst %>
 slow:
   tasks:
     t: {action: sleeps, input: {s: 1.5}}
@@ -110,6 +120,20 @@ like(call('simple', '{}'), qr/^ERROR\|.*permission denied for function simple/, 
 $node->safe_psql('postgres', 'DROP FUNCTION simple');
 like(call('simple', '{}'), qr/^ERROR\|the function of action simple does not exist any more/, 'and that the function is gone');
 
+# Of twenty that are claimed together, the first takes its process with it.
+sub among
+{
+	my ($worst) = @_;
+	my $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('among', '{\"worst\": \"$worst\"}')");
+
+	wait_for(sub { answer("SELECT state FROM mistral.executions WHERE id = '$id'") eq 'ERROR' }, 60);
+	return $node->safe_psql('postgres',
+		"SELECT string_agg(n || ' ' || state, ', ' ORDER BY state)
+		   FROM (SELECT count(*) n, a.state FROM mistral.tasks t JOIN mistral.action_executions a ON a.task_id = t.id WHERE t.execution_id = '$id' GROUP BY a.state) g");
+}
+is(among('dies'), '1 ERROR, 19 SUCCESS', 'those that were claimed with it are not given up with it');
+is(among('goes_on'), '1 ERROR, 19 SUCCESS', 'one that catches the end of its time ends all the same');
+
 my $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('adhoc')");
 $node->safe_psql('postgres', "SELECT mistral.wait_workflow('$id', '30 s')");
 is($node->safe_psql('postgres', "SELECT output FROM mistral.executions WHERE id = '$id'"), '{"r": {"was": 6}}', 'an ad-hoc action above a function');
@@ -126,6 +150,10 @@ $node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION mistral.std_sql(jsonb) T
 is( call('std.sql', '{"query": "SELECT $1 + 1 AS a, $2 AS b, $3 AS c, cardinality($4::int[]) AS d", "params": [1, "x\'y", null, [1, 2, 3]]}'),
 	'SUCCESS|{"rows": [{"a": 2, "b": "x\'y", "c": null, "d": 3}], "row_count": 1}', 'parameters are bound');
 is(call('std.sql', '{"query": "INSERT INTO public.ledger (n) SELECT generate_series(100, 104)"}'), 'SUCCESS|{"rows": [], "row_count": 5}', 'a statement without rows');
+is(call('std.sql', '{"query": "SHOW mistral.sql_workers"}'), 'SUCCESS|{"rows": [{"mistral.sql_workers": "2"}], "row_count": 1}', 'rows of what is no query');
+is(call('std.sql', '{"query": "INSERT INTO public.ledger (n) VALUES (105), (106) RETURNING n"}'), 'SUCCESS|{"rows": [{"n": 105}, {"n": 106}], "row_count": 2}', 'and of what changes something');
+like(call('std.sql', '{"query": "SELECT repeat($1, 100000) || CASE i WHEN 1000 THEN pg_sleep(60)::text ELSE $1 END FROM generate_series(1, 1000) i", "params": ["x"]}'),
+	qr/^ERROR\|.*the result is larger than mistral.max_result_size.*54000/, 'what is above the limit ends while it comes, not when all of it has come');
 like(call('std.sql', '{"query": "SELECT 1; SELECT 2"}'), qr/^ERROR\|.*std.sql takes one statement/, 'one statement');
 like(call('std.sql', '{"query": "COMMIT"}'), qr/^ERROR/, 'no end of the transaction');
 like(call('std.sql', '{"query": "SELECT $1::int", "params": ["1; DROP TABLE ledger"]}'), qr/^ERROR\|.*22P02/, 'a parameter is no text of the statement');
