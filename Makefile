@@ -3,6 +3,7 @@
 #   make            builds mistral.so and the install script
 #   make install    installs them, mistral_io, and the header for modules, where pg_config says
 #   make demo       installs what is missing, builds, and shows the main job (examples/salary.yaml)
+#   make demo-salary   shows it with real peers, some of which are killed (examples/salary)
 #   make test       everything that proves it works
 #   make bench      measures everything that docs/performance.md speaks of, on a private server, half an hour
 #   make bench-quick   the most of it, in two minutes
@@ -43,7 +44,7 @@ SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lcrypto -lm
 # Bitcode for the JIT compiler gains nothing here and needs a second compiler.
 override with_llvm := no
 
-ifeq (,$(filter demo test fuzz deps bench bench-quick bench-expressions bench-peers,$(MAKECMDGOALS)))
+ifeq (,$(filter demo demo-salary test fuzz deps bench bench-quick bench-expressions bench-peers,$(MAKECMDGOALS)))
 PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
@@ -71,9 +72,11 @@ $(INSTALL_SQL): $(SQL_PARTS) Makefile
 	cat $(SQL_PARTS) >> $@
 endif
 
-.PHONY: install-io uninstall-io demo test fuzz deps bench bench-quick bench-expressions bench-peers
+.PHONY: install-io uninstall-io demo demo-salary test fuzz deps bench bench-quick bench-expressions bench-peers
 demo:
 	bash examples/demo.sh
+demo-salary:
+	bash examples/salary/run.sh
 test:
 	bash test/run.sh
 bench:

@@ -11,10 +11,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 started=$SECONDS
 
-if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold= dim= plain=; fi
-chapter() { printf '\n%s== %s%s\n\n' "$bold" "$*" "$plain"; }
-say() { printf '%s\n' "$*"; }
-wrong() { printf '\nThis is not what the demo promises: %s\n' "$*" >&2; exit 1; }
+. examples/narrate.sh
 
 say "A process with two systems, one person, and a crash in the middle.  This builds the extension and runs it on"
 say "a PostgreSQL server of its own; nothing that runs already is touched, and nothing is left running."
@@ -67,11 +64,6 @@ listen_off() {
 	wait "$listen_pid" 2>/dev/null
 	listen_pid=''
 }
-
-# The statements of standard input, each shown before its result.
-show() { psql -X -e -P pager=off -P null='' -v ON_ERROR_STOP=1 "$@" || wrong "psql refused that"; }
-show_as_written() { psql -X -a -P pager=off -v ON_ERROR_STOP=1 || wrong "psql refused that"; }
-one() { psql -X -q -At -v ON_ERROR_STOP=1 "$@"; }
 
 start_salary() {
 	one -v employee="$1" -v base="$BASE_SYSTEM" -v bonus="$BONUS_SYSTEM" -v post="$POST_OFFICE" <<-'SQL'
@@ -224,6 +216,7 @@ server_stop demo || wrong "the server did not stop"
 chapter "Where to go next"
 cat <<'END'
    examples/salary.yaml    the process you just saw; change it and run `make demo` again
+   make demo-salary        the same with everything a company has: nginx, RabbitMQ, SSH, mail, workers, and more that dies
    docs/quickstart.md      the same by hand, on your own server
    docs/language.md        what a process may say
    docs/operations.md      backup, standby, what to watch

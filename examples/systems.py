@@ -8,7 +8,7 @@ the file exists):
 
     BASE_SYSTEM    system 1: GET /employees/NAME gives {"employee", "amount"}
     BONUS_SYSTEM   system 2: the same; answers 500 while the file DIRECTORY/system2-is-broken exists
-    POST_OFFICE    POST /pay-slips gives {"number"}; POST /administrator takes a letter
+    POST_OFFICE    POST /pay-slips gives {"number"}; POST /administrator takes a letter, POST /hooks a webhook
 
 Every request is a line in DIRECTORY/requests.log.  Ends on SIGTERM, or when the process that started it has ended.
 """
@@ -24,8 +24,8 @@ DIRECTORY = sys.argv[1]
 BROKEN = os.path.join(DIRECTORY, "system2-is-broken")
 LOG = open(os.path.join(DIRECTORY, "requests.log"), "a", buffering=1, encoding="utf-8")
 LOCK = threading.Lock()
-BASE = {"alice": 4200, "bob": 3900}
-BONUS = {"alice": 350, "bob": 0}
+BASE = {"alice": 4200, "bob": 3900, "carl": 3100, "dora": 3600}
+BONUS = {"alice": 350, "bob": 0, "carl": 120, "dora": 500}
 slips = {}
 
 
@@ -71,6 +71,8 @@ class PostOffice(Handler):
             with LOCK:
                 number = slips.setdefault(key, len(slips) + 1)
             self.answer(201, {"number": number}, "%s => pay slip %d" % (letter, number))
+        elif self.path == "/hooks":
+            self.answer(202, {"received": True}, "%(workflow_name)s: %(event)s" % json.loads(letter))
         elif self.path == "/administrator":
             self.answer(202, {"received": True}, letter)
         else:

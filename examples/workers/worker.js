@@ -86,7 +86,7 @@ async function report(name, key, value, attempt) {
 	}
 }
 
-async function main() {
+async function main(perform) {
 	process.on('SIGTERM', () => { stopping = true; wake(); });
 	const timer = setInterval(() => heartbeat().catch((error) => console.log(`no heartbeat: ${error.message}`)), lease * 1000 / 3);
 	while (!stopping) {
@@ -113,4 +113,5 @@ async function main() {
 	if (connecting) await connecting.then((client) => client.end()).catch(() => {});
 }
 
-main();
+if (require.main === module) main(perform);
+module.exports = { main };

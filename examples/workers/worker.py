@@ -94,7 +94,7 @@ def wait():
     connection.notifies.clear()
 
 
-def main():
+def main(perform=perform):
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threading.Thread(target=heartbeat, daemon=True).start()
     while not stopping.is_set():
@@ -104,7 +104,7 @@ def main():
             held.update(row[0] for row in rows)
             if not rows:
                 wait()
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as e:
+        except psycopg2.Error as e:         # poll() has one of its own for a server that is gone
             print("cannot claim: %s" % str(e).strip(), flush=True)
             stopping.wait(1)
             continue
@@ -119,4 +119,5 @@ def main():
             held.discard(key)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the build, the demo and the tests need of the system.
 #
-#   deps.sh [demo|test|bench|fuzz|node]   names what is missing; as root on a system with
+#   deps.sh [demo|salary|test|bench|fuzz|node]   names what is missing; as root on a system with
 #                           apt it installs that, else it exits with 1
 #   deps.sh nagios|node DIRECTORY         the same, but unpacks it into the directory
 #
@@ -78,24 +78,23 @@ look() {
 		PATH=$PATH:/usr/sbin:$unpacked/usr/sbin have nagios4 || need nagios4-core
 		return
 	fi
+	[ "$what" = test ] || [ "$what" = salary ] || return
+	python_with psycopg2,aiosmtpd,pika >/dev/null || need python3-psycopg2 python3-aiosmtpd python3-pika
+	header libssh2.h || need libssh2-1-dev
+	[ -x /usr/sbin/sshd ] || need openssh-server
+	have ssh-keygen || need openssh-client
+	header amqp.h || need librabbitmq-dev
+	[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || need rabbitmq-server
+	PATH=$PATH:/usr/sbin have nginx || need nginx-light
+	have openssl || need openssl
 	[ "$what" = test ] || return
 	[ -f "$dir/extension/pgtap.control" ] || need "postgresql-$major-pgtap"
 	have prove || need perl
 	have pgrep || need procps
 	perl -MIPC::Run -e 1 >/dev/null 2>&1 || need libipc-run-perl
-	python_with psycopg2 >/dev/null || need python3-psycopg2
 	python_with psycopg2,jsonschema >/dev/null || need python3-jsonschema
 	python_with psycopg2,croniter >/dev/null || need python3-croniter
-	python_with aiosmtpd >/dev/null || need python3-aiosmtpd
 	have nm || need binutils
-	have openssl || need openssl
-	header libssh2.h || need libssh2-1-dev
-	[ -x /usr/sbin/sshd ] || need openssh-server
-	PATH=$PATH:/usr/sbin have nginx || need nginx-light
-	have openssl || need openssl
-	header amqp.h || need librabbitmq-dev
-	[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || need rabbitmq-server
-	python_with pika >/dev/null || need python3-pika
 	compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || need libfaketime
 }
 
@@ -103,7 +102,7 @@ install() {
 	local hold= policy= rc
 	export DEBIAN_FRONTEND=noninteractive
 	if [ -n "$unpacked" ]; then
-		cd "$unpacked" || return
+		mkdir -p "$unpacked" && cd "$unpacked" || return
 		apt-get -o Acquire::Retries=3 -qq download "${missing[@]}" >"$1" 2>&1 ||
 			{ apt-get -o Acquire::Retries=3 -qq update && apt-get -o Acquire::Retries=3 -qq download "${missing[@]}"; } >"$1" 2>&1 &&
 			find . -name '*.deb' -exec dpkg -x {} . \;

@@ -59,7 +59,7 @@ def accepted():
             for d in case["definitions"]:
                 lines = d["yaml"]
                 yield case["name"], lines if isinstance(lines, str) else "\n".join(lines) + "\n"
-    for path in sorted(glob.glob(os.path.join(TOP, "examples", "*.yaml"))):
+    for path in sorted(glob.glob(os.path.join(TOP, "examples", "**", "*.yaml"), recursive=True)):
         yield os.path.basename(path), open(path, encoding="utf-8").read()
 
 

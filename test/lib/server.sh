@@ -7,7 +7,7 @@
 # else, and run as an ordinary user.  However the script ends, its servers are
 # stopped and the directory is removed.
 #
-#   server_prepare              SERVER_DIR, SERVER_BIN, PG_CONFIG_PRIVATE
+#   server_prepare [installed]  SERVER_DIR, SERVER_BIN, PG_CONFIG_PRIVATE; `installed`: without a copy, to be used as it is
 #   server_install              builds the extension and installs it into the copy
 #   server_create NAME [LINE..] a cluster with these lines in postgresql.conf
 #   server_start NAME           waits until it answers; sets PGHOST, PGUSER
@@ -80,6 +80,25 @@ server_prepare() {
 	trap 'exit 143' TERM HUP
 	chmod 755 "$SERVER_DIR"
 
+	if [ "${1:-}" = installed ]; then
+		SERVER_BIN=$bin PG_CONFIG_PRIVATE=$SERVER_PG_CONFIG
+	else
+		server_copy
+	fi
+	mkdir -p "$SERVER_DIR/s" "$SERVER_DIR/log"
+	if [ -n "$SERVER_USER" ]; then
+		chown "$SERVER_USER" "$SERVER_DIR" "$SERVER_DIR/s" "$SERVER_DIR/log"
+	fi
+	export PATH=$SERVER_BIN:$PATH
+	export PGHOST=$SERVER_DIR/s PGUSER=postgres PGDATABASE=postgres PGCONNECT_TIMEOUT=20
+	# What initdb and psql take from the environment is the same everywhere.
+	export LANG=C.UTF-8
+	unset LC_ALL LC_CTYPE LC_COLLATE LC_MESSAGES LANGUAGE PGCLIENTENCODING
+	unset PGPORT PGSERVICE PGPASSFILE PGOPTIONS PGDATA PGSSLMODE
+}
+
+# The copy of the installation: the variables are server_prepare's.
+server_copy() {
 	# The longest directory that programs, libraries and shared files have in common.
 	prefix=$bin
 	while [ "${share#"$prefix"/}" = "$share" ] || [ "${lib#"$prefix"/}" = "$lib" ]; do
@@ -99,16 +118,6 @@ server_prepare() {
 	[ "${p#"$prefix"/}" = "$p" ] || server_mirror "$prefix" "$SERVER_DIR/pg" "${p#"$prefix"/}/extension"
 	SERVER_BIN=$SERVER_DIR/pg/${bin#"$prefix"/}
 	PG_CONFIG_PRIVATE=$SERVER_BIN/pg_config
-	mkdir -p "$SERVER_DIR/s" "$SERVER_DIR/log"
-	if [ -n "$SERVER_USER" ]; then
-		chown "$SERVER_USER" "$SERVER_DIR" "$SERVER_DIR/s" "$SERVER_DIR/log"
-	fi
-	export PATH=$SERVER_BIN:$PATH
-	export PGHOST=$SERVER_DIR/s PGUSER=postgres PGDATABASE=postgres PGCONNECT_TIMEOUT=20
-	# What initdb and psql take from the environment is the same everywhere.
-	export LANG=C.UTF-8
-	unset LC_ALL LC_CTYPE LC_COLLATE LC_MESSAGES LANGUAGE PGCLIENTENCODING
-	unset PGPORT PGSERVICE PGPASSFILE PGOPTIONS PGDATA PGSSLMODE
 }
 
 # A directory of links to what is in FROM, for reading, but with the directory PATH of its own, for writing.

@@ -20,10 +20,9 @@ sub new
 {
 	my ($class, %options) = @_;
 	my $dir = PostgreSQL::Test::Utils::tempdir();
-	my $self = bless { dir => $dir, port => PostgreSQL::Test::Cluster::get_free_port() }, $class;
+	my @ports = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 3;
+	my $self = bless { dir => $dir, port => $ports[0], arguments => [ $dir, @ports ] }, $class;
 
-	append_to_file("$dir/env", "\n");
-	append_to_file("$dir/plugins", "[].\n");
 	if ($options{tls})
 	{
 		$self->{tls_port} = PostgreSQL::Test::Cluster::get_free_port();
@@ -31,23 +30,6 @@ sub new
 			join("\n", "listeners.ssl.1 = 127.0.0.1:$self->{tls_port}", "ssl_options.cacertfile = $options{tls}/ca", "ssl_options.certfile = $options{tls}/server.crt",
 				"ssl_options.keyfile = $options{tls}/server.key", 'ssl_options.verify = verify_peer', 'ssl_options.fail_if_no_peer_cert = false', ''));
 	}
-	$self->{environment} = {
-		HOME => $dir,
-		RABBITMQ_MNESIA_BASE => "$dir/mnesia",
-		RABBITMQ_LOG_BASE => "$dir/log",
-		RABBITMQ_NODENAME => "mistral_$self->{port}\@localhost",
-		RABBITMQ_NODE_PORT => $self->{port},
-		RABBITMQ_NODE_IP_ADDRESS => '127.0.0.1',
-		RABBITMQ_DIST_PORT => PostgreSQL::Test::Cluster::get_free_port(),
-		RABBITMQ_CONFIG_FILE => $options{tls} ? "$dir/rabbit.conf" : "$dir/none",
-		RABBITMQ_CONF_ENV_FILE => "$dir/env",
-		RABBITMQ_ENABLED_PLUGINS_FILE => "$dir/plugins",
-		RABBITMQ_GENERATED_CONFIG_DIR => "$dir/generated",
-		RABBITMQ_PID_FILE => "$dir/pid",
-		RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS => '-rabbit loopback_users []',
-		ERL_EPMD_PORT => PostgreSQL::Test::Cluster::get_free_port(),
-		ERL_EPMD_ADDRESS => '127.0.0.1'
-	};
 	return $self;
 }
 
@@ -67,9 +49,8 @@ sub tls_url
 sub start
 {
 	my ($self) = @_;
-	local %ENV = (%ENV, %{ $self->{environment} });
 
-	$self->{process} = IPC::Run::start([$program], '<', \undef, '>', "$self->{dir}/out", '2>&1');
+	$self->{process} = IPC::Run::start([ 'bash', 'test/lib/rabbitmq.sh', 'start', @{ $self->{arguments} } ], '<', \undef, '>', "$self->{dir}/out", '2>&1');
 	return wait_for(
 		sub {
 			IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => 1) && slurp_file("$self->{dir}/out") =~ /completed with/;
@@ -99,11 +80,9 @@ sub kill
 sub stop
 {
 	my ($self) = @_;
-	local %ENV = (%ENV, %{ $self->{environment} });
 
 	$self->kill();
-	# The port mapper that it has started.
-	system('epmd -kill >/dev/null 2>&1');
+	system('bash', 'test/lib/rabbitmq.sh', 'stop', @{ $self->{arguments} });
 	return;
 }
 
