@@ -1,7 +1,7 @@
 # mistral: build, install, demonstrate, test.
 #
 #   make            builds mistral.so and the install script
-#   make install    installs them, mistral_io, and the header for modules, where pg_config says
+#   make install    installs them, mistral_io, mistral_http, and the header for modules, where pg_config says
 #   make demo       installs what is missing, builds, and shows the main job (examples/salary.yaml)
 #   make demo-salary   shows it with real peers, some of which are killed (examples/salary)
 #   make test       everything that proves it works
@@ -16,14 +16,16 @@
 EXTENSION    = mistral
 EXTVERSION   = 0.1
 MODULE_big   = mistral
-OBJS         = $(patsubst %.c,%.o,$(sort $(filter-out src/io/% src/modules/%,$(wildcard src/*.c src/*/*.c))))
+OBJS         = $(patsubst %.c,%.o,$(sort $(filter-out src/http/% src/io/% src/modules/%,$(wildcard src/*.c src/*/*.c))))
 HEADERS      = src/io/mistral_action.h
 INSTALL_SQL  = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built   = $(INSTALL_SQL)
-EXTRA_CLEAN  = $(INSTALL_SQL) mistral_io mistral_amqp.so mistral_ssh.so
+EXTRA_CLEAN  = $(INSTALL_SQL) mistral_io mistral_http mistral_amqp.so mistral_ssh.so
 
-# The program that runs modules: plain C, nothing of PostgreSQL.
-IO_SOURCES   = $(sort $(wildcard src/io/*.c)) src/base/channel.c src/base/egress.c src/base/plain_json.c
+# The programs that run modules and send HTTP requests: plain C, nothing of PostgreSQL.
+IO_BASE      = src/base/channel.c src/base/egress.c src/base/plain_json.c
+IO_SOURCES   = $(sort $(wildcard src/io/*.c)) $(IO_BASE)
+HTTP_SOURCES = $(sort $(wildcard src/http/*.c)) src/io/confine.c src/base/http_wire.c src/base/plain_url.c $(IO_BASE)
 IO_CC        = $(CC) $(filter -O% -g%,$(CFLAGS)) -Wall $(PG_CFLAGS) -Isrc
 
 # Its modules, each where its library is there.
@@ -39,7 +41,7 @@ PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) \
                '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_CFLAGS    = -std=gnu17 -fvisibility=hidden -Wextra -Werror -Wno-unused-parameter \
                -Wno-missing-field-initializers -Wno-sign-compare
-SHLIB_LINK   = -lyaml -lcurl -lpcre2-8 -lcrypto -lm
+SHLIB_LINK   = -lyaml -lpcre2-8 -lcrypto -lm
 
 # Bitcode for the JIT compiler gains nothing here and needs a second compiler.
 override with_llvm := no
@@ -51,21 +53,23 @@ include $(PGXS)
 HEADERS_ALL := $(wildcard src/*.h src/*/*.h)
 $(OBJS): $(HEADERS_ALL)
 
-all: mistral_io $(IO_MODULES)
+all: mistral_io mistral_http $(IO_MODULES)
 mistral_io: $(IO_SOURCES) $(HEADERS_ALL) Makefile
 	$(IO_CC) -fPIE -pie -o $@ $(IO_SOURCES) -ldl -lpthread
+mistral_http: $(HTTP_SOURCES) $(HEADERS_ALL) Makefile
+	$(IO_CC) -fPIE -pie -o $@ $(HTTP_SOURCES) -lcurl -lpthread
 mistral_amqp.so: $(wildcard src/modules/amqp_*.c) src/modules/file_name.c src/base/plain_json.c $(HEADERS_ALL) Makefile
 	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lrabbitmq -lssl -lcrypto -lpthread
 mistral_ssh.so: $(wildcard src/modules/ssh_*.c) src/modules/file_name.c src/base/plain_json.c $(HEADERS_ALL) Makefile
 	$(IO_CC) -fPIC -shared -o $@ $(filter %.c,$^) -lssh2 -lpthread
 
 install: install-io
-install-io: mistral_io $(IO_MODULES) installdirs
-	$(INSTALL_PROGRAM) mistral_io '$(DESTDIR)$(pkglibdir)/mistral_io'
+install-io: mistral_io mistral_http $(IO_MODULES) installdirs
+	for p in mistral_io mistral_http; do $(INSTALL_PROGRAM) "$$p" '$(DESTDIR)$(pkglibdir)/' || exit 1; done
 	for m in $(IO_MODULES); do $(INSTALL_SHLIB) "$$m" '$(DESTDIR)$(pkglibdir)/' || exit 1; done
 uninstall: uninstall-io
 uninstall-io:
-	rm -f '$(DESTDIR)$(pkglibdir)/mistral_io' $(addprefix '$(DESTDIR)$(pkglibdir)'/,$(IO_MODULES))
+	rm -f $(addprefix '$(DESTDIR)$(pkglibdir)'/,mistral_io mistral_http $(IO_MODULES))
 
 $(INSTALL_SQL): $(SQL_PARTS) Makefile
 	@printf '\\echo Use "CREATE EXTENSION mistral" to load this file. \\quit\n' > $@

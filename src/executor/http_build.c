@@ -1,6 +1,6 @@
 /*
  * http_build.c
- *		From an action's evaluated input to what is asked of libcurl.
+ *		From an action's evaluated input to what the program is asked.
  *
  * Parameters are read as Python's requests reads them, with two differences on
  * purpose: `timeout` bounds the whole request and not each read, and `verify`
@@ -18,9 +18,8 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "compat.h"
+#include "base/plain_url.h"
 #include "executor/http_build.h"
-
-#define HTTP_MAX_REQUEST_HEADERS 200
 
 static char *value_text(const JsonbValue *value);
 static bool build_method(HttpRequest *request, const Jsonb *input);
@@ -37,7 +36,7 @@ static bool get_timeout(HttpRequest *request, const Jsonb *input, const char *na
 static bool build_ca(HttpRequest *request, const Jsonb *input);
 static bool build_options(HttpRequest *request, const Jsonb *input, int task_timeout);
 static bool build_proxies(HttpRequest *request, const Jsonb *input);
-static bool append_form(const char *name, const JsonbValue *value, HttpBuffer *form);
+static bool append_form(const char *name, const JsonbValue *value, PlainBuffer *form);
 static bool set_header(HttpRequest *request, const char *name, const char *value);
 static void out_of_memory(void) pg_attribute_noreturn();
 
@@ -142,11 +141,7 @@ build_method(HttpRequest *request, const Jsonb *input)
 		http_request_fail(request, "\"method\" is not an HTTP method");
 		return false;
 	}
-	/* A redirect may make it GET, which needs as much room. */
-	request->method = calloc(1, Max(strlen(method), 3) + 1);
-	if (request->method == NULL)
-		out_of_memory();
-	strcpy(request->method, method);
+	request->method = http_copy_bytes(method, strlen(method));
 	for (p = request->method; *p; p++)
 		*p = pg_ascii_toupper((unsigned char) *p);
 	return true;
@@ -154,7 +149,7 @@ build_method(HttpRequest *request, const Jsonb *input)
 
 /* Adds one parameter: each element of a list, each key of an object, any other value once. */
 static bool
-append_form(const char *name, const JsonbValue *value, HttpBuffer *form)
+append_form(const char *name, const JsonbValue *value, PlainBuffer *form)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
@@ -172,9 +167,9 @@ append_form(const char *name, const JsonbValue *value, HttpBuffer *form)
 		if (text == NULL)
 			return true;
 		utf8 = http_copy_text(text);
-		ok = http_url_append_pair(form, name, utf8);
+		plain_url_append_pair(form, name, utf8);
 		free(utf8);
-		return ok;
+		return !form->failed;
 	}
 
 	wanted = JsonContainerIsObject(value->val.binary.data) ? WJB_KEY : WJB_ELEM;
@@ -187,15 +182,16 @@ append_form(const char *name, const JsonbValue *value, HttpBuffer *form)
 		if (token != wanted || (text = value_text(&item)) == NULL)
 			continue;
 		utf8 = http_copy_text(text);
-		ok = http_url_append_pair(form, name, utf8);
+		plain_url_append_pair(form, name, utf8);
 		free(utf8);
+		ok = !form->failed;
 	}
 	return ok;
 }
 
 typedef struct FormState
 {
-	HttpBuffer *form;
+	PlainBuffer *form;
 	bool		ok;
 } FormState;
 
@@ -213,7 +209,7 @@ add_form_member(void *arg, const char *key, int len, const JsonbValue *value)
  * anything else; lack of memory is raised, after the buffer was freed.
  */
 static bool
-make_form(const JsonbValue *value, HttpBuffer *form)
+make_form(const JsonbValue *value, PlainBuffer *form)
 {
 	Jsonb	   *data = json_from_value(value);
 	FormState	state = {form, true};
@@ -232,7 +228,7 @@ make_form(const JsonbValue *value, HttpBuffer *form)
 		if (pair == NULL || pair->type != jbvBinary || !JsonContainerIsArray(pair->val.binary.data) ||
 			JsonContainerSize(pair->val.binary.data) != 2)
 		{
-			http_buffer_reset(form);
+			plain_reset(form);
 			return false;
 		}
 		name = getIthJsonbValueFromContainer(pair->val.binary.data, 0);
@@ -242,7 +238,7 @@ make_form(const JsonbValue *value, HttpBuffer *form)
 	}
 	if (!state.ok)
 	{
-		http_buffer_reset(form);
+		plain_reset(form);
 		out_of_memory();
 	}
 	return true;
@@ -273,8 +269,8 @@ build_url(HttpRequest *request, const Jsonb *input)
 {
 	JsonbValue *value = http_get_param(input, "url");
 	JsonbValue *params = http_get_param(input, "params");
-	HttpBuffer	query = {0};
-	HttpUrl		parts;
+	PlainBuffer query = {0};
+	PlainUrl	parts;
 	char	   *text;
 	const char *error;
 
@@ -300,16 +296,16 @@ build_url(HttpRequest *request, const Jsonb *input)
 	{
 		char	   *raw = http_copy_text(json_value_cstring(params));
 
-		(void) http_buffer_append(&query, raw, strlen(raw));
+		plain_append(&query, raw, strlen(raw));
 		free(raw);
 	}
 
 	text = json_value_cstring(value);
 	request->place = copy_place(text);
 	text = http_copy_text(text);
-	error = http_url_parse(text, query.data, &parts);
+	error = plain_url_parse(text, query.data, &parts);
 	free(text);
-	http_buffer_reset(&query);
+	plain_reset(&query);
 	if (error)
 	{
 		http_request_fail(request, "%s", error);
@@ -328,7 +324,7 @@ build_body(HttpRequest *request, const Jsonb *input)
 {
 	JsonbValue *body = http_get_param(input, "body");
 	JsonbValue *json = http_get_param(input, "json");
-	HttpBuffer	form = {0};
+	PlainBuffer form = {0};
 
 	/* Python's truth: empty ones may stand beside each other. */
 	if (body != NULL && body->type == jbvString && body->val.string.len == 0)

@@ -12,24 +12,10 @@
 
 #include "postgres.h"
 
-#include <sys/socket.h>
-
 /*
  * Whether a setting's text is a list of networks ("10.0.0.0/8, ::1"), for the
  * check hooks.  When it is not, *bad is the first wrong element, palloc'd.
  */
 extern bool http_egress_list_valid(const char *list, char **bad);
-
-/*
- * Reads both settings again when they have changed; raises only for lack of
- * memory.  To be called before requests are started, not from callbacks.
- */
-extern void http_egress_refresh(void);
-
-/* Whether the address may be reached.  Safe in libcurl's callbacks: neither allocates nor raises. */
-extern bool http_egress_allowed(const struct sockaddr *address);
-
-/* The same for an address in text form, as libcurl reports one; what is not an address is refused. */
-extern bool http_egress_text_allowed(const char *address);
 
 #endif							/* MISTRAL_HTTP_EGRESS_H */

@@ -1,11 +1,13 @@
 /*
  * http_executor.c
- *		From mistral.dispatch to libcurl and back to mistral.message.
+ *		From mistral.dispatch to the program mistral_http and back to mistral.message.
  *
  * Each move of an action (recorder.h) is one transaction, and the requests are
  * between two of them.  A claimed request is in one place at a time:
  *
  *		claimed -> the pool -> the recorder -> gone
+ *
+ * One that the program took with it when it died is lost (recorder.h).
  */
 #include "postgres.h"
 
@@ -25,7 +27,6 @@
 #include "base/json.h"
 #include "base/secret_key.h"
 #include "engine/secrets.h"
-#include "executor/http_egress.h"
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
 #include "executor/http_queue.h"
@@ -63,7 +64,6 @@ static size_t bytes_held = 0;	/* of requests, without their answers */
 static TimestampTz selective_after = 0; /* a claim that leaves hosts out rests until then */
 static bool selective_owed = false; /* one was asked for meanwhile */
 
-static void arm_wake(void);
 static Datum oid_array(const Oid *oids, int n);
 static Datum text_array(const char **texts, int n);
 static void claim_row(uint64 row);
@@ -77,28 +77,12 @@ static void spoil_result(Attempt *attempt, int sqlstate);
 static void forget_recorded(Attempt *attempt);
 static void forget(HttpRequest *request);
 
-static Recorder recorder = {.performer = PERFORMER, .put = put_result, .spoil = spoil_result, .forget = forget_recorded};
+static Recorder recorder = {.performer = PERFORMER, .program = "the program mistral_http", .put = put_result, .spoil = spoil_result, .forget = forget_recorded};
 
 void
 executor_start(void)
 {
-	curl_version_info_data *version;
-	CurlSignals saved;
-	CURLcode	rc;
-
 	Assert(!started);
-	curl_signals_block(&saved);
-	rc = curl_global_init(CURL_GLOBAL_DEFAULT);
-	curl_signals_restore(&saved);
-	if (rc != CURLE_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYSTEM_ERROR),
-				 errmsg("could not initialize libcurl: %s", curl_easy_strerror(rc))));
-	version = curl_version_info(CURLVERSION_NOW);
-	if ((version->features & CURL_VERSION_ASYNCHDNS) == 0)
-		ereport(WARNING,
-				(errmsg("libcurl %s looks up host names without a thread of its own", version->version),
-				 errdetail("A slow name server holds up every HTTP request.")));
 	http_pool_start();
 	recorder_init(&recorder);
 	started = true;
@@ -133,6 +117,8 @@ executor_relieved(void)
 {
 	bool		relieved = http_queue_relieved();
 
+	if (recorder_relieved(&recorder))
+		relieved = true;
 	if (selective_owed && clock_steady() >= selective_after)
 		relieved = true;
 	if (relieved)
@@ -213,10 +199,6 @@ executor_claim(int max)
 void
 executor_submit(void)
 {
-	CurlSignals saved;
-
-	http_egress_refresh();
-	curl_signals_block(&saved);
 	while (!dlist_is_empty(&claimed))
 	{
 		HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(&claimed));
@@ -224,7 +206,6 @@ executor_submit(void)
 		nclaimed--;
 		http_pool_add(request);
 	}
-	curl_signals_restore(&saved);
 }
 
 void
@@ -243,17 +224,23 @@ executor_poll_fd(void)
 	return http_pool_fd();
 }
 
+TimestampTz
+executor_next(void)
+{
+	TimestampTz next = recorder_next(&recorder, selective_owed ? selective_after : 0);
+	TimestampTz due = http_pool_next();
+
+	return next == 0 || (due != 0 && due < next) ? due : next;
+}
+
 int
 executor_drive(void)
 {
 	TimestampTz now = clock_steady();
-	int			ready;
 
-	http_pool_drive();
+	http_pool_drive(now);
 	collect_finished();
-	ready = recorder_ready(&recorder, now);
-	arm_wake();
-	return ready;
+	return recorder_ready(&recorder, now);
 }
 
 int
@@ -266,7 +253,6 @@ void
 executor_recorded(bool committed)
 {
 	recorder_recorded(&recorder, committed);
-	arm_wake();
 }
 
 int
@@ -278,28 +264,13 @@ executor_in_flight(void)
 void
 executor_shutdown(void)
 {
-	CurlSignals saved;
-
 	if (!started)
 		return;
 	executor_forget_claimed();
 	recorder_clear(&recorder);
 	bytes_held = 0;
 	http_pool_shutdown();
-	curl_signals_block(&saved);
-	curl_global_cleanup();
-	curl_signals_restore(&saved);
 	started = false;
-}
-
-/* For what is due by itself: records that wait, a claim that rests. */
-static void
-arm_wake(void)
-{
-	TimestampTz next = recorder_next(&recorder, selective_owed ? selective_after : 0);
-
-	if (next != 0)
-		http_pool_wake_at(next);
 }
 
 /* NULL is NULL. */
@@ -349,10 +320,6 @@ claim_row(uint64 row)
 		return;
 	}
 	request = http_request_new();
-	if (request == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
 	/* In the list before anything can fail, so that forgetting finds it. */
 	dlist_push_tail(&claimed, &request->node);
 	nclaimed++;
@@ -368,7 +335,8 @@ claim_row(uint64 row)
 		timeout = 0;
 	request->mail = strcmp(action, ACTION_MAIL_NAME) == 0;
 	build(request, strcmp(action, WEBHOOK_NAME) == 0, input, headers, timeout);
-	request->held = http_request_size(request);
+	http_request_pack(request);
+	request->held = sizeof(HttpRequest) + (request->frame ? request->frame->text.capacity : 0);
 	bytes_held += request->held;
 }
 
@@ -464,6 +432,8 @@ collect_finished(void)
 
 	while ((request = http_pool_take()) != NULL)
 		recorder_add(&recorder, &request->attempt);
+	while ((request = http_pool_take_lost()) != NULL)
+		recorder_lose(&recorder, &request->attempt);
 }
 
 /* The message for one request whose attempt is deleted. */
@@ -486,7 +456,7 @@ spoil_result(Attempt *attempt, int sqlstate)
 {
 	HttpRequest *request = (HttpRequest *) attempt;
 
-	http_response_clear(request);
+	http_request_clear(request);
 	request->failed = false;
 	http_request_fail(request, "the response could not be stored (SQLSTATE %s)", unpack_sql_state(sqlstate));
 }
@@ -494,10 +464,7 @@ spoil_result(Attempt *attempt, int sqlstate)
 static void
 forget_recorded(Attempt *attempt)
 {
-	HttpRequest *request = (HttpRequest *) attempt;
-
-	http_response_clear(request);
-	forget(request);
+	forget((HttpRequest *) attempt);
 }
 
 static void

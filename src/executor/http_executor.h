@@ -7,13 +7,13 @@
  *
  *		transaction:	n = executor_claim(max)
  *		committed:		executor_submit()		(aborted: executor_forget_claimed())
- *		no transaction:	wait on executor_poll_fd(); n = executor_drive()
+ *		no transaction:	wait on executor_poll_fd() and until executor_next(); n = executor_drive()
  *		transaction:	executor_record(max)
  *		afterwards:		executor_recorded(committed)
  *
- * No transaction is ever open while bytes travel.  Everything between a claim
- * and a record is kept in malloc'd memory, because libcurl's callbacks must not
- * raise errors.  State is of this process only: one executor in a process.
+ * No transaction is ever open while bytes travel.  libcurl is in a program of its
+ * own (http_pool.h), so that neither it nor what it uses can take the server with
+ * it.  State is of this process only: one executor in a process.
  *
  * Not executor.h: "executor/executor.h" is a header of PostgreSQL's own, which
  * funcapi.h includes, and src/ comes first in the search path.
@@ -23,11 +23,9 @@
 
 #include "postgres.h"
 
-/*
- * Once per process, outside a transaction, never in the postmaster: libcurl's
- * global state, the multi handle, the epoll descriptor and its timer.  Raises
- * when one of them cannot be made.
- */
+#include "utils/timestamp.h"
+
+/* Once per process, outside a transaction, never in the postmaster.  Raises when it cannot. */
 extern void executor_start(void);
 
 /*
@@ -59,18 +57,18 @@ extern int	executor_room(void);
 /*
  * Whether it is worth claiming again although the last claim found nothing: it
  * had left out actions for a host with too many requests waiting, which has
- * room now, or had to rest.  True once; the descriptor is readable then.
+ * room now, or had to rest.  True once.
  */
 extern bool executor_relieved(void);
 
-/*
- * One descriptor that becomes readable when libcurl wants to work: all of its
- * sockets and its timer.  Valid from executor_start to executor_shutdown.
- */
+/* A descriptor that becomes readable when executor_drive has something to do.  Valid from executor_start to executor_shutdown. */
 extern int	executor_poll_fd(void);
 
+/* When executor_drive is to be called at the latest; 0: when the descriptor is readable. */
+extern TimestampTz executor_next(void);
+
 /*
- * Outside any transaction: lets libcurl work, without waiting.  Returns how
+ * Outside any transaction: does what can be done without waiting.  Returns how
  * many finished requests wait to be recorded.
  */
 extern int	executor_drive(void);

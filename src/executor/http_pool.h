@@ -1,7 +1,11 @@
 /*
  * http_pool.h
- *		The requests under way: libcurl's multi handle, one descriptor to wait
- *		for, and the limit in all.
+ *		The requests under way: those that the program mistral_http has, those
+ *		that wait for it, and the limit in all.
+ *
+ * The program is started with the first request, and again when it has died and
+ * there is something to send.  It stays until http_pool_shutdown: a database that
+ * sends nothing has none.
  */
 #ifndef MISTRAL_HTTP_POOL_H
 #define MISTRAL_HTTP_POOL_H
@@ -12,32 +16,32 @@
 
 #include "executor/http_request.h"
 
-/* Makes the multi handle and its descriptors; raises when one cannot be made. */
+/* Makes the descriptor and the tables; raises when one cannot be made. */
 extern void http_pool_start(void);
 
-/* Ends and frees every request and what http_pool_start made. */
+/* Ends the program and frees every request. */
 extern void http_pool_shutdown(void);
 
 /*
- * Takes the request over: it is started now, or when http_queue.c lets it.  One
- * that has failed already is only passed on to the finished ones.  After http_egress_refresh() and
- * http_pool_limit(), with the signals blocked.
+ * Takes the request over: it is given to the program now, or when http_queue.c
+ * lets it.  One that has failed already is only passed on to the finished ones.
  */
 extern void http_pool_add(HttpRequest *request);
 
-/* Readable when http_pool_drive has something to do. */
+/* Readable when http_pool_drive has something to do; and when it has at the latest, 0: no such time. */
 extern int	http_pool_fd(void);
+extern TimestampTz http_pool_next(void);
 
-/* Lets libcurl do what can be done without waiting. */
-extern void http_pool_drive(void);
+/* Sends and receives what can be without waiting; starts the program. */
+extern void http_pool_drive(TimestampTz now);
 
 /* The finished request that has waited longest, or NULL; the caller's from then on. */
 extern HttpRequest *http_pool_take(void);
 
-/* Makes the descriptor readable at that time, or an earlier one that is asked for before it comes. */
-extern void http_pool_wake_at(TimestampTz when);
+/* One that the program has taken with it when it died, or NULL: nobody knows what became of it. */
+extern HttpRequest *http_pool_take_lost(void);
 
-/* Requests that the pool holds: started, waiting for their host, or finished and not taken. */
+/* Requests that the pool holds: started, waiting for their host, finished and not taken, or lost. */
 extern int	http_pool_held(void);
 
 /* Requests that may run at once: mistral.http_max_connections, or fewer where descriptors are short. */

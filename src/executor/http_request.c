@@ -1,7 +1,7 @@
 /*
  * http_request.c
- *		A request's life, apart from what it is made of (http_build.c) and what
- *		it does (http_transfer.c): memory, failure, redirects.
+ *		A request's life, apart from what it is made of (http_build.c):
+ *		memory, failure, what the program is sent and what it sends back.
  */
 #include "postgres.h"
 
@@ -9,43 +9,30 @@
 
 #include "executor/http_request.h"
 
+static size_t answers_held = 0;
+
+static void drop_asked(HttpRequest *request);
+static void out_of_memory(void) pg_attribute_noreturn();
+
 HttpRequest *
 http_request_new(void)
 {
-	return calloc(1, sizeof(HttpRequest));
+	HttpRequest *request = calloc(1, sizeof(HttpRequest));
+
+	if (request == NULL)
+		out_of_memory();
+	return request;
 }
 
 void
 http_request_free(HttpRequest *request)
 {
-	int			i;
-
-	Assert(request->easy == NULL);
-	curl_slist_free_all(request->header_list);
-	curl_slist_free_all(request->recipients);
-	free(request->mail_from);
-	free(request->method);
-	free(request->url);
+	drop_asked(request);
 	free(request->origin);
 	free(request->place);
-	free(request->user);
-	free(request->password);
-	free(request->cookies);
-	free(request->ca);
-	free(request->body);
-	for (i = 0; i < request->nheaders; i++)
-	{
-		free(request->headers[i].name);
-		free(request->headers[i].value);
-	}
-	free(request->headers);
-	for (i = 0; i < (int) lengthof(request->proxies); i++)
-		free(request->proxies[i]);
-	for (i = 0; i < request->nhops; i++)
-		free(request->hops[i].url);
-	http_buffer_reset(&request->head);
-	http_buffer_reset(&request->content);
-	http_buffer_reset(&request->jar);
+	http_request_clear(request);
+	if (request->frame)
+		io_frame_free(request->frame);
 	secret_mask_free(&request->mask);
 	free(request);
 }
@@ -67,66 +54,140 @@ http_request_fail(HttpRequest *request, const char *format,...)
 			*p = '?';
 }
 
-bool
-http_request_redirect(HttpRequest *request, const char *url)
+void
+http_request_pack(HttpRequest *request)
 {
-	HttpUrl		parts;
-	HttpHop    *hop = &request->hops[request->nhops];
-	const char *error = http_url_parse(url, NULL, &parts);
-	long		status = request->status;
+	static const char proxy_tags[] = {WIRE_PROXY_HTTP, WIRE_PROXY_HTTPS, WIRE_PROXY_ALL};
+	static int64 last_id = 0;
+	PlainBuffer *out;
 
-	if (error)
+	if (request->failed)
 	{
-		http_request_fail(request, "redirect to another place than an http or https URL is not allowed: %s", error);
-		return false;
+		drop_asked(request);
+		return;
 	}
-	hop->status = status;
-	hop->url = request->url;
-	request->nhops++;
-	request->url = parts.url;
-	parts.url = NULL;
-
-	if (strcmp(request->origin, parts.origin) != 0)
+	request->frame = calloc(1, sizeof(IoFrame));
+	if (request->frame == NULL)
+		out_of_memory();
+	request->frame->owner = request;
+	request->id = ++last_id;
+	out = &request->frame->text;
+	wire_begin(out, WIRE_REQUEST);
+	wire_add_int(out, WIRE_ID, request->id);
+	wire_add_text(out, WIRE_URL, request->url);
+	wire_add_text(out, WIRE_METHOD, request->method);
+	wire_add_text(out, WIRE_USER, request->user);
+	wire_add_text(out, WIRE_PASSWORD, request->password);
+	wire_add_text(out, WIRE_COOKIES, request->cookies);
+	wire_add_text(out, WIRE_CA, request->ca);
+	wire_add_text(out, WIRE_MAIL_FROM, request->mail_from);
+	for (int i = 0; i < request->nrecipients; i++)
+		wire_add_text(out, WIRE_RECIPIENT, request->recipients[i]);
+	for (int i = 0; i < lengthof(request->proxies); i++)
+		wire_add_text(out, proxy_tags[i], request->proxies[i]);
+	for (int i = 0; i < request->nheaders; i++)
 	{
-		http_request_drop_header(request, "Authorization");
-		http_request_drop_header(request, "Cookie");
-		http_request_drop_header(request, "Host");
-		free(request->user);
-		free(request->password);
-		free(request->cookies);
-		request->user = request->password = request->cookies = NULL;
+		wire_add_text(out, WIRE_HEADER, request->headers[i].name);
+		wire_add_text(out, WIRE_HEADER_VALUE, request->headers[i].value);
 	}
-	free(request->origin);
-	request->origin = parts.origin;
-	parts.origin = NULL;
-	http_url_free(&parts);
-
-	if (strcmp(request->method, "HEAD") != 0 &&
-		(status == 302 || status == 303 || (status == 301 && strcmp(request->method, "POST") == 0)))
-		strcpy(request->method, "GET"); /* build_method leaves room */
-	if (status != 307 && status != 308)
+	wire_add_int(out, WIRE_DIGEST, request->digest);
+	wire_add_int(out, WIRE_VERIFY, request->verify);
+	wire_add_int(out, WIRE_FOLLOW, request->follow);
+	wire_add_int(out, WIRE_REPEATABLE, request->attempt.safe_rerun);
+	wire_add_int(out, WIRE_TIMEOUT, request->timeout_ms);
+	wire_add_int(out, WIRE_CONNECT_TIMEOUT, request->connect_timeout_ms);
+	if (request->body)
+		wire_add(out, WIRE_BODY, request->body, request->body_len);
+	wire_end(out, 0, 0);
+	if (out->failed)
+		out_of_memory();
+	drop_asked(request);
+	if (out->len > CHANNEL_MAX_FRAME)
 	{
-		free(request->body);
-		request->body = NULL;
-		request->body_len = 0;
-		http_request_drop_header(request, "Content-Type");
+		io_frame_free(request->frame);
+		request->frame = NULL;
+		http_request_fail(request, "the request has more than %d bytes", CHANNEL_MAX_FRAME);
 	}
-	return true;
 }
 
-const char *
-http_request_proxy(const HttpRequest *request)
+bool
+http_request_answer(HttpRequest *request, const char *body, size_t len)
 {
-	int			which = strncmp(request->url, "https:", 6) == 0 ? 1 : 0;
-	const char *proxy = request->proxies[which] ? request->proxies[which] : request->proxies[2];
+	size_t		cursor = 1;
+	WireField	field;
 
-	return proxy ? proxy : "";
+	request->answer = malloc(len);
+	if (request->answer == NULL)
+	{
+		http_request_fail(request, "out of memory");
+		return true;
+	}
+	memcpy(request->answer, body, len);
+	request->answer_len = len;
+	answers_held += len;
+	while (wire_next(request->answer, len, &cursor, &field))
+	{
+		HttpBytes	bytes = {field.data, field.len};
+
+		switch (field.tag)
+		{
+			case WIRE_ID:
+				break;
+			case WIRE_FAILURE:
+				http_request_fail(request, "%s", field.data);
+				break;
+			case WIRE_STATUS:
+				request->status = wire_int(&field);
+				break;
+			case WIRE_ELAPSED:
+				request->elapsed = wire_int(&field);
+				break;
+			case WIRE_URL:
+				request->final_url = field.data;
+				break;
+			case WIRE_HOP:
+				if (request->nhops == HTTP_MAX_REDIRECTS)
+					return false;
+				request->hops[request->nhops].url = "";
+				request->hops[request->nhops++].status = wire_int(&field);
+				break;
+			case WIRE_HOP_URL:
+				if (request->nhops == 0)
+					return false;
+				request->hops[request->nhops - 1].url = field.data;
+				break;
+			case WIRE_JAR:
+				request->jar = bytes;
+				break;
+			case WIRE_HEAD:
+				request->head = bytes;
+				break;
+			case WIRE_CONTENT:
+				request->content = bytes;
+				break;
+			default:
+				return false;
+		}
+	}
+	return cursor == len && (request->failed || request->final_url != NULL);
 }
 
 size_t
-http_request_size(const HttpRequest *request)
+http_request_answers_held(void)
 {
-	return sizeof(HttpRequest) + request->body_len + request->head.capacity + request->content.capacity;
+	return answers_held;
+}
+
+void
+http_request_clear(HttpRequest *request)
+{
+	free(request->answer);
+	answers_held -= request->answer_len;
+	request->answer = NULL;
+	request->answer_len = 0;
+	request->head = request->content = request->jar = (HttpBytes) {0};
+	request->final_url = NULL;
+	request->nhops = 0;
 }
 
 HttpHeader *
@@ -154,33 +215,36 @@ http_request_drop_header(HttpRequest *request, const char *name)
 		*header = request->headers[request->nheaders];
 }
 
-bool
-http_buffer_append(HttpBuffer *buffer, const char *data, size_t len)
+/* But for what http_queue.c counts it by. */
+static void
+drop_asked(HttpRequest *request)
 {
-	if (len >= MaxAllocHugeSize - buffer->len)
-		return false;
-	if (buffer->len + len + 1 > buffer->capacity)
-	{
-		size_t		capacity = Max(buffer->capacity, 128);
-		char	   *grown;
+	char	  **texts[] = {&request->method, &request->url, &request->user, &request->password, &request->cookies, &request->ca,
+	&request->body, &request->mail_from, &request->proxies[0], &request->proxies[1], &request->proxies[2]};
 
-		while (capacity < buffer->len + len + 1)
-			capacity *= 2;
-		grown = realloc(buffer->data, capacity);
-		if (grown == NULL)
-			return false;
-		buffer->data = grown;
-		buffer->capacity = capacity;
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		free(*texts[i]);
+		*texts[i] = NULL;
 	}
-	memcpy(buffer->data + buffer->len, data, len);
-	buffer->len += len;
-	buffer->data[buffer->len] = '\0';
-	return true;
+	for (int i = 0; i < request->nheaders; i++)
+	{
+		free(request->headers[i].name);
+		free(request->headers[i].value);
+	}
+	free(request->headers);
+	for (int i = 0; i < request->nrecipients; i++)
+		free(request->recipients[i]);
+	free(request->recipients);
+	request->headers = NULL;
+	request->recipients = NULL;
+	request->nheaders = request->nrecipients = 0;
 }
 
-void
-http_buffer_reset(HttpBuffer *buffer)
+static void
+out_of_memory(void)
 {
-	free(buffer->data);
-	memset(buffer, 0, sizeof(*buffer));
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory")));
 }

@@ -1,7 +1,6 @@
 /*
  * http_response.c
- *		What came back: collected in libcurl's callbacks, turned into a result
- *		when it is recorded.
+ *		What came back, turned into a result when it is recorded.
  *
  * Bytes from a network are text only when they are valid in their encoding and
  * hold no NUL, and JSON only when jsonb can hold it; else they are kept as
@@ -22,20 +21,12 @@
 #include "executor/protect.h"
 #include "guc.h"
 
-/* Of all heads of a request together, redirects and 1xx answers included. */
-#define HTTP_MAX_HEAD		(256 * 1024)
+/* Of one head; the program lets no more through. */
 #define HTTP_MAX_LINES		2000
 
 /* Deeper or wilder JSON stays text: nothing that reads it later shall stumble. */
 #define HTTP_MAX_JSON_DEPTH		500
 #define HTTP_MAX_JSON_EXPONENT	308
-
-/* A body is sure of this much room, however much others hold. */
-#define HTTP_SURE_BODY	(64 * 1024)
-
-/* What all bodies may hold together: in multiples of mistral.max_result_size, and at least. */
-#define HTTP_BODIES_FACTOR 16
-#define HTTP_BODIES_MIN (64 * 1024 * 1024)
 
 typedef struct Conversion
 {
@@ -54,13 +45,6 @@ typedef enum JsonLook
 	JSON_TOO_LARGE				/* it would need more than a result may have */
 } JsonLook;
 
-static size_t bodies_held = 0;
-static dlist_head receiving = DLIST_STATIC_INIT(receiving); /* what holds more than it is sure of, and has not ended */
-
-static bool gave_up = false;
-
-static bool make_room(HttpRequest *request);
-static void unlist(HttpRequest *request);
 static size_t body_limit(void);
 static void fail_size(HttpRequest *request);
 static void convert_text(void *arg);
@@ -77,92 +61,6 @@ static Jsonb *cookies_object(const HttpRequest *request);
 static Jsonb *history_array(const HttpRequest *request);
 static bool add_content(JsonBuilder *b, HttpRequest *request);
 static Jsonb *failure_result(HttpRequest *request, bool *failed);
-
-size_t
-http_response_on_header(char *data, size_t size, size_t nitems, void *arg)
-{
-	HttpRequest *request = arg;
-	size_t		len = size * nitems;
-
-	request->head_seen += len;
-	request->lines_seen++;
-	if (request->head_seen > HTTP_MAX_HEAD || request->lines_seen > HTTP_MAX_LINES)
-	{
-		http_request_fail(request, "response has more than %d lines or %d kB of headers", HTTP_MAX_LINES, HTTP_MAX_HEAD / 1024);
-		return 0;
-	}
-	/* A status line begins a new answer: one after 100 Continue, for instance. */
-	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
-		request->head.len = 0;
-	if (!http_buffer_append(&request->head, data, len))
-	{
-		http_request_fail(request, "out of memory");
-		return 0;
-	}
-	return len;
-}
-
-size_t
-http_response_on_body(char *data, size_t size, size_t nitems, void *arg)
-{
-	HttpRequest *request = arg;
-	size_t		len = size * nitems;
-	size_t		before = request->content.capacity;
-
-	if (request->failed)
-		return 0;				/* given up for the sake of others */
-	if (len > body_limit() || request->content.len > body_limit() - len)
-	{
-		fail_size(request);
-		return 0;
-	}
-	if (request->content.len + len > HTTP_SURE_BODY && !make_room(request))
-		return 0;
-	if (!http_buffer_append(&request->content, data, len))
-	{
-		http_request_fail(request, "out of memory");
-		return 0;
-	}
-	bodies_held += request->content.capacity - before;
-	return len;
-}
-
-size_t
-http_response_held(void)
-{
-	return bodies_held;
-}
-
-bool
-http_response_gave_up(void)
-{
-	bool		result = gave_up;
-
-	gave_up = false;
-	return result;
-}
-
-/*
- * Until the record a good answer is kept.  What came of one that is none is not,
- * it would take the room of good ones.
- */
-void
-http_response_ended(HttpRequest *request)
-{
-	if (request->failed)
-		http_response_clear(request);
-	else
-		unlist(request);
-}
-
-void
-http_response_clear(HttpRequest *request)
-{
-	unlist(request);
-	bodies_held -= request->content.capacity;
-	http_buffer_reset(&request->content);
-	http_buffer_reset(&request->head);
-}
 
 Jsonb *
 http_response_result(HttpRequest *request, bool *failed)
@@ -192,7 +90,7 @@ http_response_result(HttpRequest *request, bool *failed)
 	json_add_key(&b, "headers");
 	json_add_jsonb(&b, headers);
 	json_add_key(&b, "url");
-	json_add_string(&b, text_of(request->url, strlen(request->url), NULL, NULL));
+	json_add_string(&b, text_of(request->final_url, strlen(request->final_url), NULL, NULL));
 	json_add_key(&b, "history");
 	json_add_jsonb(&b, history_array(request));
 	json_add_key(&b, "reason");
@@ -212,48 +110,6 @@ http_response_result(HttpRequest *request, bool *failed)
 	}
 	*failed = request->status < 200 || request->status > 306;
 	return result;
-}
-
-/*
- * Room for more of an answer that has what it is sure of.  When all answers
- * together hold too much, the largest under way is given up: answers without an
- * end shall not be the end of ordinary ones.
- */
-static bool
-make_room(HttpRequest *request)
-{
-	if (!request->content_listed)
-		dlist_push_tail(&receiving, &request->content_node);
-	request->content_listed = true;
-
-	while (bodies_held > Max(HTTP_BODIES_FACTOR * body_limit(), (size_t) HTTP_BODIES_MIN))
-	{
-		HttpRequest *largest = request;
-		dlist_iter	iter;
-
-		dlist_foreach(iter, &receiving)
-		{
-			HttpRequest *other = dlist_container(HttpRequest, content_node, iter.cur);
-
-			if (other->content.capacity > largest->content.capacity)
-				largest = other;
-		}
-		http_request_fail(largest, "responses under way hold more than %d times mistral.max_result_size, and this is the largest",
-						  HTTP_BODIES_FACTOR);
-		http_response_clear(largest);
-		if (largest == request)
-			return false;
-		gave_up = true;
-	}
-	return true;
-}
-
-static void
-unlist(HttpRequest *request)
-{
-	if (request->content_listed)
-		dlist_delete(&request->content_node);
-	request->content_listed = false;
 }
 
 static size_t
@@ -468,7 +324,7 @@ head_object(const HttpRequest *request, char **reason)
 			continue;
 		}
 		value = strchr(text, ':');
-		if (value == NULL)
+		if (value == NULL || nitems == HTTP_MAX_LINES)
 			continue;
 		*value++ = '\0';
 		value += strspn(value, " \t");

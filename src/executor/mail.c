@@ -19,8 +19,8 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/plain_url.h"
 #include "executor/http_build.h"
-#include "executor/http_transfer.h"
 #include "executor/mail.h"
 
 /* Texts of a message together; servers take less. */
@@ -42,10 +42,8 @@ typedef struct Address
 	char	   *name;			/* NULL: none */
 } Address;
 
-#define SET(option, value) HTTP_SET_OPTION(request, option, value)
-
 static bool build_server(HttpRequest *request, const Jsonb *input);
-static const char *parse_server(const char *text, char **url);
+static bool parse_server(HttpRequest *request, const char *text);
 static bool get_text(HttpRequest *request, const Jsonb *input, const char *name, const char *missing, char **text);
 static bool get_addresses(HttpRequest *request, const Jsonb *input, const char *name, List **addresses);
 static bool parse_address(HttpRequest *request, const char *param, char *text, Address *address);
@@ -58,7 +56,6 @@ static void append_name(StringInfo out, const char *name);
 static void append_date(StringInfo out, TimestampTz when);
 static void append_part(StringInfo out, const char *subtype, const char *text);
 static void append_body(StringInfo out, const pg_uuid_t *id, const char *plain, const char *html);
-static size_t read_body(char *buffer, size_t size, size_t nitems, void *arg);
 
 void
 mail_build(HttpRequest *request, const Jsonb *input, int task_timeout)
@@ -127,54 +124,6 @@ mail_build(HttpRequest *request, const Jsonb *input, int task_timeout)
 	request->body_len = out.len;
 }
 
-bool
-mail_set_options(HttpRequest *request)
-{
-	if (CURL_SET_MAIL_PROTOCOLS(request->easy) != CURLE_OK)
-	{
-		http_request_fail(request, "libcurl speaks no SMTP");
-		return false;
-	}
-	request->body_sent = 0;
-	SET(CURLOPT_MAIL_FROM, request->mail_from);
-	SET(CURLOPT_MAIL_RCPT, request->recipients);
-	SET(CURLOPT_UPLOAD, 1L);
-	SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t) request->body_len);
-	SET(CURLOPT_READFUNCTION, read_body);
-	SET(CURLOPT_READDATA, (void *) request);
-	SET(CURLOPT_FORBID_REUSE, 1L);
-	/* A password goes over an encrypted connection or not at all, as in the original. */
-	if (request->password != NULL)
-	{
-		SET(CURLOPT_USE_SSL, (long) CURLUSESSL_ALL);
-		SET(CURLOPT_USERNAME, request->user);
-		SET(CURLOPT_PASSWORD, request->password);
-	}
-	return true;
-}
-
-/* libcurl takes its leave after a refusal, so that the server's farewell (221) may be the last line. */
-bool
-mail_refusal(const HttpRequest *request, char *text, size_t size)
-{
-	const char *head = request->head.data;
-	size_t		begin = request->head.len;
-	size_t		end;
-
-	do
-	{
-		end = begin;
-		while (end > 0 && (head[end - 1] == '\n' || head[end - 1] == '\r'))
-			end--;
-		for (begin = end; begin > 0 && head[begin - 1] != '\n';)
-			begin--;
-	} while (end - begin >= 3 && memcmp(head + begin, "221", 3) == 0);
-	if (end - begin < 3 || (head[begin] != '4' && head[begin] != '5'))
-		return false;
-	strlcpy(text, head + begin, Min(size, end - begin + 1));
-	return true;
-}
-
 /* ---------------------------------------------------------------- what the input says */
 
 /* `smtp_server`: host, host:port, or a URL of the scheme smtp or smtps. */
@@ -182,7 +131,6 @@ static bool
 build_server(HttpRequest *request, const Jsonb *input)
 {
 	char	   *server;
-	const char *error;
 	char	   *password;
 
 	if (!json_is_object(input))
@@ -193,13 +141,8 @@ build_server(HttpRequest *request, const Jsonb *input)
 	if (!get_text(request, input, "smtp_server", "", &server) ||
 		!get_text(request, input, "smtp_password", NULL, &password))
 		return false;
-	error = parse_server(server, &request->url);
-	if (error)
-	{
-		http_request_fail(request, "%s", error);
+	if (!parse_server(request, server))
 		return false;
-	}
-	request->origin = http_copy_bytes(request->url, strlen(request->url));
 	request->place = http_copy_text(json_get_string(input, "smtp_server"));
 	if (password && has_controls(password))
 	{
@@ -211,32 +154,20 @@ build_server(HttpRequest *request, const Jsonb *input)
 	return true;
 }
 
-/* NULL, or what is wrong with it; the URL is malloc'd and nothing but a scheme, a host and a port. */
-static const char *
-parse_server(const char *text, char **url)
+/* False: it is none, and the request a failed one; else a URL that is nothing but a scheme, a host and a port. */
+static bool
+parse_server(HttpRequest *request, const char *text)
 {
-	CURLU	   *handle;
-	char	   *path = NULL;
-	char	   *whole = NULL;
-	const char *error = "\"smtp_server\" is neither host[:port] nor an smtp or smtps URL of that";
+	PlainUrl	parts = {0};
 
-	if (text[0] == '\0' || strpbrk(text, "@?#\\ \t\r\n") != NULL || has_controls(text) ||
-		(strstr(text, "://") != NULL && pg_strncasecmp(text, "smtp://", 7) != 0 && pg_strncasecmp(text, "smtps://", 8) != 0))
-		return error;
-	handle = curl_url();
-	if (handle &&
-		curl_url_set(handle, CURLUPART_URL, strstr(text, "://") ? text : psprintf("smtp://%s", text), CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
-		curl_url_get(handle, CURLUPART_PATH, &path, 0) == CURLUE_OK &&
-		(path[0] == '\0' || strcmp(path, "/") == 0) &&
-		curl_url_get(handle, CURLUPART_URL, &whole, 0) == CURLUE_OK)
+	if (strpbrk(text, "@?#\\ \t\r\n") != NULL || has_controls(text) || !plain_url_mail(text, &parts))
 	{
-		*url = http_copy_bytes(whole, strlen(whole));
-		error = NULL;
+		http_request_fail(request, "\"smtp_server\" is neither host[:port] nor an smtp or smtps URL of that");
+		return false;
 	}
-	curl_free(path);
-	curl_free(whole);
-	curl_url_cleanup(handle);
-	return error;
+	request->url = parts.url;
+	request->origin = parts.origin;
+	return true;
 }
 
 /* A text in UTF-8; one that is missing or empty is `missing`, as in Python's "or". */
@@ -351,18 +282,15 @@ static bool
 add_recipients(HttpRequest *request, List *addresses)
 {
 	ListCell   *lc;
+	char	  **grown = realloc(request->recipients, (request->nrecipients + list_length(addresses) + 1) * sizeof(char *));
 
+	if (grown == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	request->recipients = grown;
 	foreach(lc, addresses)
-	{
-		struct curl_slist *list = curl_slist_append(request->recipients, ((Address *) lfirst(lc))->spec);
-
-		if (list == NULL)
-		{
-			http_request_fail(request, "out of memory");
-			return false;
-		}
-		request->recipients = list;
-	}
+		request->recipients[request->nrecipients++] = http_copy_text(((Address *) lfirst(lc))->spec);
 	return true;
 }
 
@@ -501,15 +429,4 @@ append_part(StringInfo out, const char *subtype, const char *text)
 		appendStringInfoString(out, "\r\n");
 	}
 	pfree(base64);
-}
-
-static size_t
-read_body(char *buffer, size_t size, size_t nitems, void *arg)
-{
-	HttpRequest *request = arg;
-	size_t		n = Min(size * nitems, request->body_len - request->body_sent);
-
-	memcpy(buffer, request->body + request->body_sent, n);
-	request->body_sent += n;
-	return n;
 }

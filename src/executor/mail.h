@@ -23,10 +23,4 @@
  */
 extern void mail_build(HttpRequest *request, const Jsonb *input, int task_timeout);
 
-/* What libcurl has to know, besides what every request sets; false: it is a failed request now.  Neither raises nor allocates. */
-extern bool mail_set_options(HttpRequest *request);
-
-/* The last thing that the server said, when it was a refusal; false when it was none. */
-extern bool mail_refusal(const HttpRequest *request, char *text, size_t size);
-
 #endif							/* MISTRAL_MAIL_H */

@@ -9,20 +9,13 @@
  * memory, it ends when its parent does, and it may use MEMORY kB.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <malloc.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/channel.h"
+#include "io/confine.h"
 #include "io/connect.h"
 #include "io/modules.h"
 
@@ -31,8 +24,6 @@
 
 static bool started = false;
 
-static void confine(pid_t parent, long memory_kb);
-static void limit(int resource, rlim_t most);
 static bool handle(void *arg, const char *body, size_t len);
 static void set_rules(PlainJson frame);
 static bool flush(void);
@@ -43,14 +34,7 @@ main(int argc, char **argv)
 	static struct pollfd fds[MAX_FDS];
 	PlainBuffer in = {0};
 
-	if (argc != 3 || fcntl(CHANNEL_FD, F_GETFL) < 0)
-	{
-		fprintf(stderr, "mistral_io is started by PostgreSQL, with the extension mistral\n");
-		return 2;
-	}
-	confine(atoi(argv[1]), atol(argv[2]));
-	/* Threads of modules must not take 64 MB of address space each. */
-	mallopt(M_ARENA_MAX, 2);
+	confine(argc, argv, MAX_FILES);
 	for (;;)
 	{
 		int64_t		now = io_now();
@@ -71,44 +55,6 @@ main(int argc, char **argv)
 	/* The worker has gone: what is under way is for its successor to settle. */
 	modules_stop();
 	return 0;
-}
-
-/* Leaves behind what the program has no business with, and bounds the rest. */
-static void
-confine(pid_t parent, long memory_kb)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* It may have died before that. */
-	if (getppid() != parent)
-		_exit(1);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0) != 0)
-	{
-		for (int fd = CHANNEL_FD + 1; fd < sysconf(_SC_OPEN_MAX); fd++)
-			close(fd);
-	}
-	limit(RLIMIT_NOFILE, MAX_FILES);
-	limit(RLIMIT_CORE, 0);
-	if (memory_kb > 0)
-		limit(RLIMIT_AS, (rlim_t) memory_kb * 1024);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	if (chdir("/") != 0)
-		_exit(1);
-}
-
-static void
-limit(int resource, rlim_t most)
-{
-	struct rlimit r;
-
-	if (getrlimit(resource, &r) != 0)
-		return;
-	if (r.rlim_max == RLIM_INFINITY || r.rlim_max > most)
-		r.rlim_max = most;
-	r.rlim_cur = r.rlim_max;
-	setrlimit(resource, &r);
 }
 
 static bool

@@ -1,7 +1,7 @@
 /*
  * executor_worker.c
- *		The process that runs HTTP actions and, with the program mistral_io,
- *		those of modules: claim, commit, send, record, commit.
+ *		The process that runs HTTP actions, with the program mistral_http, and
+ *		those of modules, with mistral_io: claim, commit, send, record, commit.
  *
  * No transaction is open while bytes travel.  Asked to go, it claims nothing
  * more and stays a moment for what is under way; what it leaves behind has an
@@ -279,7 +279,7 @@ part_done(Part *part, int size)
 	part->resume_at = 0;
 }
 
-/* Until something is due by itself; libcurl's own timer is in the descriptor. */
+/* Until something is due by itself. */
 static long
 sleep_time(TimestampTz now)
 {
@@ -291,6 +291,8 @@ sleep_time(TimestampTz now)
 		until = Min(until, executor.recording.resume_at);
 	if (((executor.look && executor_room() > 0) || (executor.look_io && io_room() > 0)) && executor.leave_at == 0)
 		until = Min(until, executor.claiming.resume_at);
+	if (executor_next() != 0)
+		until = Min(until, executor_next());
 	if (io_next() != 0)
 		until = Min(until, io_next());
 	return Min(TimestampDifferenceMilliseconds(now, until), LOOK_MS);

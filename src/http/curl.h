@@ -1,13 +1,9 @@
 /*
- * http_curl.h
+ * curl.h
  *		libcurl, and every difference between its versions.
  */
 #ifndef MISTRAL_HTTP_CURL_H
 #define MISTRAL_HTTP_CURL_H
-
-#include "postgres.h"
-
-#include <signal.h>
 
 #include <curl/curl.h>
 
@@ -40,27 +36,5 @@
 #if LIBCURL_VERSION_NUM >= 0x074d00
 #define HAVE_CURL_CA_BLOB 1
 #endif
-
-/*
- * Around everything that makes libcurl work: its resolver runs in a thread that
- * inherits the signal mask, and no thread but ours may run PostgreSQL's
- * handlers.
- */
-typedef sigset_t CurlSignals;
-
-static inline void
-curl_signals_block(CurlSignals *saved)
-{
-	sigset_t	all;
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, saved);
-}
-
-static inline void
-curl_signals_restore(const CurlSignals *saved)
-{
-	sigprocmask(SIG_SETMASK, saved, NULL);
-}
 
 #endif							/* MISTRAL_HTTP_CURL_H */
