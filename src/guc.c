@@ -145,8 +145,8 @@ guc_init(void)
 							NULL, &guc_io_hang_timeout, 60, 1, 3600,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("mistral.io_memory",
-							"Address space of the program that runs the actions of modules; 0 means no limit.",
-							"For each database; counts when the program is started.", &guc_io_memory, 1048576, 0, MAX_KILOBYTES,
+							"Address space of each program that does I/O, mistral_http and mistral_io; 0 means no limit.",
+							"For each database; counts when a program is started.", &guc_io_memory, 1048576, 0, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomStringVariable("mistral.io_modules",
 							   "Modules with actions that mistral_io loads, separated by commas; empty means none.",

@@ -28,7 +28,7 @@ extern int	guc_http_max_connections_per_owner; /* of those, of one role */
 extern char *guc_http_rate_limits;	/* requests a second, by host */
 extern char *guc_io_directory;	/* where modules find keys and the like; empty: nowhere */
 extern int	guc_io_hang_timeout;	/* s that a program of ours may take over one thing */
-extern int	guc_io_memory;		/* kB that the program mistral_io may use; 0: no limit */
+extern int	guc_io_memory;		/* kB that each program of ours may use; 0: no limit */
 extern char *guc_io_modules;	/* modules that it loads; empty: it does not run */
 extern bool guc_maintenance;	/* whether executions that have not begun wait */
 extern int	guc_max_definition_size;	/* kB of a definition's text */

@@ -3,7 +3,7 @@
  *		Requests that wait until their host and their owner have room, or until
  *		a rate allows the next one.
  *
- * They wait here and not in libcurl, where their timeouts would run already.
+ * They wait here and not in the program, where their timeouts would run already.
  * Those of one host and owner are a lane, first in, first out: what one lane
  * waits for holds up no other.
  */

@@ -1,7 +1,6 @@
 /*
  * http_response.h
- *		What came back: collected in libcurl's callbacks, read when it is
- *		recorded.
+ *		What came back, turned into a result when it is recorded.
  */
 #ifndef MISTRAL_HTTP_RESPONSE_H
 #define MISTRAL_HTTP_RESPONSE_H

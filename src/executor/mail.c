@@ -93,7 +93,7 @@ mail_build(HttpRequest *request, const Jsonb *input, int task_timeout)
 	if (request->failed ||
 		!add_recipients(request, to) || !add_recipients(request, cc) || !add_recipients(request, bcc))
 		return;
-	if (request->recipients == NULL)
+	if (request->nrecipients == 0)
 	{
 		http_request_fail(request, "there is nobody to send it to");
 		return;

@@ -26,15 +26,24 @@ def process_cpu(pid):
 
 
 def children(pid):
-    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
-        return [int(p) for p in f.read().split()]
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            return [int(p) for p in f.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def family_cpu(pid):
+    """The same of one process with its programs: what they used, those that have ended included."""
+    s = _stat(pid)
+    return (process_cpu(pid) + (int(s[13]) + int(s[14])) / HZ + sum(process_cpu(p) for p in children(pid))) if s else 0.0
 
 
 def server_cpu(postmaster):
-    """Seconds of CPU of the postmaster and of every process it ever had."""
+    """Seconds of CPU of the postmaster and of every process it ever had, with the programs of its workers."""
     while True:
         before = _stat(postmaster)
-        live = sum(process_cpu(p) for p in children(postmaster))
+        live = sum(family_cpu(p) for p in children(postmaster))
         after = _stat(postmaster)
         # Who ends between the two would be counted twice, or not at all.
         if before[13:15] == after[13:15]:

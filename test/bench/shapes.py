@@ -2,7 +2,7 @@
 import definitions
 import drivers
 import webserver
-from meter import process_cpu
+from meter import family_cpu
 from rows import NotRun, Outcome, Row, worker_pids
 
 DATA = '{"n": 7}'
@@ -94,12 +94,12 @@ def http(flight):
             pids = worker_pids(d, "executor")
             if len(pids) != 1:
                 raise NotRun("%d executors" % len(pids))
-            own = process_cpu(pids[0])
+            own = family_cpu(pids[0])
             cost = bench.measure(d, lambda: drivers.lockstep(d.name, "ask", "{}", flight, bench.seconds),
                                  REQUESTS_IN_A_ROW)
-            own = (process_cpu(pids[0]) - own) / cost.n * 1e6
+            own = (family_cpu(pids[0]) - own) / cost.n * 1e6
             floor = (floor + webserver.curl_floor(url, flight, 20000)) / 2
-        return Outcome("%s actions/s, the executor's CPU %.0f us (curl-multi %.0f us: %.1f times)" %
+        return Outcome("%s actions/s, the executor's and its program's CPU %.0f us (curl-multi %.0f us: %.1f times)" %
                        (format(round(cost.rate), ","), own, floor, own / floor),
                        cost.rate >= 5000 and own <= 4 * floor, cost,
                        note="%.0f us of the server's CPU in all" % (cost.cpu_each * 1e6))

@@ -135,9 +135,15 @@ sub executor_status
 {
 	my ($field) = @_;
 	my $pid = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral executor' AND datname = 'postgres'");
+	my $sum = 0;
 
-	return scalar(() = glob("/proc/$pid/fd/*")) if $field eq 'fds';
-	return slurp_file("/proc/$pid/status") =~ /^$field:\s+(\d+)/m ? $1 : undef;
+	# The executor, and the program that sends for it.
+	foreach my $process ($pid, split /\n/, `pgrep -P $pid -x mistral_http`)
+	{
+		$sum += $field eq 'fds' ? scalar(() = glob("/proc/$process/fd/*")) :
+		  slurp_file("/proc/$process/status") =~ /^$field:\s+(\d+)/m ? $1 : 0;
+	}
+	return $sum;
 }
 
 my $failed = 'Failed to send HTTP request:';

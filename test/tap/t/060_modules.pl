@@ -102,8 +102,9 @@ SQL
 
 chomp(my $libraries = `$pg_config --pkglibdir`);
 my $needed = `objdump -p $libraries/mistral.so $libraries/mistral_io`;
-like($needed, qr/NEEDED +libcurl/, 'the extension links the libraries that it needs');
-unlike($needed, qr/NEEDED +(librabbitmq|libssh2)/, 'and none of a module');
+like($needed, qr/NEEDED +libyaml/, 'the extension links the libraries that it needs');
+unlike($needed, qr/NEEDED +(librabbitmq|libssh2|libcurl|libssl)/, 'and none that talks to anybody');
+like(`objdump -p $libraries/mistral_http`, qr/NEEDED +libcurl/, 'which is in a program of its own');
 
 # ---- what is loaded
 
