@@ -108,7 +108,7 @@ like(`objdump -p $libraries/mistral_http`, qr/NEEDED +libcurl/, 'which is in a p
 
 # ---- what is loaded
 
-ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM mistral.actions WHERE module = 'example'") == 5 }), 'the actions of a module are known');
+ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM mistral.actions WHERE module = 'example'") == 6 }), 'the actions of a module are known');
 is($node->safe_psql('postgres', "SELECT input, description, is_system FROM mistral.actions WHERE name = 'example.echo_slow'"),
 	'output seconds=1|Gives back its input, after some seconds.|f', 'with what the module says of them');
 like(log_since($node, $offset), qr/could not load module "\Q$dir\E\/nothing.so"/, 'a module that is not there is named in the log');
