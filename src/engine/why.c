@@ -18,6 +18,7 @@
 #include "engine/states.h"
 #include "engine/store.h"
 #include "engine/why.h"
+#include "engine/workflow.h"
 #include "guc.h"
 #include "queue/event_wait.h"
 #include "queue/message.h"
@@ -196,6 +197,7 @@ add_timer(List **reasons, const pg_uuid_t *target, const char *name, State state
 		bool		isnull;
 		char	   *kind = TextDatumGetCString(db_datum(i, 1, &isnull));
 		WaitReason *reason = add_reason(reasons, "timer", target, name, state_name(state),
+										strcmp(kind, TIMER_ACTION) == 0 ? "its action ends when its time has passed" :
 										psprintf("the timer of %s has not run out", kind));
 
 		reason->since = since;

@@ -41,6 +41,8 @@ SELECT is(pg_temp.why(:'e'), 'action std.async_noop RUNNING, action std.async_no
 SELECT is((SELECT detail FROM mistral.why(:'e') WHERE kind = 'join'), 'Blocked by tasks: ask, wait, again, nap, sub', 'the join says by whom');
 SELECT is((SELECT array_agg(due_at ORDER BY due_at) FROM mistral.why(:'e') WHERE kind = 'timer'),
           array['2030-01-01 00:00:10Z', '2030-01-01 00:00:20Z', '2030-01-01 00:00:30Z', '2030-01-01 00:01:00Z']::timestamptz[], 'timers say when they are due');
+SELECT is((SELECT string_agg(name || ': ' || detail, ', ' ORDER BY due_at) FROM mistral.why(:'e') WHERE kind = 'timer' AND name IN ('nap', 'wait')),
+          'wait: the timer of wait-before has not run out, nap: its action ends when its time has passed', 'and whose they are');
 SELECT is((SELECT array_agg(DISTINCT a.id ORDER BY a.id) FROM mistral.action_executions a WHERE a.name = 'std.async_noop' AND a.state = 'RUNNING'),
           (SELECT array_agg(object_id ORDER BY object_id) FROM mistral.why(:'e') WHERE kind = 'action'), 'actions give the id to complete');
 SELECT is(pg_temp.why((SELECT id FROM mistral.executions WHERE workflow_name = 'child')), pg_temp.why(:'e'), 'a sub-workflow waits for what its tree waits for');
