@@ -20,15 +20,26 @@ foreach my $peer (sort keys %needed)
 my $dir = PostgreSQL::Test::Utils::tempdir();
 # The one that the tests use.
 local $ENV{PG_CONFIG} = 'pg_config';
+# All that it starts inherits this.
+local $ENV{MISTRAL_SALARY_RUN} = "run $$ of " . time;
 my $out;
 my $ok = IPC::Run::run([ 'bash', 'examples/salary/run.sh', '--installed', '--report', $dir ], '<', \undef, '>', \$out, '2>&1');
 ok($ok, 'the month is paid') or diag $out;
 BAIL_OUT('there is nothing to look at') unless $ok && -s "$dir/database.json";
 
+is(join(' ', still_running()), '', 'nothing is left running');
+
 my $database = decode_json(slurp_file("$dir/database.json"));
 my %salary = map { $_->{input}{employee} => $_ } grep { $_->{workflow} eq 'payroll.salary' } @{ $database->{executions} };
 my ($month) = grep { $_->{workflow} eq 'payroll.month' } @{ $database->{executions} };
 my @actions = @{ $database->{actions} };
+
+sub still_running
+{
+	# Those of others cannot be read, and some end meanwhile.
+	my %environment = map { $_ => eval { slurp_file("$_/environ") } // '' } glob '/proc/[0-9]*';
+	return grep { index($environment{$_}, $ENV{MISTRAL_SALARY_RUN}) >= 0 } sort keys %environment;
+}
 
 sub lines { return map { decode_json($_) } split /\n/, slurp_file("$dir/$_[0]") }
 sub actions_of { my ($task, $state) = @_; return grep { $_->{task} eq $task && $_->{state} eq $state } @actions }
