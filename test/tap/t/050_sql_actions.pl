@@ -126,7 +126,7 @@ sub among
 	my ($worst) = @_;
 	my $id = $node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('among', '{\"worst\": \"$worst\"}')");
 
-	wait_for(sub { answer("SELECT state FROM mistral.executions WHERE id = '$id'") eq 'ERROR' }, 60);
+	wait_for(sub { answer($node, "SELECT state FROM mistral.executions WHERE id = '$id'") eq 'ERROR' }, 60);
 	return $node->safe_psql('postgres',
 		"SELECT string_agg(n || ' ' || state, ', ' ORDER BY state)
 		   FROM (SELECT count(*) n, a.state FROM mistral.tasks t JOIN mistral.action_executions a ON a.task_id = t.id WHERE t.execution_id = '$id' GROUP BY a.state) g");
