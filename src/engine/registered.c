@@ -143,6 +143,8 @@ function_oid(Datum text)
 	LOCAL_FCINFO(fcinfo, 1);
 	Datum		oid;
 
+	/* The type in it goes by search_path. */
+	db_pin_settings();
 	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = text;
 	fcinfo->args[0].isnull = false;

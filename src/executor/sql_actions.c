@@ -136,6 +136,8 @@ sql_actions_perform(void)
 	int			n = 0;
 
 	db_enter(&session);
+	/* Every call finds the same settings, whichever is first. */
+	db_pin_settings();
 	INSTR_TIME_SET_CURRENT(start);
 	while (!dlist_is_empty(&waiting))
 	{
