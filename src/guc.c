@@ -130,7 +130,7 @@ guc_init(void)
 							   &guc_http_deny,
 							   "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,"
 							   "192.0.0.0/24,192.168.0.0/16,198.18.0.0/15,224.0.0.0/4,240.0.0.0/4,"
-							   "::/128,::1/128,64:ff9b::/96,fc00::/7,fe80::/10,ff00::/8",
+							   "::/128,::1/128,64:ff9b::/96,64:ff9b:1::/48,fc00::/7,fe80::/10,fec0::/10,ff00::/8",
 							   PGC_SIGHUP, GUC_LIST_INPUT, check_networks, NULL, NULL);
 	DefineCustomIntVariable("mistral.http_max_connections",
 							"HTTP requests in flight for each database.",

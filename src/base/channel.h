@@ -6,11 +6,11 @@
  *
  * To the program:
  *		{"op": "start", "modules": [path, ...], "directory":, "max_result": bytes}, first
- *		{"op": "egress", "allow": networks, "deny": networks}, before that and whenever they change
+ *		{"op": "egress", "allow": networks, "deny": networks, "own_port":}, before that and whenever they change
  *		{"op": "submit", "id":, "action":, "attempt":, "timeout":, "safe_rerun": bool, "input": {}}
  *		{"op": "cancel", "id":}
  *		{"op": "configure", "sources": [{"module":, "name":, "config": {}}]}
- *		{"op": "delivered", "source":, "number":, "committed": bool}
+ *		{"op": "delivered", "source":, "number":, "committed": bool, "size": bytes of its payload}
  * From it:
  *		{"op": "hello", "modules": [{"file":, "name":, "error":, "actions": [{"name":, "params":, "description":, "answered": bool}]}]}
  *		{"op": "finish", "id":, "success": bool, "result":}

@@ -8,9 +8,11 @@
  */
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/egress.h"
 
@@ -51,14 +53,17 @@ egress_list_valid(const char *list, const char **bad, int *badlen)
 }
 
 bool
-egress_set(Egress *egress, const char *allow, const char *deny)
+egress_set(Egress *egress, const char *allow, const char *deny, int own_port)
 {
+	egress->own_port = own_port;
 	return set_list(&egress->allow, allow) && set_list(&egress->deny, deny);
 }
 
 bool
 egress_allowed(const Egress *egress, const struct sockaddr *address)
 {
+	if (egress_is_server(egress, address))
+		return false;
 	if (address->sa_family == AF_INET)
 	{
 		struct sockaddr_in v4;
@@ -74,6 +79,34 @@ egress_allowed(const Egress *egress, const struct sockaddr *address)
 		return v6_allowed(egress, (const unsigned char *) &v6.sin6_addr);
 	}
 	return false;
+}
+
+bool
+egress_is_server(const Egress *egress, const struct sockaddr *address)
+{
+	union
+	{
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	}			here;
+	socklen_t	len = address->sa_family == AF_INET ? sizeof(here.v4) : sizeof(here.v6);
+	in_port_t  *port = address->sa_family == AF_INET ? &here.v4.sin_port : &here.v6.sin6_port;
+	int			fd;
+	bool		own;
+
+	if (address->sa_family != AF_INET && address->sa_family != AF_INET6)
+		return false;
+	memcpy(&here, address, len);
+	if (ntohs(*port) != egress->own_port)
+		return false;
+	/* An address of this machine is one that something here can have.  In doubt it is. */
+	*port = 0;
+	fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	own = fd < 0 || bind(fd, &here.any, len) == 0 || errno != EADDRNOTAVAIL;
+	if (fd >= 0)
+		close(fd);
+	return own;
 }
 
 bool

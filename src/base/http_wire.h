@@ -13,7 +13,7 @@
 #include "base/plain_json.h"
 
 /* To the program. */
-#define WIRE_RULES 'E'			/* WIRE_ALLOW, WIRE_DENY, WIRE_MAX_RESULT, WIRE_CONNECTIONS: first, and whenever they change */
+#define WIRE_RULES 'E'			/* WIRE_ALLOW, WIRE_DENY, WIRE_OWN_PORT, WIRE_MAX_RESULT, WIRE_CONNECTIONS: first, and whenever they change */
 #define WIRE_REQUEST 'R'
 
 /* From it. */
@@ -23,6 +23,7 @@
 /* Of the rules. */
 #define WIRE_ALLOW 'a'			/* lists of networks */
 #define WIRE_DENY 'd'
+#define WIRE_OWN_PORT 'o'		/* the database server's */
 #define WIRE_MAX_RESULT 'm'		/* bytes of a body */
 #define WIRE_CONNECTIONS 'c'	/* at once, at most */
 

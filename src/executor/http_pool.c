@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "lib/ilist.h"
+#include "postmaster/postmaster.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -216,6 +217,7 @@ send_rules(void)
 		wire_begin(&frame->text, WIRE_RULES);
 		wire_add_text(&frame->text, WIRE_ALLOW, given.allow);
 		wire_add_text(&frame->text, WIRE_DENY, given.deny);
+		wire_add_int(&frame->text, WIRE_OWN_PORT, PostPortNumber);
 		wire_add_int(&frame->text, WIRE_MAX_RESULT, (int64) given.max_result * 1024);
 		wire_add_int(&frame->text, WIRE_CONNECTIONS, given.connections);
 		wire_end(&frame->text, 0, 0);

@@ -18,6 +18,7 @@
 #include "lib/ilist.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "postmaster/postmaster.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -494,6 +495,8 @@ send_rules(void)
 	keep_text(&deny_given, guc_http_deny);
 	channel_add_string(&frame->text, "allow", guc_http_allow);
 	channel_add_string(&frame->text, "deny", guc_http_deny);
+	plain_append_text(&frame->text, ",\"own_port\":");
+	plain_append_int(&frame->text, PostPortNumber);
 	if (io_frame_end(frame))
 		io_program_send(&program, frame);
 }

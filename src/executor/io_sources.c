@@ -202,6 +202,8 @@ io_sources_handled(IoProgram *program, bool committed)
 			plain_append_text(&frame->text, ",\"number\":");
 			plain_append_int(&frame->text, delivery->number);
 			plain_append_text(&frame->text, delivery->failed ? ",\"committed\":false" : ",\"committed\":true");
+			plain_append_text(&frame->text, ",\"size\":");
+			plain_append_int(&frame->text, delivery->payload_len);
 			if (io_frame_end(frame) && io_program_runs(program))
 				io_program_send(program, frame);
 		}

@@ -162,6 +162,7 @@ set_rules(const char *body, size_t len)
 {
 	const char *allow = "";
 	const char *deny = NULL;
+	int			own_port = 0;
 	size_t		cursor = 1;
 	WireField	field;
 
@@ -171,12 +172,14 @@ set_rules(const char *body, size_t len)
 			allow = field.data;
 		else if (field.tag == WIRE_DENY)
 			deny = field.data;
+		else if (field.tag == WIRE_OWN_PORT)
+			own_port = wire_int(&field);
 		else if (field.tag == WIRE_MAX_RESULT)
 			answer_set_limit(wire_int(&field));
 		else if (field.tag == WIRE_CONNECTIONS)
 			allow_files(wire_int(&field));
 	}
-	return cursor == len && deny != NULL && transfer_set_rules(allow, deny);
+	return cursor == len && deny != NULL && transfer_set_rules(allow, deny, own_port);
 }
 
 /* Each request needs a descriptor; what is usual is made for files. */

@@ -44,9 +44,9 @@ static bool answer_sets_cookie(const Transfer *transfer, const char *name, size_
 static Egress rules;
 
 bool
-transfer_set_rules(const char *allow, const char *deny)
+transfer_set_rules(const char *allow, const char *deny, int own_port)
 {
-	return egress_set(&rules, allow, deny);
+	return egress_set(&rules, allow, deny, own_port);
 }
 
 int64_t
@@ -339,6 +339,8 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 		if (bytes == NULL ||
 			inet_ntop(address->family, bytes, transfer->refused, sizeof(transfer->refused)) == NULL)
 			snprintf(transfer->refused, sizeof(transfer->refused), "of an unknown kind");
+		else if (egress_is_server(&rules, &address->addr))
+			strcat(transfer->refused, ", the database server,");
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);

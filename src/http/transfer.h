@@ -60,7 +60,7 @@ typedef struct Transfer
 	/* What came back. */
 	bool		failed;			/* no answer: `failure` says why */
 	char		failure[HTTP_FAILURE_LEN];
-	char		refused[64];	/* the last address that egress rules refused */
+	char		refused[96];	/* the last address that egress rules refused */
 	char		curl_error[CURL_ERROR_SIZE];
 	long		status;
 	int64_t		elapsed;		/* microseconds until the last answer's headers were there */
@@ -77,7 +77,7 @@ typedef struct Transfer
 } Transfer;
 
 /* Takes over the egress rules; false without memory. */
-extern bool transfer_set_rules(const char *allow, const char *deny);
+extern bool transfer_set_rules(const char *allow, const char *deny, int own_port);
 
 /* Of a request frame's body, which is copied.  NULL without memory, or for what is no request. */
 extern Transfer *transfer_new(const char *body, size_t len);

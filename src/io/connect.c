@@ -25,10 +25,10 @@ static int	connect_one(const struct addrinfo *address, int timeout_ms, char *err
 static int64_t now_ms(void);
 
 bool
-connect_set_rules(const char *allow, const char *deny)
+connect_set_rules(const char *allow, const char *deny, int own_port)
 {
 	pthread_mutex_lock(&rules_lock);
-	have_rules = egress_set(&rules, allow, deny);
+	have_rules = egress_set(&rules, allow, deny, own_port);
 	pthread_mutex_unlock(&rules_lock);
 	return have_rules;
 }

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 /* Takes the rules over; without them nothing is allowed. */
-extern bool connect_set_rules(const char *allow, const char *deny);
+extern bool connect_set_rules(const char *allow, const char *deny, int own_port);
 
 /* As in MistralHost.  From any thread. */
 extern bool connect_address_allowed(const struct sockaddr *address);

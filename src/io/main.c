@@ -95,7 +95,7 @@ set_rules(PlainJson frame)
 	char	   *allow = plain_json_get_string(frame, "allow");
 	char	   *deny = plain_json_get_string(frame, "deny");
 
-	if (allow == NULL || deny == NULL || !connect_set_rules(allow, deny))
+	if (allow == NULL || deny == NULL || !connect_set_rules(allow, deny, (int) plain_json_get_int(frame, "own_port", 0)))
 		exit(1);
 	free(allow);
 	free(deny);

@@ -18,7 +18,8 @@
 #define BUCKETS 4096			/* a power of two */
 
 /* Deliveries on their way to the database. */
-#define MAX_DELIVERIES 1000
+#define MAX_DELIVERIES 1000		/* on their way at once, ... */
+#define MAX_DELIVERED (64 * 1024 * 1024)	/* ... and bytes of them, unless one alone has more */
 
 /* An action under way. */
 typedef struct Request
@@ -47,6 +48,7 @@ static int	nrequests = 0;
 static int	ntimed = 0;
 static Source *sources = NULL;
 static int	ndeliveries = 0;
+static int64_t delivered_bytes = 0;
 static size_t max_result = 16 * 1024 * 1024;
 
 static const MistralModule *load(const char *file, char *error);
@@ -210,6 +212,9 @@ modules_delivered(PlainJson frame)
 
 	if (ndeliveries > 0)
 		ndeliveries--;
+	delivered_bytes -= plain_json_get_int(frame, "size", 0);
+	if (ndeliveries == 0 || delivered_bytes < 0)
+		delivered_bytes = 0;
 	for (Source *source = sources; source && name; source = source->next)
 	{
 		if (strcmp(source->name, name) == 0 && source->module->delivered)
@@ -424,7 +429,7 @@ host_deliver(const char *source, int64_t number, const char *key, const char *js
 	PlainJson	value;
 	PlainBuffer text = {0};
 
-	if (ndeliveries >= MAX_DELIVERIES)
+	if (ndeliveries >= MAX_DELIVERIES || delivered_bytes >= MAX_DELIVERED)
 		return false;
 	/* What is no JSON is delivered as a string. */
 	if (!plain_json_check(json, strlen(json), &value))
@@ -441,6 +446,7 @@ host_deliver(const char *source, int64_t number, const char *key, const char *js
 		channel_add_string(&io_out, "key", key);
 	channel_add_raw(&io_out, "payload", value.text, value.len);
 	channel_end(&io_out, begin);
+	delivered_bytes += value.len;
 	plain_reset(&text);
 	ndeliveries++;
 	return true;

@@ -174,6 +174,8 @@ subtest 'what may be reached' => sub {
 	sql("ALTER SYSTEM SET mistral.http_allow = '127.0.0.1/32'");
 	sql('SELECT pg_reload_conf()');
 	ok(wait_for(sub { ((request({ url => "$url/echo" }))[0]{state} // '') eq 'SUCCESS' }), 'and allowed once more');
+	($answer) = request({ url => 'http://127.0.0.1:' . $node->port . '/' });
+	is($answer->{result}, "$failed address 127.0.0.1, the database server, is not allowed by mistral.http_deny", "but not the server's own port");
 
 	my @places = (
 		"http://127.0.0.2:$other/", "http://[::ffff:127.0.0.2]:$other/", "http://[::ffff:7f00:2]:$other/",
