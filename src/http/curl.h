@@ -37,4 +37,9 @@
 #define HAVE_CURL_CA_BLOB 1
 #endif
 
+/* 7.87: a handle that ends does not wait for its thread that looks up a name. */
+#if LIBCURL_VERSION_NUM >= 0x075700
+#define HAVE_CURL_QUICK_EXIT 1
+#endif
+
 #endif							/* MISTRAL_HTTP_CURL_H */

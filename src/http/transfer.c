@@ -174,6 +174,10 @@ set_options(Transfer *transfer)
 	SET(CURLOPT_PRIVATE, (void *) transfer);
 	SET(CURLOPT_ERRORBUFFER, transfer->curl_error);
 	SET(CURLOPT_NOSIGNAL, 1L);
+#ifdef HAVE_CURL_QUICK_EXIT
+	/* A request that ends while its name is looked up would wait for the lookup's thread, and all others with it. */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
 	SET(CURLOPT_URL, transfer->url);
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	/* An empty proxy, for a missing one would be looked for in the environment. */

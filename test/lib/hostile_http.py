@@ -14,6 +14,8 @@ request as JSON, /hits says how many requests came (without those for /hits).
 """
 
 import argparse
+import ctypes
+import functools
 import gzip
 import hashlib
 import json
@@ -216,10 +218,47 @@ def gzip_bomb(sock, request):
         sock.sendall(piece)
 
 
+@functools.lru_cache(maxsize=None)
+def deflated(megabytes):
+    return zlib.compress(bytes(1024 * 1024 * megabytes), 9)
+
+
+@case
+def deflate_bomb(sock, request):
+    answer(sock, deflated(request.argument(1000)), headers=[("Content-Encoding", "deflate"), ("Content-Type", "text/plain")])
+
+
+@functools.lru_cache(maxsize=None)
+def brotli_packed(megabytes):
+    """By brotli's library, which libcurl may have been built with; None where it is not there."""
+    plain = bytes(1024 * 1024 * megabytes)
+    packed = ctypes.create_string_buffer(1024 * 1024)
+    length = ctypes.c_size_t(len(packed))
+    try:
+        compress = ctypes.CDLL("libbrotlienc.so.1").BrotliEncoderCompress
+    except OSError:
+        return None
+    compress(5, 24, 0, ctypes.c_size_t(len(plain)), plain, ctypes.byref(length), packed)
+    return packed.raw[:length.value]
+
+
+@case
+def br_bomb(sock, request):
+    packed = brotli_packed(request.argument(100))
+    if packed is None:
+        answer(sock, b"no brotli", 404, "Not Found", "text/plain")
+    else:
+        answer(sock, packed, headers=[("Content-Encoding", "br"), ("Content-Type", "text/plain")])
+
+
+@functools.lru_cache(maxsize=None)
+def gzipped_twice(megabytes):
+    return gzip.compress(b"".join(bomb(megabytes)))
+
+
 @case
 def gzip_twice(sock, request):
-    data = gzip.compress(b"".join(bomb(request.argument(200))))
-    answer(sock, data, headers=[("Content-Encoding", "gzip, gzip")])
+    answer(sock, gzipped_twice(request.argument(200)), headers=[("Content-Encoding", "gzip, gzip")])
 
 
 @case
@@ -367,7 +406,15 @@ def json_exponent(sock, request):
 
 @case
 def json_digits(sock, request):
-    answer(sock, b"9" * request.argument(200000), content_type="application/json")
+    digits = request.argument(200000)
+    sock.sendall(head(headers=[("Content-Type", "application/json")], length=digits))
+    for begin in range(0, digits, 65536):
+        sock.sendall(b"9" * min(65536, digits - begin))
+
+
+@case
+def json_nul_deep(sock, request):
+    answer(sock, b'{"a": [{"b\\u0000": "\\ud83d"}]}', content_type="application/json")
 
 
 @case
@@ -399,6 +446,11 @@ def header_odd(sock, request):
 @case
 def header_no_colon(sock, request):
     sock.sendall(b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n")
+
+
+@case
+def header_injection(sock, request):
+    sock.sendall(b"HTTP/1.1 200 OK\r\nX-One: a\nX-Two: b\rX-Three: c\r\nContent-Length: 0\r\n\r\n")
 
 
 @case
