@@ -42,11 +42,6 @@ sub surely
 	return wait_for(sub { ($node->psql('postgres', $query))[0] == 0 }, 30);
 }
 
-sub answer
-{
-	return ($node->psql('postgres', shift))[1] // '';
-}
-
 my $rounds = 40;
 my @work = shuffle(map { ([ 'wait', $_ ], [ 'event', $_ ]) } 1 .. 10 * $rounds);
 my $lost = 0;
@@ -70,27 +65,27 @@ foreach my $round (1 .. $rounds)
 		$kills++;
 		next;
 	}
-	my $pid = answer("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral engine' ORDER BY backend_start LIMIT 1");
+	my $pid = answer($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral engine' ORDER BY backend_start LIMIT 1");
 	usleep(rand(20_000));
 	$kills += kill($round % 10 == 0 ? 'KILL' : 'TERM', $pid) if $pid =~ /^\d+$/;
 }
 is($lost, 0, 'everything was committed');
 cmp_ok($kills, '>=', 5, 'most kills found a victim');
-ok( wait_for(sub { answer("SELECT count(*) FROM mistral.executions WHERE state = 'SUCCESS'") eq 10 * $rounds }, 60),
+ok( wait_for(sub { answer($node, "SELECT count(*) FROM mistral.executions WHERE state = 'SUCCESS'") eq 10 * $rounds }, 60),
 	'every wait heard an event')
-  or diag(answer('SELECT state, count(*) FROM mistral.executions GROUP BY 1'));
-is(answer("SELECT count(*) FROM mistral.executions WHERE output -> 'heard' IS DISTINCT FROM input -> 'n'"), '0', 'its own');
-is(answer('SELECT count(*) FROM mistral.event_taken'), 10 * $rounds, 'once');
-is(answer('SELECT count(*) FROM mistral.event_wait') . answer('SELECT count(*) FROM mistral.event_news'), '00', 'nothing is left');
+  or diag(answer($node, 'SELECT state, count(*) FROM mistral.executions GROUP BY 1'));
+is(answer($node, "SELECT count(*) FROM mistral.executions WHERE output -> 'heard' IS DISTINCT FROM input -> 'n'"), '0', 'its own');
+is(answer($node, 'SELECT count(*) FROM mistral.event_taken'), 10 * $rounds, 'once');
+is(answer($node, 'SELECT count(*) FROM mistral.event_wait') . answer($node, 'SELECT count(*) FROM mistral.event_news'), '00', 'nothing is left');
 
 # ---- how long events are kept
 $node->safe_psql('postgres', q{ALTER SYSTEM SET mistral.event_retention = 0; SELECT pg_reload_conf(); SELECT mistral.run_action('std.wait_event', '{"event": "late"}')});
 $node->safe_psql('postgres', q{SELECT mistral.publish_event('late')});
-ok(wait_for(sub { answer(q{SELECT count(*) FROM mistral.action_execution WHERE state = 'SUCCESS' AND result ->> 'event' = 'late'}) eq '1' }, 20),
+ok(wait_for(sub { answer($node, q{SELECT count(*) FROM mistral.action_execution WHERE state = 'SUCCESS' AND result ->> 'event' = 'late'}) eq '1' }, 20),
 	'who waits hears what is not kept');
 $node->restart;
-ok(wait_for(sub { answer('SELECT count(*) FROM mistral.event') eq '0' }, 20), 'it is forgotten by the next look, here that of a new engine');
-is(answer('SELECT count(*) FROM mistral.event_taken'), '0', 'with those who heard it');
+ok(wait_for(sub { answer($node, 'SELECT count(*) FROM mistral.event') eq '0' }, 20), 'it is forgotten by the next look, here that of a new engine');
+is(answer($node, 'SELECT count(*) FROM mistral.event_taken'), '0', 'with those who heard it');
 
 $node->stop;
 done_testing();

@@ -124,7 +124,9 @@ is( $other->safe_psql('postgres', 'SELECT count(*), md5(string_agg(h::text, chr(
 	$node->safe_psql('postgres', 'SELECT count(*), md5(string_agg(h::text, chr(10) ORDER BY xid, n)) FROM mistral.history h'),
 	'the other server has the same');
 
-$node->safe_psql('postgres', "ALTER SYSTEM SET mistral.history_keep = 0; SELECT pg_reload_conf(); SELECT mistral.run_retention()");
+$node->safe_psql('postgres', "ALTER SYSTEM SET mistral.history_keep = 0; SELECT pg_reload_conf()");
+ok(wait_for(sub { $node->safe_psql('postgres', 'SHOW mistral.history_keep') eq '0' }), 'nothing is to be kept');
+$node->safe_psql('postgres', 'SELECT mistral.run_retention()');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM mistral.history'), '0', 'what is deleted here');
 $node->wait_for_catchup('history');
 cmp_ok($other->safe_psql('postgres', 'SELECT count(*) FROM mistral.history'), '==', scalar(@read), 'stays there');
