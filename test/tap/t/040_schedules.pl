@@ -28,7 +28,7 @@ my $number = 0;
 my $node = new_server('primary0', 'restart_after_crash = on', 'mistral.engine_workers = 2', 'log_min_messages = warning');
 $node->start;
 install();
-ok(wait_for(sub { answer("SELECT count(*) > 10 FROM mistral.cron_slot") eq 't' }, 30), 'slots fire');
+ok(wait_for(sub { answer($node, "SELECT count(*) > 10 FROM mistral.cron_slot") eq 't' }, 30), 'slots fire');
 
 for my $turn (0 .. $failovers)
 {
@@ -105,14 +105,6 @@ sub run_psql
 	return ($rc // 2, $out);
 }
 
-sub answer
-{
-	my ($sql) = @_;
-	my ($rc, $out) = run_psql($sql);
-
-	return $rc == 0 ? $out : '';
-}
-
 # ---------------------------------------------------------------- faults
 
 sub strike
@@ -125,7 +117,7 @@ sub strike
 		$node->start;
 		return;
 	}
-	my $pid = answer("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral engine' ORDER BY random() LIMIT 1");
+	my $pid = answer($node, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mistral engine' ORDER BY random() LIMIT 1");
 
 	return if $pid !~ /^\d+$/;
 	kill($fault eq 'engine' ? 'KILL' : 'TERM', $pid);
@@ -144,7 +136,7 @@ sub fail_over
 	$standby->start;
 	$node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = '*'");
 	$node->reload;
-	ok( wait_for(sub { answer("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") eq '1' }, 30),
+	ok( wait_for(sub { answer($node, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") eq '1' }, 30),
 		'the standby keeps up');
 	act();
 	$node->stop('immediate');
@@ -159,48 +151,48 @@ sub fail_over
 
 sub sleep_until_slot
 {
-	my $now = answer('SELECT clock_timestamp()');
+	my $now = answer($node, 'SELECT clock_timestamp()');
 
 	ok( wait_for(
 			sub {
-				answer("SELECT bool_and(last_slot > '$now') FROM mistral.cron_triggers WHERE catchup = 'all'") eq 't'
-				  && answer("SELECT count(*) FROM mistral.executions WHERE state NOT IN ('SUCCESS')") eq '0';
+				answer($node, "SELECT bool_and(last_slot > '$now') FROM mistral.cron_triggers WHERE catchup = 'all'") eq 't'
+				  && answer($node, "SELECT count(*) FROM mistral.executions WHERE state NOT IN ('SUCCESS')") eq '0';
 			},
 			60),
 		'everything has been caught up with');
 	$node->safe_psql('postgres', "SELECT mistral.pause_cron_trigger(name) FROM mistral.cron_triggers");
-	ok(wait_for(sub { answer("SELECT count(*) FROM mistral.executions WHERE finished_at IS NULL") eq '0' }, 30), 'and has ended');
+	ok(wait_for(sub { answer($node, "SELECT count(*) FROM mistral.executions WHERE finished_at IS NULL") eq '0' }, 30), 'and has ended');
 	return;
 }
 
 sub check
 {
-	is( answer(
+	is( answer($node,
 			"SELECT count(*) FROM (SELECT slot - lag(slot) OVER (PARTITION BY cron_trigger ORDER BY slot) AS step FROM mistral.cron_slots
 			  WHERE cron_trigger LIKE 'all%') s WHERE step <> interval '1 s'"),
 		0, 'no slot was lost');
-	is(answer("SELECT count(*) FROM mistral.cron_slots WHERE outcome NOT IN ('started', 'skipped')"), 0, 'none failed');
-	is( answer(
+	is(answer($node, "SELECT count(*) FROM mistral.cron_slots WHERE outcome NOT IN ('started', 'skipped')"), 0, 'none failed');
+	is( answer($node,
 			"SELECT (SELECT count(*) FROM mistral.cron_slots WHERE outcome = 'started') - (SELECT count(*) FROM mistral.executions WHERE workflow_name = 'tick')"),
 		0, 'as many executions as slots');
-	is( answer(
+	is( answer($node,
 			"SELECT count(*) FROM (SELECT FROM mistral.executions WHERE workflow_name = 'tick'
 			   GROUP BY params #> '{cron_trigger}' HAVING count(*) > 1) d"),
 		0, 'none was started twice');
-	is( answer(
+	is( answer($node,
 			"SELECT count(*) FROM ledger l FULL JOIN (SELECT (input ->> 'n')::bigint AS n, workflow_name FROM mistral.executions
 			   WHERE workflow_name IN ('changed', 'heard')) e ON e.n = l.n AND (kind = 'row') = (workflow_name = 'changed')
 			  WHERE l.n IS NULL OR e.n IS NULL"),
 		0, 'each row and each event has its execution, and none has another');
-	is( answer("SELECT count(*) - count(DISTINCT input) FROM mistral.executions WHERE workflow_name IN ('changed', 'heard')"),
+	is( answer($node, "SELECT count(*) - count(DISTINCT input) FROM mistral.executions WHERE workflow_name IN ('changed', 'heard')"),
 		0, 'once each');
-	is( answer(
+	is( answer($node,
 			"SELECT count(*) FROM (SELECT id::text AS of FROM mistral.tasks WHERE workflow_name = 'heard' AND state = 'SUCCESS') t
 			   FULL JOIN (SELECT input ->> 'of' AS of, count(*) AS n FROM mistral.executions WHERE workflow_name = 'hooked' GROUP BY 1) e USING (of)
 			  WHERE e.n IS DISTINCT FROM 1 OR t.of IS NULL"),
 		0, 'and each task that a hook is on has started it once');
-	is(answer('SELECT count(*) FROM mistral.check()'), 0, 'nothing is out of place');
+	is(answer($node, 'SELECT count(*) FROM mistral.check()'), 0, 'nothing is out of place');
 	diag(sprintf('%d kills, %d failovers: %s slots, %s rows and events', $kills, $failovers,
-			answer('SELECT count(*) FROM mistral.cron_slot'), answer('SELECT count(*) FROM ledger')));
+			answer($node, 'SELECT count(*) FROM mistral.cron_slot'), answer($node, 'SELECT count(*) FROM ledger')));
 	return;
 }
