@@ -15,7 +15,6 @@
 #include "lib/ilist.h"
 #include "postmaster/postmaster.h"
 #include "utils/hsearch.h"
-#include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "executor/http_pool.h"
@@ -60,7 +59,6 @@ static struct
 }			given;
 
 static void send_rules(void);
-static void keep_text(char **kept, const char *text);
 static void start_program(TimestampTz now);
 static void program_died(void);
 static bool handle_answer(const char *body, size_t len);
@@ -189,7 +187,7 @@ start_program(TimestampTz now)
 {
 	dlist_iter	iter;
 
-	keep_text(&given.allow, NULL);
+	io_keep_text(&given.allow, NULL);
 	if (!io_program_start(&program, now))
 		return;
 	send_rules();
@@ -207,8 +205,8 @@ send_rules(void)
 	if (given.allow && strcmp(given.allow, guc_http_allow) == 0 && strcmp(given.deny, guc_http_deny) == 0 &&
 		given.max_result == guc_max_result_size && given.connections == guc_http_max_connections)
 		return;
-	keep_text(&given.allow, guc_http_allow);
-	keep_text(&given.deny, guc_http_deny);
+	io_keep_text(&given.allow, guc_http_allow);
+	io_keep_text(&given.deny, guc_http_deny);
 	given.max_result = guc_max_result_size;
 	given.connections = guc_http_max_connections;
 	frame = calloc(1, sizeof(IoFrame));
@@ -228,14 +226,6 @@ send_rules(void)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	io_program_send(&program, frame);
-}
-
-static void
-keep_text(char **kept, const char *text)
-{
-	if (*kept)
-		pfree(*kept);
-	*kept = text ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
 }
 
 /* What had begun to leave is lost, what had not is kept for the next program. */

@@ -24,7 +24,6 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "base/db.h"
@@ -93,7 +92,6 @@ static IoFrame *submit_frame(const pg_uuid_t *id, int attempt, bool safe_rerun, 
 static void start_program(TimestampTz now);
 static void send_start(void);
 static void send_rules(void);
-static void keep_text(char **kept, const char *text);
 static void handle_finish(PlainJson frame);
 static void program_died(void);
 static void drop_unwanted(void);
@@ -445,7 +443,7 @@ start_program(TimestampTz now)
 	HASH_SEQ_STATUS scan;
 	FlyingEntry *entry;
 
-	keep_text(&modules_given, guc_io_modules);
+	io_keep_text(&modules_given, guc_io_modules);
 	io_catalog_clear();
 	io_sources_forget();
 	if (!io_program_start(&program, now))
@@ -491,22 +489,14 @@ send_rules(void)
 
 	if (frame == NULL)
 		return;
-	keep_text(&allow_given, guc_http_allow);
-	keep_text(&deny_given, guc_http_deny);
+	io_keep_text(&allow_given, guc_http_allow);
+	io_keep_text(&deny_given, guc_http_deny);
 	channel_add_string(&frame->text, "allow", guc_http_allow);
 	channel_add_string(&frame->text, "deny", guc_http_deny);
 	plain_append_text(&frame->text, ",\"own_port\":");
 	plain_append_int(&frame->text, PostPortNumber);
 	if (io_frame_end(frame))
 		io_program_send(&program, frame);
-}
-
-static void
-keep_text(char **kept, const char *text)
-{
-	if (*kept)
-		pfree(*kept);
-	*kept = MemoryContextStrdup(TopMemoryContext, text);
 }
 
 static bool

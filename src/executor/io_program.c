@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "executor/io_program.h"
 #include "guc.h"
@@ -230,6 +231,14 @@ io_frame_free(IoFrame *frame)
 {
 	plain_reset(&frame->text);
 	free(frame);
+}
+
+void
+io_keep_text(char **kept, const char *text)
+{
+	if (*kept)
+		pfree(*kept);
+	*kept = text ? MemoryContextStrdup(TopMemoryContext, text) : NULL;
 }
 
 /* Starts it with its socket at CHANNEL_FD; 0 and an errno when that fails. */

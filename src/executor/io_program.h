@@ -103,4 +103,7 @@ extern IoFrame *io_frame_new(const char *op);
 extern bool io_frame_end(IoFrame *frame);
 extern void io_frame_free(IoFrame *frame);
 
+/* Keeps a copy, for as long as the process lives, of a setting that the program has been told; NULL: of none. */
+extern void io_keep_text(char **kept, const char *text);
+
 #endif							/* MISTRAL_IO_PROGRAM_H */
