@@ -100,6 +100,7 @@ db_use_indexes(void)
 	db_pin_settings();
 	pin_setting("enable_hashjoin", "off");
 	pin_setting("enable_mergejoin", "off");
+	pin_setting("enable_seqscan", "off");
 }
 
 Oid
