@@ -192,6 +192,7 @@ mistral_step(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 	db_leave(&session);
 	engine_step(NULL, 0, true, &all, limit, &result);
+	engine_notify(result.notices);
 	PG_RETURN_INT32(result.messages + engine_sweep_leases(&next));
 }
 

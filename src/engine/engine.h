@@ -4,13 +4,14 @@
  *		engine worker, by tests in their own session, and by nothing else.
  *
  * A step runs in the caller's transaction, under the extension owner's rights,
- * and leaves to the caller to commit.
+ * and leaves to the caller to commit, and to have its notices sent.
  */
 #ifndef MISTRAL_ENGINE_H
 #define MISTRAL_ENGINE_H
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -32,6 +33,7 @@ typedef struct EngineStepResult
 	int			nfinished;		/* executions that reached a final state */
 	bool		dispatched;		/* the executor has new work */
 	bool		more;			/* there is surely more to do now */
+	List	   *notices;		/* what listeners are to be told, in the caller's memory context */
 } EngineStepResult;
 
 /* The trees that fall to one of several engines: a full look is at these alone, or they would all meet the same locks. */
@@ -52,6 +54,9 @@ extern others_wait_hook_type others_wait_hook;
  */
 extern void engine_step(const MessageHint *hints, int nhints, bool full_look, const EngineShare *share, int limit,
 						EngineStepResult *result);
+
+/* Sends a step's notices when this transaction commits: the step's own, or one that follows it. */
+extern void engine_notify(List *notices);
 
 /*
  * Moves a message that no step can handle to mistral.parked_message, with the

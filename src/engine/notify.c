@@ -93,26 +93,40 @@ target_payload(const char *target)
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
 }
 
-void
-notify_send(Tree *tree)
+List *
+notify_take(Tree *tree, List *notices)
 {
 	ListCell   *lc;
 
-	if (tree->notices == NIL)
-		return;
-	if (DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) <= MAX_QUEUE_USAGE)
-	{
-		foreach(lc, tree->notices)
-		{
-			Notice	   *notice = lfirst(lc);
-
-			Async_Notify(notice->channel, notice->payload);
-		}
-	}
 	foreach(lc, tree->notices)
-		pfree(((Notice *) lfirst(lc))->payload);
+	{
+		Notice	   *notice = lfirst(lc);
+		Notice	   *copy = palloc(sizeof(Notice));
+
+		copy->channel = notice->channel;
+		copy->payload = pstrdup(notice->payload);
+		notices = lappend(notices, copy);
+		pfree(notice->payload);
+	}
 	list_free_deep(tree->notices);
 	tree->notices = NIL;
+	return notices;
+}
+
+void
+notify_send(List *notices)
+{
+	ListCell   *lc;
+
+	if (notices == NIL ||
+		DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) > MAX_QUEUE_USAGE)
+		return;
+	foreach(lc, notices)
+	{
+		Notice	   *notice = lfirst(lc);
+
+		Async_Notify(notice->channel, notice->payload);
+	}
 }
 
 /* mistral.notify is short, and looked at seldom enough, to be searched as text. */

@@ -1,6 +1,6 @@
 /*
  * notify.h
- *		What listeners are told, in the batch's transaction.
+ *		What listeners are told: kept with the trees while the batch runs.
  */
 #ifndef MISTRAL_NOTIFY_H
 #define MISTRAL_NOTIFY_H
@@ -16,7 +16,10 @@ extern void notify_action(ActionExecution *action);
 extern void notify_target(Tree *tree, const char *target);
 extern void notify_target_now(const char *target);
 
-/* Sends the tree's notices; none while the queue is half full. */
-extern void notify_send(Tree *tree);
+/* Moves the tree's notices to the end of the list, both in the current memory context now. */
+extern List *notify_take(Tree *tree, List *notices);
+
+/* Sends them with this transaction; none while the queue is half full. */
+extern void notify_send(List *notices);
 
 #endif							/* MISTRAL_NOTIFY_H */

@@ -132,15 +132,15 @@ engine_step(const MessageHint *hints, int nhints, bool full_look, const EngineSh
 		inbox_delete(batch.messages, batch.nmessages);
 		if (batch.trees != NIL)
 			store_flush(batch.trees);
+		MemoryContextSwitchTo(caller);
 		foreach(lc, batch.trees)
 		{
 			Tree	   *tree = lfirst(lc);
 
-			notify_send(tree);
+			result->notices = notify_take(tree, result->notices);
 			result->nfinished += tree->nfinished;
 			tree->nfinished = 0;
 		}
-		MemoryContextSwitchTo(caller);
 		note_skipped(&batch);
 		MemoryContextSwitchTo(cxt);
 		result->executions = list_length(batch.trees);
@@ -151,6 +151,12 @@ engine_step(const MessageHint *hints, int nhints, bool full_look, const EngineSh
 	db_leave(&session);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(cxt);
+}
+
+void
+engine_notify(List *notices)
+{
+	notify_send(notices);
 }
 
 TimestampTz

@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "base/clock.h"
@@ -93,9 +94,12 @@ static void initialize(void);
 static void collect(TimestampTz now);
 static bool work(TimestampTz now);
 static bool step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStepResult *result);
+static void notify_body(void *arg);
 static void step_body(void *arg);
 static EngineShare own_share(void);
 static bool others_wait(void);
+static void share_out(int nhints);
+static WorkerSlot *idle_engine(void);
 static void after_step(const EngineStepResult *result, bool full_look);
 static void remember_skipped(const EngineStepResult *result, bool full_look);
 static void handle_failed_batch(int nhints, bool full_look);
@@ -235,6 +239,7 @@ work(TimestampTz now)
 
 	/* From here on whoever lets a tree go must say so: this step may skip it. */
 	pg_atomic_write_u32(&my_worker->skipping, 1);
+	share_out(nhints);
 	if (!step(engine.waiting.hints + engine.waiting.first, nhints, full_look, engine.limit, &result))
 	{
 		handle_failed_batch(nhints, full_look);
@@ -279,7 +284,21 @@ step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStep
 	engine.next_timer = arguments.next_timer;
 	*result = arguments.result;
 	after_step(result, full_look);
+	if (result->notices != NIL && worker_run_next(notify_body, result->notices) == RUN_NO_EXTENSION)
+		worker_leave(ENDING_NO_EXTENSION);
 	return true;
+}
+
+/*
+ * Of several engines, which send their notices apart: PostgreSQL lets one
+ * transaction that notifies commit at a time, and holds the others up until its
+ * WAL is on disk.  This one has nothing that must be.
+ */
+static void
+notify_body(void *arg)
+{
+	set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	engine_notify(arg);
 }
 
 static void
@@ -289,6 +308,11 @@ step_body(void *arg)
 	EngineShare share = own_share();
 
 	engine_step(arguments->hints, arguments->nhints, arguments->full_look, &share, arguments->limit, &arguments->result);
+	if (my_database->engines < 2)
+	{
+		engine_notify(arguments->result.notices);
+		arguments->result.notices = NIL;
+	}
 	arguments->next_timer = engine_next_timer();
 }
 
@@ -319,6 +343,60 @@ others_wait(void)
 {
 	return engine.waiting.n > engine.in_step || engine.skipped.n > 0 || engine.nsuspects > 0 || ring_depth(my_worker) > 0 ||
 		pg_atomic_read_u32(&my_worker->look) != 0 || worker_must_leave() || clock_timers() >= engine.next_timer;
+}
+
+/*
+ * Trees fall to engines by their ids, which is fair in number but not in time:
+ * who has nothing left gets half of what this one has beyond the next batch.
+ * Two batches at least, as a tree moves from one engine's memory to the other's.
+ */
+static void
+share_out(int nhints)
+{
+	MessageHint hints[64];
+	WorkerSlot *idle;
+	int			left;
+	int			n;
+
+	left = engine.waiting.n - nhints;
+	if (my_database->engines < 2 || left + ring_depth(my_worker) < 2 * engine.limit)
+		return;
+	LWLockAcquire(registry_lock(), LW_SHARED);
+	idle = idle_engine();
+	if (idle != NULL)
+	{
+		int			share = (left + ring_depth(my_worker)) / 2;
+
+		n = Min(left, share);
+		engine.waiting.n -= n;
+		ring_push(idle, engine.waiting.hints + engine.waiting.first + engine.waiting.n, n);
+		for (share -= n; share > 0; share -= n)
+		{
+			n = ring_pop(my_worker, hints, Min(lengthof(hints), share));
+			if (n == 0)
+				break;
+			ring_push(idle, hints, n);
+		}
+		shmem_wake(idle);
+	}
+	LWLockRelease(registry_lock());
+}
+
+/* Another engine of this database that sleeps and has nothing in its ring, or NULL.  The registry lock is held. */
+static WorkerSlot *
+idle_engine(void)
+{
+	int			i;
+
+	for (i = 0; i < my_database->engines; i++)
+	{
+		WorkerSlot *engine_slot = &my_database->workers[i];
+
+		if (engine_slot != my_worker && engine_slot->proc != NULL && engine_slot->state == WORKER_IDLE &&
+			ring_depth(engine_slot) == 0)
+			return engine_slot;
+	}
+	return NULL;
 }
 
 /* The transaction has committed. */

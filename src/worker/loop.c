@@ -93,9 +93,15 @@ worker_start(const WorkerOrder *order, const char *kind)
 RunResult
 worker_run(void (*body) (void *arg), void *arg)
 {
+	MemoryContextReset(worker_context);
+	return worker_run_next(body, arg);
+}
+
+RunResult
+worker_run_next(void (*body) (void *arg), void *arg)
+{
 	volatile RunResult result = RUN_FAILED;
 
-	MemoryContextReset(worker_context);
 	PG_TRY();
 	{
 		if (begin_transaction())

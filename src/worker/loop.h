@@ -57,6 +57,9 @@ extern void worker_start(const WorkerOrder *order, const char *kind);
  */
 extern RunResult worker_run(void (*body) (void *arg), void *arg);
 
+/* The same, with what the last one has left in worker_context. */
+extern RunResult worker_run_next(void (*body) (void *arg), void *arg);
+
 /*
  * Whether the last error says nothing about what was being worked on: a
  * cancelled statement, a lack of resources, a lost race, a damaged disk.

@@ -7,6 +7,7 @@ The table is as wide as a task's state needs to be: 12 columns, about 220 bytes 
 indexes.  Both are done by one session; keys come in order.
 """
 import math
+import threading
 import time
 
 import db
@@ -86,6 +87,35 @@ class Baseline:
                 self.next += ROWS
                 n += ROWS
         return m.cost(n).per_core_second
+
+    def two_sessions(self):
+        """How many times as much two sessions insert and update in the same time as one, each in a table of its own: what
+        the machine and its disk have for a second engine."""
+        with db.Db(DATABASE) as other:
+            other.run("CREATE SCHEMA other", "SET search_path = other", TABLE)
+            other.run(INSERT, UPDATE)
+            done = [self._together(sessions) for sessions in ((self.db,), (self.db, other)) * 2]
+            other.run("DROP SCHEMA other CASCADE")
+        return (done[1] + done[3]) / (done[0] + done[2])
+
+    def _together(self, sessions):
+        first = self.next
+        end = time.monotonic() + self.seconds
+
+        def body(session, at, count):
+            while time.monotonic() < end:
+                session.run("BEGIN; EXECUTE put(%d, 'RUNNING'); EXECUTE finish(%d); COMMIT" % (at, at))
+                at += ROWS
+                count.append(at)
+
+        counts = [[] for _ in sessions]
+        threads = [threading.Thread(target=body, args=(s, first, c)) for s, c in zip(sessions, counts)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.next = max(max(c, default=first) for c in counts)
+        return sum(len(c) for c in counts)
 
     def measure(self):
         """(2b, 2i) now."""

@@ -85,9 +85,9 @@ def main():
                 say("%-44s %s" % line)
         return 0
     seconds = o.seconds or (2 if o.quick else 10)
-    bench = rows.Bench(seconds, o.full)
     begun = time.monotonic()
     base = baseline.Baseline(min(seconds / 4, 2))
+    bench = rows.Bench(seconds, o.full, base)
     say("PostgreSQL %s, %d cores, load %s, %s; %g s a row" % (
         base.db.value("SHOW server_version").split()[0], os.cpu_count(), load(),
         ", ".join("%s %s" % (s, base.db.value("SHOW " + s)) for s in SHOWN), seconds))

@@ -280,10 +280,11 @@ def engines(bench):
     finally:
         bench.setting("mistral.engine_workers", None)
     ratio = (rates[1] + rates[3]) / (rates[0] + rates[2])
+    tables = bench.baseline.two_sessions()
     return [Outcome("%.2f times the throughput" % ratio, ratio >= 1.6,
-                    note="%s tasks/s, then %s; the engines' CPU %.1f us, then %.1f us a task" % (
+                    note="%s tasks/s, then %s; the engines' CPU %.1f us, then %.1f us a task; two sessions of 2b %.2f times one" % (
                         *(format(round((rates[i] + rates[i + 2]) / 2), ",") for i in (0, 1)),
-                        *((cpu[i] + cpu[i + 2]) / 2 for i in (0, 1)))),
+                        *((cpu[i] + cpu[i + 2]) / 2 for i in (0, 1)), tables)),
             Outcome("%d seen" % locks, locks == 0)]
 
 

@@ -44,8 +44,9 @@ class Group(Row):
 class Bench:
     """The server, how long to measure, and the baseline around the row that is running."""
 
-    def __init__(self, seconds, full):
+    def __init__(self, seconds, full, baseline=None):
         self.seconds = seconds
+        self.baseline = baseline
         self.full = full            # the long versions of the growth rows
         self.before = None          # (2b, 2i) measured just before the row
         self.restarted = False      # connections from before are gone

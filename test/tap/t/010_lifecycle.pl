@@ -148,6 +148,36 @@ subtest 'settings' => sub {
 	sql('postgres', 'DROP DATABASE three');
 };
 
+subtest 'two engines' => sub {
+	sql('postgres', "SELECT mistral.load_workflow('{version: ''2.0'', one: {tasks: {t: {action: std.noop}}}}')");
+	$node->append_conf('postgresql.conf', 'mistral.engine_workers = 2');
+	$node->reload;
+	ok(wait_for(sub { workers($node, 'postgres', 'engine') == 2 }, 5), 'there are two');
+
+	# Ids are dealt out by their hash: all of these fall to the first engine.
+	my $listener = $node->background_psql('postgres');
+	$listener->query_safe('LISTEN mistral_executions');
+	my $started = sql('postgres', "SELECT count(mistral.start_workflow('one', execution_id => id)) FROM "
+		. "(SELECT gen_random_uuid() AS id FROM generate_series(1, 6000)) ids WHERE uuid_hash(id) & 1 = 0");
+	ok(wait_for(sub { sql('postgres', "SELECT count(*) FROM mistral.execution WHERE state = 'SUCCESS'") == $started }),
+		'workflows that fall to one of them end');
+	is(sql('postgres', "SELECT count(*) FROM mistral.workers WHERE kind = 'engine' AND executions > 0"), 2,
+		'and the other one has done some of them');
+
+	my %told;
+	ok( wait_for(
+			sub {
+				my $heard = $listener->query_safe('SELECT 1');
+				$told{$_} = 1 foreach $heard =~ /"id": ?"([-0-9a-f]+)", ?"state": ?"SUCCESS"/g;
+				return keys %told == $started;
+			}),
+		'who listens is told of each') or diag(keys(%told) . " of $started");
+	$listener->quit;
+	$node->append_conf('postgresql.conf', 'mistral.engine_workers = 1');
+	$node->reload;
+	ok(wait_for(sub { workers($node, 'postgres', 'engine') == 1 }, 5), 'and there is one again');
+};
+
 subtest 'terminated workers come back' => sub {
 	for my $kind (qw(engine executor))
 	{
