@@ -15,6 +15,7 @@ from meter import Meter
 
 DATABASE = "mistral_bench_baseline"
 ROWS = 1000
+OF_TARGETS = 51000          # 2b of the machine that the targets are for
 
 TABLE = """
 CREATE TABLE task (

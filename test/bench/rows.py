@@ -12,11 +12,12 @@ DATABASE = "mistral_bench"
 class Outcome:
     """What a row has found: a figure in words, whether it meets the target, and what it cost where that is known."""
 
-    def __init__(self, figure, met, cost=None, note=""):
+    def __init__(self, figure, met, cost=None, note="", target=None):
         self.figure = figure
         self.met = met
         self.cost = cost
         self.note = note
+        self.target = target        # of cost.per_core_second, on a machine where 2b is baseline.OF_TARGETS
 
 
 class NotRun(Exception):

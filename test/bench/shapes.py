@@ -11,7 +11,7 @@ OF_BASELINE = 0.6           # the share of 2b that ten sequential tasks have to 
 
 def per_core(cost, target, what):
     return Outcome("%s %s per core-second" % (format(round(cost.per_core_second), ","), what),
-                   cost.per_core_second >= target, cost)
+                   cost.per_core_second >= target, cost, target=target)
 
 
 def seq10(flight):
