@@ -32,6 +32,7 @@ SQL_FUNCTION(mistral_register_action);
 /* Longest name of a worker, in bytes. */
 #define MAX_WORKER 255
 
+static void put_claimed(void *arg, Datum *values, bool *nulls);
 static TimestampTz arg_lease(FunctionCallInfo fcinfo, int n);
 static char *arg_worker(FunctionCallInfo fcinfo, int n);
 
@@ -42,8 +43,6 @@ mistral_claim_actions(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	PullClaim	claim = {0};
 	DbSession	session;
-	uint64		n;
-	uint64		i;
 
 	claim.target = arg_text_or_null(fcinfo, 0);
 	claim.worker = arg_worker(fcinfo, 1);
@@ -57,19 +56,17 @@ mistral_claim_actions(PG_FUNCTION_ARGS)
 	compat_init_materialized_srf(fcinfo);
 	db_enter(&session);
 	claim.role = session.caller;
-	n = pull_claim(&claim);
-	for (i = 0; i < n; i++)
-	{
-		Datum		values[PULL_CLAIM_COLUMNS];
-		bool		nulls[PULL_CLAIM_COLUMNS];
-		int			k;
-
-		for (k = 0; k < PULL_CLAIM_COLUMNS; k++)
-			values[k] = db_datum(i, k + 1, &nulls[k]);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
+	pull_claim(&claim, put_claimed, rsinfo);
 	db_leave(&session);
 	return (Datum) 0;
+}
+
+static void
+put_claimed(void *arg, Datum *values, bool *nulls)
+{
+	ReturnSetInfo *rsinfo = arg;
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 /* heartbeat_actions(ids, lease, worker) returns int */

@@ -51,6 +51,7 @@ static void pin_setting(const char *name, const char *value);
 static void require_extension(void);
 static void load_extension(void);
 static void open_lookup(DbLookup *lookup, const char *table, const char *index);
+static bool lock_free(DbLookup *lookup, ItemPointer place);
 static void begin_lookup(DbLookup *lookup, Snapshot snapshot, ScanKey keys, int nkeys);
 
 void
@@ -258,6 +259,15 @@ db_lookup_latest(DbLookup *lookup, const char *table, const char *index, const p
 	begin_lookup(lookup, GetLatestSnapshot(), &key, 1);
 }
 
+void
+db_lookup_again(DbLookup *lookup, const pg_uuid_t *id)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	index_rescan(lookup->scan, &key, 1, NULL, 0);
+}
+
 static void
 open_lookup(DbLookup *lookup, const char *table, const char *index)
 {
@@ -281,16 +291,34 @@ db_lookup_next(DbLookup *lookup)
 }
 
 bool
-db_lookup_delete(DbLookup *lookup)
+db_lookup_delete(DbLookup *lookup, bool wait)
 {
+	ItemPointerData place = lookup->slot->tts_tid;
 	TM_FailureData failure;
 	TM_Result	result;
 
 	LockRelationOid(RelationGetRelid(lookup->rel), RowExclusiveLock);
-	result = table_tuple_delete(lookup->rel, &lookup->slot->tts_tid, GetCurrentCommandId(true), lookup->snapshot,
-								InvalidSnapshot, true, &failure, false);
-	if (result != TM_Ok && result != TM_Updated && result != TM_Deleted)
+	result = table_tuple_delete(lookup->rel, &place, GetCurrentCommandId(true), lookup->snapshot,
+								InvalidSnapshot, wait, &failure, false);
+	/* That may be a lock of this transaction's own. */
+	if (result == TM_BeingModified && !wait && lock_free(lookup, &place))
+		result = table_tuple_delete(lookup->rel, &place, GetCurrentCommandId(true), lookup->snapshot,
+									InvalidSnapshot, true, &failure, false);
+	if (result != TM_Ok && result != TM_Updated && result != TM_Deleted && (wait || result != TM_BeingModified))
 		elog(ERROR, "unexpected result of a delete: %d", result);
+	return result == TM_Ok;
+}
+
+/* Locks a row, if nobody else has. */
+static bool
+lock_free(DbLookup *lookup, ItemPointer place)
+{
+	TupleTableSlot *slot = table_slot_create(lookup->rel, NULL);
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(lookup->rel, place, lookup->snapshot, slot, GetCurrentCommandId(true),
+										  LockTupleExclusive, LockWaitSkip, 0, &failure);
+
+	ExecDropSingleTupleTableSlot(slot);
 	return result == TM_Ok;
 }
 

@@ -125,13 +125,16 @@ extern void db_lookup_begin(DbLookup *lookup, const char *table, const char *ind
 
 /* The same by the first column of a primary key, an id, with the newest snapshot, as db_read_latest. */
 extern void db_lookup_latest(DbLookup *lookup, const char *table, const char *index, const pg_uuid_t *id);
+
+/* Looks for another id in the same table, with the same snapshot. */
+extern void db_lookup_again(DbLookup *lookup, const pg_uuid_t *id);
 extern TupleTableSlot *db_lookup_next(DbLookup *lookup);
 
 /*
- * Deletes the row that db_lookup_next gave last, of a table as rows.h has them; waits for whoever is changing it.  False when it
- * is no longer there as it was seen, which says nothing about a newer version.
+ * Deletes the row that db_lookup_next gave last, of a table as rows.h has them.  Where somebody is changing or locking it: waits for
+ * the end of that, or leaves it.  False when the row is left, or no longer there as it was seen, which says nothing about a newer version.
  */
-extern bool db_lookup_delete(DbLookup *lookup);
+extern bool db_lookup_delete(DbLookup *lookup, bool wait);
 extern void db_lookup_end(DbLookup *lookup);
 
 /* Column `attnum` (from 1) of row `row` (from 0) of the last result. */

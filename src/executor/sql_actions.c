@@ -331,7 +331,7 @@ end_attempt(const SqlAction *action)
 		db_lookup_latest(&lookup, "attempt", "attempt_pkey", &action->action_id);
 		while ((slot = db_lookup_next(&lookup)) != NULL &&
 			   DatumGetInt32(slot_getattr(slot, ATTEMPT_ATTEMPT, &isnull)) != action->attempt);
-		ended = slot != NULL && db_lookup_delete(&lookup);
+		ended = slot != NULL && db_lookup_delete(&lookup, true);
 		db_lookup_end(&lookup);
 		/* Where somebody else has changed or deleted it, the next look tells which. */
 		if (slot == NULL || ended)

@@ -8,7 +8,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -16,6 +20,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/rows.h"
 #include "mistral.h"
 #include "queue/message.h"
 #include "queue/pull.h"
@@ -26,6 +31,55 @@
 /* A lease may become an offer and again a lease while somebody ends the action. */
 #define END_TRIES 3
 
+/* Columns of offer, from 0. */
+enum
+{
+	OFFER_ACTION_ID,
+	OFFER_ROOT_ID,
+	OFFER_TARGET,
+	OFFER_OWNER,
+	OFFER_ACTION,
+	OFFER_ATTEMPT,
+	OFFER_SAFE_RERUN,
+	OFFER_HELD,
+	OFFER_CREATED_AT,
+	OFFER_COLUMNS
+};
+
+/* Columns of action_execution, task and execution, from 1. */
+#define ACTION_TASK_ID 2
+#define ACTION_EXECUTION_ID 3
+#define ACTION_FINISHED_AT 14
+#define ACTION_RUNTIME 16
+#define ACTION_INPUT 17
+#define TASK_NAME 4
+#define TASK_FINISHED_AT 13
+#define EXECUTION_NAME 7
+#define EXECUTION_FINISHED_AT 13
+
+typedef struct Offer
+{
+	Datum		values[OFFER_COLUMNS];
+	bool		nulls[OFFER_COLUMNS];
+} Offer;
+
+/* A task or an execution that was looked for. */
+typedef struct Named
+{
+	const char *table;
+	const char *index;
+	int			name_column;
+	int			finished_column;
+	pg_uuid_t	id;
+	bool		found;
+	bool		finished;
+	Datum		name;			/* 0: there is none */
+} Named;
+
+static List *take_offers(const PullClaim *claim);
+static void fill_lease(TupleTableSlot *slot, const PullClaim *claim, const Offer *offer, TimestampTz now);
+static void give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg);
+static void find_named(Named *named, TupleTableSlot *action, int attnum);
 static bool delete_leases(PullEnd *ends, int n);
 static bool delete_offers(PullEnd *ends, int n);
 static List *not_found(PullEnd *ends, int n);
@@ -35,48 +89,157 @@ static void end_unsafe(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int
 
 lease_given_hook_type lease_given_hook = NULL;
 
+void
+pull_claim(const PullClaim *claim, PullClaimed row, void *arg)
+{
+	List	   *offers = take_offers(claim);
+	RowWriter	leases;
+	TimestampTz now;
+	ListCell   *lc;
+
+	if (offers == NIL)
+		return;
+	now = clock_now();
+	rows_open(&leases, "lease");
+	foreach(lc, offers)
+		fill_lease(rows_add(&leases, NULL), claim, lfirst(lc), now);
+	rows_close(&leases);
+	give_leases(claim, offers, row, arg);
+	if (lease_given_hook)
+		lease_given_hook(claim->lease_until);
+}
+
+/*
+ * Deletes the oldest that the role may have, passing over those that somebody
+ * is moving; gives what they held (Offer).  Through the index: a statement would
+ * lock each row before, and log that, too.
+ */
+static List *
+take_offers(const PullClaim *claim)
+{
+	const char *texts[1] = {claim->target};
+	List	   *offers = NIL;
+	DbLookup	lookup;
+	TupleTableSlot *slot;
+
+	if (claim->target)
+		db_lookup_begin(&lookup, "offer", "offer_target", texts, 1);
+	else
+		db_lookup_begin(&lookup, "offer", "offer_pkey", NULL, 0);
+	while (list_length(offers) < claim->max && (slot = db_lookup_next(&lookup)) != NULL)
+	{
+		Offer	   *offer;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		if (slot->tts_isnull[OFFER_TARGET] || DatumGetBool(slot->tts_values[OFFER_HELD]) ||
+			!has_privs_of_role(claim->role, DatumGetObjectId(slot->tts_values[OFFER_OWNER])) ||
+			!db_lookup_delete(&lookup, false))
+			continue;
+		offer = palloc(sizeof(Offer));
+		heap_deform_tuple(ExecCopySlotHeapTuple(slot), slot->tts_tupleDescriptor, offer->values, offer->nulls);
+		offers = lappend(offers, offer);
+	}
+	db_lookup_end(&lookup);
+	return offers;
+}
+
+/* The columns of lease in their order. */
+static void
+fill_lease(TupleTableSlot *slot, const PullClaim *claim, const Offer *offer, TimestampTz now)
+{
+	static const int same[] = {
+		OFFER_ACTION_ID, OFFER_ROOT_ID, OFFER_TARGET, OFFER_OWNER, OFFER_ACTION, OFFER_ATTEMPT, OFFER_SAFE_RERUN, OFFER_CREATED_AT
+	};
+	int			n = lengthof(same);
+
+	for (int i = 0; i < n; i++)
+		slot->tts_values[i] = offer->values[same[i]];
+	slot->tts_isnull[n] = claim->worker == NULL;
+	slot->tts_values[n++] = claim->worker ? CStringGetTextDatum(claim->worker) : (Datum) 0;
+	slot->tts_values[n++] = TimestampTzGetDatum(now);
+	slot->tts_values[n] = TimestampTzGetDatum(claim->lease_until);
+}
+
 /*
  * What ended while its offer was locked by another claim is leased all the same,
  * and given to nobody: when that lease runs out, the engine knows what to do.
+ * Many are of one task.
  */
-#define CLAIM_STATEMENT(condition) \
-	"WITH taken AS (DELETE FROM mistral.offer WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(" \
-	"SELECT o.ctid FROM mistral.offer o WHERE " condition "NOT o.held AND pg_catalog.pg_has_role($1, o.owner, 'USAGE') " \
-	"ORDER BY o.action_id LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), " \
-	"given AS (INSERT INTO mistral.lease (action_id, root_id, target, owner, action, attempt, safe_rerun, created_at, worker, leased_at, lease_until) " \
-	"SELECT action_id, root_id, target, owner, action, attempt, safe_rerun, created_at, $3, $4, $5 FROM taken RETURNING *) " \
-	"SELECT g.action_id, g.action, COALESCE(a.runtime OPERATOR(pg_catalog.->) 'input', a.input), t.name, e.name, a.execution_id, g.attempt, g.lease_until " \
-	"FROM given g JOIN mistral.action_execution a ON a.id OPERATOR(pg_catalog.=) g.action_id " \
-	"LEFT JOIN mistral.task t ON t.id OPERATOR(pg_catalog.=) a.task_id " \
-	"LEFT JOIN mistral.execution e ON e.id OPERATOR(pg_catalog.=) a.execution_id " \
-	"WHERE a.finished_at IS NULL AND e.finished_at IS NULL ORDER BY g.action_id"
-
-uint64
-pull_claim(const PullClaim *claim)
+static void
+give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg)
 {
-	static DbStatement any = {
-		CLAIM_STATEMENT("o.target IS NOT NULL AND "), 5, {OIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
-	};
-	static DbStatement of_target = {
-		CLAIM_STATEMENT("o.target OPERATOR(pg_catalog.=) $6 AND "),
-		6, {OIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
-	};
-	Datum		values[6];
-	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
-	uint64		n;
+	DbLookup	actions;
+	Named		task = {"task", "task_pkey", TASK_NAME, TASK_FINISHED_AT};
+	Named		execution = {"execution", "execution_pkey", EXECUTION_NAME, EXECUTION_FINISHED_AT};
+	bool		begun = false;
+	ListCell   *lc;
 
-	values[0] = ObjectIdGetDatum(claim->role);
-	values[1] = Int32GetDatum(claim->max);
-	values[2] = claim->worker ? CStringGetTextDatum(claim->worker) : (Datum) 0;
-	nulls[2] = claim->worker ? ' ' : 'n';
-	values[3] = TimestampTzGetDatum(clock_now());
-	values[4] = TimestampTzGetDatum(claim->lease_until);
-	if (claim->target)
-		values[5] = CStringGetTextDatum(claim->target);
-	n = db_execute(claim->target ? &of_target : &any, values, nulls, false, 0);
-	if (n > 0 && lease_given_hook)
-		lease_given_hook(claim->lease_until);
-	return n;
+	foreach(lc, offers)
+	{
+		const Offer *offer = lfirst(lc);
+		const pg_uuid_t *id = DatumGetUUIDP(offer->values[OFFER_ACTION_ID]);
+		Datum		values[PULL_CLAIM_COLUMNS] = {0};
+		bool		nulls[PULL_CLAIM_COLUMNS] = {false};
+		TupleTableSlot *slot;
+		Jsonb	   *input;
+
+		CHECK_FOR_INTERRUPTS();
+		if (begun)
+			db_lookup_again(&actions, id);
+		else
+			db_lookup_latest(&actions, "action_execution", "action_execution_pkey", id);
+		begun = true;
+		slot = db_lookup_next(&actions);
+		if (slot == NULL || !slot_attisnull(slot, ACTION_FINISHED_AT))
+			continue;
+		find_named(&task, slot, ACTION_TASK_ID);
+		find_named(&execution, slot, ACTION_EXECUTION_ID);
+		if (execution.finished)
+			continue;
+		values[0] = UUIDPGetDatum(id);
+		values[1] = offer->values[OFFER_ACTION];
+		input = slot_attisnull(slot, ACTION_RUNTIME) ? NULL :
+			json_get_jsonb(DatumGetJsonbP(slot_getattr(slot, ACTION_RUNTIME, &nulls[2])), "input");
+		values[2] = input ? JsonbPGetDatum(input) : slot_getattr(slot, ACTION_INPUT, &nulls[2]);
+		values[3] = task.name;
+		nulls[3] = task.name == (Datum) 0;
+		values[4] = execution.name;
+		nulls[4] = execution.name == (Datum) 0;
+		values[5] = slot_getattr(slot, ACTION_EXECUTION_ID, &nulls[5]);
+		values[6] = offer->values[OFFER_ATTEMPT];
+		values[7] = TimestampTzGetDatum(claim->lease_until);
+		row(arg, values, nulls);
+	}
+	if (begun)
+		db_lookup_end(&actions);
+}
+
+/* Looks for the row that a column of an action names, unless it is the one found last. */
+static void
+find_named(Named *named, TupleTableSlot *action, int attnum)
+{
+	DbLookup	lookup;
+	TupleTableSlot *slot;
+	bool		isnull;
+	Datum		id = slot_getattr(action, attnum, &isnull);
+
+	if (!isnull && named->found && id_equal(&named->id, DatumGetUUIDP(id)))
+		return;
+	named->name = (Datum) 0;
+	named->found = named->finished = false;
+	if (isnull)
+		return;
+	named->id = *DatumGetUUIDP(id);
+	db_lookup_latest(&lookup, named->table, named->index, &named->id);
+	slot = db_lookup_next(&lookup);
+	if (slot)
+	{
+		named->found = true;
+		named->name = PointerGetDatum(DatumGetTextPCopy(slot_getattr(slot, named->name_column, &isnull)));
+		named->finished = !slot_attisnull(slot, named->finished_column);
+	}
+	db_lookup_end(&lookup);
 }
 
 /* In the order in which pull_end locks them. */

@@ -20,7 +20,7 @@
 /* Longest name of a target, in bytes: it is indexed. */
 #define MAX_TARGET 255
 
-/* What a worker gets; the datums live until db_leave. */
+/* What a worker asks for. */
 typedef struct PullClaim
 {
 	const char *target;			/* NULL: any */
@@ -30,11 +30,12 @@ typedef struct PullClaim
 	Oid			role;			/* sees the actions of owners whose rights it has */
 } PullClaim;
 
-/* Columns of claim_actions, as pull_claim leaves them in SPI_tuptable. */
+/* Columns of claim_actions. */
 #define PULL_CLAIM_COLUMNS 8
+typedef void (*PullClaimed) (void *arg, Datum *values, bool *nulls);
 
-/* Makes leases of the oldest offers; returns how many rows are in SPI_tuptable. */
-extern uint64 pull_claim(const PullClaim *claim);
+/* Makes leases of the oldest offers, and gives what is to be done to `row`, one after the other. */
+extern void pull_claim(const PullClaim *claim, PullClaimed row, void *arg);
 
 /* Prolongs leases; returns how many are still held and matter to somebody. */
 extern int	pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role);

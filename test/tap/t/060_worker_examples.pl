@@ -3,8 +3,8 @@
 # Three of them, each in a language of its own, share sixty actions, while the
 # server crashes under them, one after the other is killed with kill -9 or
 # frozen while it holds leases, and a fresh one takes over from the last.
-# Triggers on the tables of offers and leases keep what was claimed, by whom, and whose result was
-# taken; a refused result rolls back what they wrote.
+# The WAL, decoded, says what was claimed, by whom, and whose result was taken: nothing that was
+# rolled back, and also what is written without a statement, which triggers do not see.
 use strict;
 use warnings;
 
@@ -18,7 +18,7 @@ use MistralTest;
 my $items = 60;
 my $lease = 2;
 my $directory = PostgreSQL::Test::Utils::tempdir();
-my $node = new_server('workers', 'restart_after_crash = on', 'log_min_messages = warning');
+my $node = new_server('workers', 'restart_after_crash = on', 'log_min_messages = warning', 'wal_level = logical');
 $node->start;
 
 my %program = (
@@ -107,25 +107,31 @@ failing:
   tasks:
     t: {action: circle, target: demo}
 $$);
-CREATE TABLE history (action_id uuid, attempt int, event text, worker text);
-CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-BEGIN
-    -- What the engine takes back is not a worker's doing.
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO public.history VALUES (NEW.action_id, NEW.attempt, 'claim', NEW.worker);
-    ELSIF current_setting('application_name') ~ '^(psql|python|node):' THEN
-        INSERT INTO public.history VALUES (OLD.action_id, OLD.attempt, 'end of ' || TG_TABLE_NAME, current_setting('application_name'));
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER remember AFTER INSERT OR DELETE ON mistral.lease FOR EACH ROW EXECUTE FUNCTION remember();
-CREATE TRIGGER remember AFTER DELETE ON mistral.offer FOR EACH ROW EXECUTE FUNCTION remember();
--- A result is taken from whoever holds the lease, or from whoever held it while nobody else does; an offer that ends because it
--- is claimed is no result.
+ALTER TABLE mistral.offer REPLICA IDENTITY FULL;
+ALTER TABLE mistral.lease REPLICA IDENTITY FULL;
+SELECT pg_create_logical_replication_slot('workers', 'test_decoding');
+CREATE VIEW change AS
+SELECT xid::text AS transaction,
+       substring(data FROM '^table mistral\.(\w+): ') AS "table",
+       substring(data FROM ': (INSERT|DELETE): ') AS operation,
+       substring(data FROM ' (?:action|target)_id\[uuid\]:''([^'']*)''')::uuid AS action_id,
+       substring(data FROM ' attempt\[integer\]:(\d+)')::int AS attempt,
+       substring(data FROM ' worker\[text\]:''([^'']*)''') AS worker
+  FROM pg_logical_slot_peek_changes('workers', NULL, NULL, 'include-xids', '0')
+ WHERE data ~ '^table mistral\.(offer|lease|message): (INSERT|DELETE): ';
+CREATE VIEW claim AS
+SELECT action_id, attempt, worker FROM change WHERE "table" = 'lease' AND operation = 'INSERT';
+-- A result ends the lease in the transaction that puts it into the queue; or the offer, when nobody else
+-- has taken the action over from whoever had it before.
 CREATE VIEW taken AS
-SELECT h.action_id, h.attempt, h.worker FROM history h
- WHERE h.event = 'end of lease' OR h.event = 'end of offer'
-   AND NOT EXISTS (SELECT FROM history c WHERE c.action_id = h.action_id AND c.attempt = h.attempt AND c.event = 'claim');
+WITH c AS MATERIALIZED (SELECT * FROM change)
+SELECT ended.action_id, ended.attempt, coalesce(ended.worker, before.worker) AS worker
+  FROM c ended
+  JOIN c result ON result.transaction = ended.transaction AND result.action_id = ended.action_id
+                   AND result."table" = 'message' AND result.operation = 'INSERT'
+  LEFT JOIN c before ON before."table" = 'lease' AND before.operation = 'INSERT'
+                        AND before.action_id = ended.action_id AND before.attempt = ended.attempt - 1
+ WHERE ended."table" IN ('offer', 'lease') AND ended.operation = 'DELETE';
 SQL
 }
 
@@ -235,7 +241,7 @@ sub claimed_later
 {
 	my $ids = in_list(@_);
 
-	return query("SELECT count(DISTINCT action_id) FROM history WHERE event = 'claim' AND attempt > 1 AND action_id IN ($ids)");
+	return query("SELECT count(DISTINCT action_id) FROM claim WHERE attempt > 1 AND action_id IN ($ids)");
 }
 
 # Whether all these actions ended with the result of somebody else, in a later attempt.
@@ -262,7 +268,7 @@ sub check
 	is( query("SELECT count(*) FROM taken t JOIN mistral.action_executions a ON a.id = t.action_id"
 			  . " WHERE a.state = 'SUCCESS' AND a.output -> 'result' ->> 'worker' = t.worker"),
 		$items, 'and it is the result of whoever had the lease');
-	is(query("SELECT count(*) FROM (SELECT FROM history WHERE event = 'claim' GROUP BY action_id, attempt HAVING count(*) > 1) x"),
+	is(query("SELECT count(*) FROM (SELECT FROM claim GROUP BY action_id, attempt HAVING count(*) > 1) x"),
 		0, 'no attempt was handed out twice');
 	is(query('SELECT count(*) FROM mistral.lease') + query('SELECT count(*) FROM mistral.offer'), 0, 'nothing is left on offer or leased');
 }
@@ -284,7 +290,7 @@ sub leave
 		delete $worker->{pid};
 	}
 	is(query('SELECT count(*) FROM mistral.lease'), 0, 'and leaves nothing unfinished');
-	is(query("SELECT count(*) FROM history h WHERE h.event = 'claim' AND h.attempt > 1 AND h.action_id IN"
+	is(query("SELECT count(*) FROM claim WHERE attempt > 1 AND action_id IN"
 			  . " (SELECT id FROM mistral.action_executions WHERE execution_id = '$again')"),
 		0, 'nor to be repeated');
 }
