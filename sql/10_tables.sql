@@ -10,6 +10,17 @@ CREATE TABLE mistral.instance (
 COMMENT ON TABLE mistral.instance IS
   'The cluster and database this state belongs to; one row, not dumped. Where it does not match (a restored or copied database), workers wait for mistral.adopt()';
 
+CREATE TABLE mistral.server_key (
+    name text PRIMARY KEY,
+    key bytea NOT NULL DEFAULT pg_catalog.sha256(
+        pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) OPERATOR(pg_catalog.||)
+        pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) OPERATOR(pg_catalog.||)
+        pg_catalog.uuid_send(pg_catalog.gen_random_uuid()))
+);
+COMMENT ON TABLE mistral.server_key IS
+  'The key that the tokens of attempts are made with; not dumped, and drawn anew by mistral.adopt()';
+INSERT INTO mistral.server_key (name) VALUES ('token');
+
 CREATE TABLE mistral.definition (
     id uuid PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('workbook', 'workflow', 'action')),

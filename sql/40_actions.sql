@@ -1,25 +1,25 @@
 -- Actions: ending them from outside, running one alone, the built-in ones.
 
-CREATE FUNCTION mistral.complete_action(id uuid, result jsonb DEFAULT NULL, attempt int DEFAULT NULL) RETURNS void
+CREATE FUNCTION mistral.complete_action(id uuid, result jsonb DEFAULT NULL, attempt int DEFAULT NULL, token text DEFAULT NULL) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_complete_action';
-COMMENT ON FUNCTION mistral.complete_action(uuid, jsonb, int) IS
-  'Ends a running action with its result; a pull worker gives the attempt that it claimed. Repeating the same call is harmless; another outcome for an ended action is an error';
+COMMENT ON FUNCTION mistral.complete_action(uuid, jsonb, int, text) IS
+  'Ends a running action with its result; a pull worker gives the token that it claimed with, or the attempt. Repeating the same call is harmless; another outcome for an ended action is an error';
 
-CREATE FUNCTION mistral.fail_action(id uuid, error jsonb, attempt int DEFAULT NULL) RETURNS void
+CREATE FUNCTION mistral.fail_action(id uuid, error jsonb, attempt int DEFAULT NULL, token text DEFAULT NULL) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_fail_action';
-COMMENT ON FUNCTION mistral.fail_action(uuid, jsonb, int) IS
-  'Ends a running action with an error; a pull worker gives the attempt that it claimed';
+COMMENT ON FUNCTION mistral.fail_action(uuid, jsonb, int, text) IS
+  'Ends a running action with an error; a pull worker gives the token that it claimed with, or the attempt';
 
-CREATE FUNCTION mistral.complete_actions(ids uuid[], results jsonb[] DEFAULT NULL, attempts int[] DEFAULT NULL)
+CREATE FUNCTION mistral.complete_actions(ids uuid[], results jsonb[] DEFAULT NULL, attempts int[] DEFAULT NULL, tokens text[] DEFAULT NULL)
   RETURNS TABLE (action_execution_id uuid, error_code text, error text)
   LANGUAGE C VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'mistral_complete_actions';
-COMMENT ON FUNCTION mistral.complete_actions(uuid[], jsonb[], int[]) IS
+COMMENT ON FUNCTION mistral.complete_actions(uuid[], jsonb[], int[], text[]) IS
   'Does what complete_action does for many actions at once; gives those that were refused, and why: the others have ended';
 
-CREATE FUNCTION mistral.fail_actions(ids uuid[], errors jsonb[], attempts int[] DEFAULT NULL)
+CREATE FUNCTION mistral.fail_actions(ids uuid[], errors jsonb[], attempts int[] DEFAULT NULL, tokens text[] DEFAULT NULL)
   RETURNS TABLE (action_execution_id uuid, error_code text, error text)
   LANGUAGE C VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'mistral_fail_actions';
-COMMENT ON FUNCTION mistral.fail_actions(uuid[], jsonb[], int[]) IS
+COMMENT ON FUNCTION mistral.fail_actions(uuid[], jsonb[], int[], text[]) IS
   'Does what fail_action does for many actions at once; gives those that were refused, and why: the others have ended';
 
 CREATE FUNCTION mistral.cancel_action(id uuid) RETURNS void

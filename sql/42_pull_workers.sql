@@ -3,15 +3,15 @@
 CREATE FUNCTION mistral.claim_actions(
     target text DEFAULT NULL, worker text DEFAULT NULL, max int DEFAULT 1, lease interval DEFAULT '1 min')
   RETURNS TABLE (action_execution_id uuid, action text, input jsonb, task text, workflow text, execution_id uuid,
-                 attempt int, lease_until timestamptz)
+                 attempt int, lease_until timestamptz, token text)
   LANGUAGE C VOLATILE ROWS 100 AS 'MODULE_PATHNAME', 'mistral_claim_actions';
 COMMENT ON FUNCTION mistral.claim_actions(text, text, int, interval) IS
   'Gives the oldest actions that wait for a worker of the target (null: of any) to the caller, for the time of the lease';
 
-CREATE FUNCTION mistral.heartbeat_actions(ids uuid[], lease interval DEFAULT '1 min', worker text DEFAULT NULL) RETURNS int
+CREATE FUNCTION mistral.heartbeat_actions(ids uuid[], lease interval DEFAULT '1 min', worker text DEFAULT NULL, tokens text[] DEFAULT NULL) RETURNS int
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'mistral_heartbeat_actions';
-COMMENT ON FUNCTION mistral.heartbeat_actions(uuid[], interval, text) IS
-  'Prolongs leases from now on, with a worker only those that were claimed under that name; how many were still held by actions that somebody waits for';
+COMMENT ON FUNCTION mistral.heartbeat_actions(uuid[], interval, text, text[]) IS
+  'Prolongs leases from now on, with a worker only those that were claimed under that name, with tokens only those of their attempts; how many were still held by actions that somebody waits for';
 
 CREATE VIEW mistral.targets WITH (security_barrier) AS
 SELECT w.target,

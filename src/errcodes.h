@@ -31,6 +31,8 @@
 #define ERRCODE_MISTRAL_UNDEFINED_EXECUTION MAKE_SQLSTATE('M','S','0','2','3')
 /* A result of a pull worker whose lease has run out, when another one has the action. */
 #define ERRCODE_MISTRAL_LEASE_LOST			MAKE_SQLSTATE('M','S','0','2','4')
+/* A token that was not given for the action execution, or by another database. */
+#define ERRCODE_MISTRAL_TOKEN				MAKE_SQLSTATE('M','S','0','2','5')
 /* A value above mistral.max_result_size or mistral.max_definition_size. */
 #define ERRCODE_MISTRAL_TOO_LARGE			MAKE_SQLSTATE('M','S','0','3','0')
 /* Something that needs the background workers, which are not running. */

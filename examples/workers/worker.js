@@ -11,7 +11,7 @@ const target = process.env.MISTRAL_TARGET || 'demo';
 const lease = Number(process.env.MISTRAL_LEASE || 60);
 const batch = Number(process.env.MISTRAL_BATCH || 5);
 const worker = `node:${os.hostname()}:${process.pid}`;
-const refused = ['MS021', 'MS022', 'MS024'];	// ended otherwise, gone, or in the hands of another attempt
+const refused = ['MS021', 'MS022', 'MS024', 'MS025'];	// ended otherwise, gone, or in the hands of another attempt
 
 let connecting = null;		// the promise of a connection, while there is one or is to be one
 let stopping = false;
@@ -74,15 +74,15 @@ async function heartbeat() {
 	ids.filter((id) => !kept.has(id)).forEach((id) => held.delete(id));
 }
 
-// The attempt is the fencing token: whoever has lost the lease is refused, and does not disturb who has it now.
-async function report(name, key, value, attempt) {
+// The token fences: whoever has lost the lease is refused, and does not disturb who has it now.
+async function report(name, key, value, attempt, token) {
 	try {
-		await call(`SELECT mistral.${name}($1, $2, $3)`, key, JSON.stringify(value), attempt);
+		await call(`SELECT mistral.${name}($1, $2, token => $3)`, key, JSON.stringify(value), token);
 		console.log(`${name} ${key} attempt ${attempt}`);
 	} catch (error) {
 		console.log(`refused ${key} attempt ${attempt}: ${error.code}`);
 		if (name === 'complete_action' && error.code && !refused.includes(error.code))
-			await report('fail_action', key, error.message, attempt);	// too large, for instance: nobody can give this result
+			await report('fail_action', key, error.message, attempt, token);	// too large, for instance: nobody can give this result
 	}
 }
 
@@ -92,7 +92,7 @@ async function main(perform) {
 	while (!stopping) {
 		// Before the question, so that what is said while it is asked is heard.
 		const told = new Promise((resolve) => { wake = resolve; });
-		const rows = await call(`SELECT action_execution_id, action, input, attempt
+		const rows = await call(`SELECT action_execution_id, action, input, attempt, token
 			FROM mistral.claim_actions($1, $2, $3, make_interval(secs => $4))`, target, worker, batch, lease)
 			.catch((error) => { console.log(`cannot claim: ${error.message}`); return []; });
 		rows.forEach((row) => held.add(row.action_execution_id));
@@ -101,11 +101,11 @@ async function main(perform) {
 			await told;
 			clearTimeout(timeout);
 		}
-		for (const { action_execution_id: key, action, input, attempt } of rows) {
+		for (const { action_execution_id: key, action, input, attempt, token } of rows) {
 			if (!held.has(key)) continue;	// lost while we did the others
 			await perform(action, input, key).then(
-				(result) => report('complete_action', key, result, attempt),
-				(error) => report('fail_action', key, error.message, attempt));
+				(result) => report('complete_action', key, result, attempt, token),
+				(error) => report('fail_action', key, error.message, attempt, token));
 			held.delete(key);
 		}
 	}

@@ -18,7 +18,7 @@ TARGET = os.environ.get("MISTRAL_TARGET", "demo")
 LEASE = float(os.environ.get("MISTRAL_LEASE", "60"))
 BATCH = int(os.environ.get("MISTRAL_BATCH", "5"))
 WORKER = "python:%s:%d" % (socket.gethostname(), os.getpid())
-REFUSED = ("MS021", "MS022", "MS024")       # ended otherwise, gone, or in the hands of another attempt
+REFUSED = ("MS021", "MS022", "MS024", "MS025")     # ended otherwise, gone, or in the hands of another attempt
 
 connection = None
 lock = threading.RLock()                    # the heartbeat uses the connection as well
@@ -74,15 +74,15 @@ def heartbeat():
             print("no heartbeat: %s" % str(e).strip(), flush=True)
 
 
-def report(function, key, value, attempt):
-    """The attempt is the fencing token: whoever has lost the lease is refused, and does not disturb who has it now."""
+def report(function, key, value, attempt, token):
+    """The token fences: whoever has lost the lease is refused, and does not disturb who has it now."""
     try:
-        call("SELECT mistral.%s(%%s, %%s, %%s)" % function, key, json.dumps(value), attempt)
+        call("SELECT mistral.%s(%%s, %%s, token => %%s)" % function, key, json.dumps(value), token)
         print("%s %s attempt %d" % (function, key, attempt), flush=True)
     except psycopg2.Error as e:
         print("refused %s attempt %d: %s" % (key, attempt, e.pgcode), flush=True)
         if function == "complete_action" and e.pgcode and e.pgcode not in REFUSED:
-            report("fail_action", key, str(e), attempt)     # too large, for instance: nobody can give this result
+            report("fail_action", key, str(e), attempt, token)      # too large, for instance: nobody can give this result
 
 
 def wait():
@@ -99,7 +99,7 @@ def main(perform=perform):
     threading.Thread(target=heartbeat, daemon=True).start()
     while not stopping.is_set():
         try:
-            rows = call("SELECT action_execution_id::text, action, input, attempt "
+            rows = call("SELECT action_execution_id::text, action, input, attempt, token "
                         "FROM mistral.claim_actions(%s, %s, %s, make_interval(secs => %s))", TARGET, WORKER, BATCH, LEASE)
             held.update(row[0] for row in rows)
             if not rows:
@@ -108,14 +108,14 @@ def main(perform=perform):
             print("cannot claim: %s" % str(e).strip(), flush=True)
             stopping.wait(1)
             continue
-        for key, action, action_input, attempt in rows:
+        for key, action, action_input, attempt, token in rows:
             if key not in held:
                 continue                    # lost while we did the others
             try:
                 function, value = "complete_action", perform(action, action_input, key)
             except Exception as e:
                 function, value = "fail_action", str(e)
-            report(function, key, value, attempt)
+            report(function, key, value, attempt, token)
             held.discard(key)
 
 

@@ -38,35 +38,35 @@ perform() {			# ACTION INPUT KEY
 	sql "SELECT jsonb_build_object('square', (:'input'::jsonb ->> 'n')::int ^ 2, 'worker', :'worker')" input="$2"
 }
 
-# The attempt is the fencing token: whoever has lost the lease is refused, and does not disturb who has it now.
-report() {			# FUNCTION KEY VALUE ATTEMPT
+# The token fences: whoever has lost the lease is refused, and does not disturb who has it now.
+report() {			# FUNCTION KEY VALUE ATTEMPT TOKEN
 	local said
-	if said=$(sql "SELECT mistral.$1(:'key', :'value', :'attempt')" key="$2" value="$3" attempt="$4" 2>&1); then
+	if said=$(sql "SELECT mistral.$1(:'key', :'value', token => :'token')" key="$2" value="$3" token="$5" 2>&1); then
 		echo "$1 $2 attempt $4"
 		return
 	fi
 	echo "refused $2 attempt $4: ${said##* }"
 	case $1,${said##* } in
-		complete_action,MS021 | complete_action,MS022 | complete_action,MS024) ;;	# ended otherwise, gone, or somebody else's
-		complete_action,*) report fail_action "$2" "\"the result was refused: ${said##* }\"" "$4" ;;
+		complete_action,MS021 | complete_action,MS022 | complete_action,MS024 | complete_action,MS025) ;;	# ended otherwise, gone, or somebody else's
+		complete_action,*) report fail_action "$2" "\"the result was refused: ${said##* }\"" "$4" "$5" ;;
 	esac
 }
 
 while [ -z "$stopping" ]; do
 	# jsonb as text is one line, whatever is in it; it comes last because it may have spaces.
-	claimed=$(sql "SELECT action_execution_id, attempt, action, input
+	claimed=$(sql "SELECT action_execution_id, attempt, token, action, input
 		FROM mistral.claim_actions(:'target', :'worker', :batch, :'lease')" target="$target" batch="$batch")
 	[ -n "$claimed" ] || { sleep 1; continue; }
 	ids=$(cut -d ' ' -f 1 <<<"$claimed" | paste -sd ,)
-	while read -r key attempt action input; do
+	while read -r key attempt token action input; do
 		# All that are left are prolonged; whether this one is still ours is what counts here.
 		ours=$(sql "SELECT count(*) FILTER (WHERE id = :'key'::uuid) FROM unnest(:'ids'::uuid[]) AS id
 			WHERE mistral.heartbeat_actions(ARRAY[id], :'lease', :'worker') = 1" key="$key" ids="{$ids}")
 		[ "$ours" != 1 ] || {
 			if result=$(perform "$action" "$input" "$key" </dev/null); then
-				report complete_action "$key" "$result" "$attempt"
+				report complete_action "$key" "$result" "$attempt" "$token"
 			else
-				report fail_action "$key" '"could not be performed"' "$attempt"
+				report fail_action "$key" '"could not be performed"' "$attempt" "$token"
 			fi
 		}
 		ids=${ids#"$key"}

@@ -36,31 +36,31 @@ SQL_FUNCTION(mistral_builtin_actions);
 /* Most actions ended by one call. */
 #define MAX_FINISH 10000
 
-static void finish(FunctionCallInfo fcinfo, State state, const Jsonb *result, int attempt);
+static void finish(FunctionCallInfo fcinfo, State state, FinishAction *end);
+static void finish_with_attempt(FunctionCallInfo fcinfo, State state, const Jsonb *result);
 static void answer(FunctionCallInfo fcinfo, bool approved);
 static void finish_many(FunctionCallInfo fcinfo, State state);
 static Datum *arg_elements(FunctionCallInfo fcinfo, int n, const char *name, int *count, bool **nulls);
 static const Jsonb *error_or_unknown(const Jsonb *error);
 static int	check_attempt(int attempt);
-static int	arg_attempt(FunctionCallInfo fcinfo, int n);
 
-/* complete_action(id, result, attempt) */
+/* complete_action(id, result, attempt, token) */
 Datum
 mistral_complete_action(PG_FUNCTION_ARGS)
 {
-	finish(fcinfo, STATE_SUCCESS, arg_json_or_null(fcinfo, 1), arg_attempt(fcinfo, 2));
+	finish_with_attempt(fcinfo, STATE_SUCCESS, arg_json_or_null(fcinfo, 1));
 	PG_RETURN_VOID();
 }
 
-/* fail_action(id, error, attempt) */
+/* fail_action(id, error, attempt, token) */
 Datum
 mistral_fail_action(PG_FUNCTION_ARGS)
 {
-	finish(fcinfo, STATE_ERROR, error_or_unknown(arg_json_or_null(fcinfo, 1)), arg_attempt(fcinfo, 2));
+	finish_with_attempt(fcinfo, STATE_ERROR, error_or_unknown(arg_json_or_null(fcinfo, 1)));
 	PG_RETURN_VOID();
 }
 
-/* complete_actions(ids, results, attempts) returns table(action_execution_id, error_code, error) */
+/* complete_actions(ids, results, attempts, tokens) returns table(action_execution_id, error_code, error) */
 Datum
 mistral_complete_actions(PG_FUNCTION_ARGS)
 {
@@ -68,7 +68,7 @@ mistral_complete_actions(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* fail_actions(ids, errors, attempts) returns table(action_execution_id, error_code, error) */
+/* fail_actions(ids, errors, attempts, tokens) returns table(action_execution_id, error_code, error) */
 Datum
 mistral_fail_actions(PG_FUNCTION_ARGS)
 {
@@ -80,7 +80,9 @@ mistral_fail_actions(PG_FUNCTION_ARGS)
 Datum
 mistral_cancel_action(PG_FUNCTION_ARGS)
 {
-	finish(fcinfo, STATE_CANCELLED, NULL, 0);
+	FinishAction cancel = {0};
+
+	finish(fcinfo, STATE_CANCELLED, &cancel);
 	PG_RETURN_VOID();
 }
 
@@ -162,13 +164,25 @@ mistral_builtin_actions(PG_FUNCTION_ARGS)
 }
 
 static void
-finish(FunctionCallInfo fcinfo, State state, const Jsonb *result, int attempt)
+finish_with_attempt(FunctionCallInfo fcinfo, State state, const Jsonb *result)
 {
-	pg_uuid_t	id = arg_id(fcinfo, 0, "id");
+	FinishAction end = {.result = result};
+
+	if (!PG_ARGISNULL(2))
+		end.attempt = check_attempt(PG_GETARG_INT32(2));
+	end.token = arg_text_or_null(fcinfo, 3);
+	finish(fcinfo, state, &end);
+}
+
+/* Of the action that the first argument names. */
+static void
+finish(FunctionCallInfo fcinfo, State state, FinishAction *end)
+{
 	DbSession	session;
 
+	end->id = arg_id(fcinfo, 0, "id");
 	db_enter(&session);
-	control_finish_action(&id, state, result, attempt, session.caller);
+	control_finish_action(end, state, session.caller);
 	db_leave(&session);
 	workers_check_running();
 }
@@ -195,9 +209,11 @@ finish_many(FunctionCallInfo fcinfo, State state)
 	bool	   *null_ids;
 	bool	   *null_results;
 	bool	   *null_attempts;
+	bool	   *null_tokens;
 	Datum	   *ids = arg_elements(fcinfo, 0, "ids", &n, &null_ids);
 	Datum	   *results = arg_elements(fcinfo, 1, state == STATE_ERROR ? "errors" : "results", &n, &null_results);
 	Datum	   *attempts = arg_elements(fcinfo, 2, "attempts", &n, &null_attempts);
+	Datum	   *tokens = arg_elements(fcinfo, 3, "tokens", &n, &null_tokens);
 	FinishAction *finishes;
 	DbSession	session;
 
@@ -218,6 +234,8 @@ finish_many(FunctionCallInfo fcinfo, State state)
 			finishes[i].result = error_or_unknown(finishes[i].result);
 		if (attempts && !null_attempts[i])
 			finishes[i].attempt = check_attempt(DatumGetInt32(attempts[i]));
+		if (tokens && !null_tokens[i])
+			finishes[i].token = TextDatumGetCString(tokens[i]);
 	}
 	db_enter(&session);
 	control_finish_actions(finishes, n, state, session.caller);
@@ -270,12 +288,6 @@ error_or_unknown(const Jsonb *error)
 		(JB_ROOT_IS_SCALAR(error) && json_to_text(error)[0] == '\0');
 
 	return empty ? json_from_string("Unknown error") : error;
-}
-
-static int
-arg_attempt(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? 0 : check_attempt(PG_GETARG_INT32(n));
 }
 
 static int

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "utils/uuid.h"
 
 #include "api/args.h"
 #include "base/clock.h"
@@ -21,6 +22,7 @@
 #include "engine/registered.h"
 #include "mistral.h"
 #include "queue/pull.h"
+#include "queue/token.h"
 
 SQL_FUNCTION(mistral_claim_actions);
 SQL_FUNCTION(mistral_heartbeat_actions);
@@ -33,6 +35,7 @@ SQL_FUNCTION(mistral_register_action);
 #define MAX_WORKER 255
 
 static void put_claimed(void *arg, Datum *values, bool *nulls);
+static Datum attempts_of(FunctionCallInfo fcinfo);
 static TimestampTz arg_lease(FunctionCallInfo fcinfo, int n);
 static char *arg_worker(FunctionCallInfo fcinfo, int n);
 
@@ -69,7 +72,7 @@ put_claimed(void *arg, Datum *values, bool *nulls)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* heartbeat_actions(ids, lease, worker) returns int */
+/* heartbeat_actions(ids, lease, worker, tokens) returns int */
 Datum
 mistral_heartbeat_actions(PG_FUNCTION_ARGS)
 {
@@ -82,9 +85,36 @@ mistral_heartbeat_actions(PG_FUNCTION_ARGS)
 		PG_RETURN_INT32(0);
 	PreventCommandIfReadOnly("mistral.heartbeat_actions()");
 	db_enter(&session);
-	n = pull_heartbeat(PG_GETARG_DATUM(0), worker, lease_until, session.caller);
+	n = pull_heartbeat(PG_GETARG_DATUM(0), attempts_of(fcinfo), worker, lease_until, session.caller);
 	db_leave(&session);
 	PG_RETURN_INT32(n);
+}
+
+/* The attempts that the tokens of heartbeat_actions stand for, 0 where one is none; 0 when none are given. */
+static Datum
+attempts_of(FunctionCallInfo fcinfo)
+{
+	TokenKey	key;
+	Datum	   *ids;
+	Datum	   *tokens;
+	bool	   *null_ids;
+	bool	   *null_tokens;
+	int			n;
+	int			ntokens;
+
+	if (PG_ARGISNULL(3))
+		return (Datum) 0;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &ids, &null_ids, &n);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(3), TEXTOID, -1, false, TYPALIGN_INT, &tokens, &null_tokens, &ntokens);
+	if (n != ntokens)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there must be as many tokens as ids")));
+	token_key_read(&key);
+	for (int i = 0; i < n; i++)
+		tokens[i] = Int32GetDatum(null_ids[i] || null_tokens[i] ? 0 :
+								  token_attempt(&key, DatumGetUUIDP(ids[i]), TextDatumGetCString(tokens[i])));
+	return PointerGetDatum(construct_array(tokens, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
 /* register_action(name, function, target, description) */

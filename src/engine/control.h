@@ -52,7 +52,8 @@ typedef struct FinishAction
 {
 	pg_uuid_t	id;
 	const Jsonb *result;
-	int			attempt;		/* 0: not given */
+	int			attempt;		/* 0: not given; set where a token is */
+	const char *token;			/* of the attempt; NULL: not given */
 	int			refused;		/* set: 0, or the error's code, and what it says */
 	const char *message;
 	const char *detail;			/* or NULL, as the hint */
@@ -62,13 +63,13 @@ typedef struct FinishAction
 /*
  * Ends action executions from outside.  Repeating the same call is harmless;
  * another outcome for an action that has ended is refused, and so is an attempt
- * whose lease was lost to a later one.  Sorts them by id; an id that comes twice
+ * whose lease was lost to a later one, or a token that is none.  Sorts them by id; an id that comes twice
  * is an error.
  */
 extern void control_finish_actions(FinishAction *finishes, int n, State state, Oid role);
 
 /* The same for one, which raises what it is refused for. */
-extern void control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role);
+extern void control_finish_action(FinishAction *finish, State state, Oid role);
 
 /*
  * Answers a question of std.approve: SUCCESS or ERROR with who, when and why.

@@ -22,6 +22,7 @@
 #include "guc.h"
 #include "queue/message.h"
 #include "queue/pull.h"
+#include "queue/token.h"
 
 /* Columns of action_execution, from 1. */
 #define ACTION_ROOT_ID 4
@@ -52,6 +53,7 @@ static void raise_refusal(const FinishAction *finish);
 static int	compare_finishes(const void *a, const void *b);
 static bool still_runs(const FinishAction *finish, const FoundAction *found);
 static void look(FinishAction *finish, Oid role, const Jsonb *payload, FoundAction *found);
+static void check_token(FinishAction *finish, const TokenKey *key);
 static void refuse(FinishAction *finish, int code, const char *message, const char *detail, const char *hint);
 static void end_leases(FinishAction *finishes, const FoundAction *found, int n);
 static void put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role);
@@ -69,12 +71,10 @@ control_finish_actions(FinishAction *finishes, int n, State state, Oid role)
 }
 
 void
-control_finish_action(const pg_uuid_t *id, State state, const Jsonb *result, int attempt, Oid role)
+control_finish_action(FinishAction *finish, State state, Oid role)
 {
-	FinishAction finish = {.id = *id, .result = result, .attempt = attempt};
-
-	finish_all(&finish, 1, state, role, false);
-	raise_refusal(&finish);
+	finish_all(finish, 1, state, role, false);
+	raise_refusal(finish);
 }
 
 /*
@@ -108,6 +108,8 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 {
 	FoundAction *found = palloc0(sizeof(FoundAction) * n);
 	Jsonb	  **payloads = palloc(sizeof(Jsonb *) * n);
+	TokenKey	key;
+	bool		have_key = false;
 
 	qsort(finishes, n, sizeof(FinishAction), compare_finishes);
 	for (int i = 0; i < n; i++)
@@ -119,6 +121,13 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 					 errmsg("action execution %s is given twice", id_cstring(&finishes[i].id))));
 		payloads[i] = message_action_result(state_name(state), finishes[i].result);
 		look(&finishes[i], role, payloads[i], &found[i]);
+		if (finishes[i].token)
+		{
+			if (!have_key)
+				token_key_read(&key);
+			have_key = true;
+			check_token(&finishes[i], &key);
+		}
 		/* Whoever could send any result could say that somebody else has approved; only the owner gives a question up. */
 		if (found[i].question && !answer && !(state == STATE_CANCELLED && has_privs_of_role(role, found[i].owner)))
 			refuse(&finishes[i], ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -179,6 +188,20 @@ look(FinishAction *finish, Oid role, const Jsonb *payload, FoundAction *found)
 			   "The view mistral.action_executions lists those you may see; RUNNING ones can be completed.");
 	else if (state_is_final(found->state) && payload)
 		check_same(finish, found, found->outcome, payload);
+}
+
+/* A token says which attempt it is, and shows that the action was given out under it. */
+static void
+check_token(FinishAction *finish, const TokenKey *key)
+{
+	int			attempt = token_attempt(key, &finish->id, finish->token);
+
+	if (attempt == 0 || (finish->attempt > 0 && finish->attempt != attempt))
+		refuse(finish, ERRCODE_MISTRAL_TOKEN,
+			   psprintf("the token was not given with %s of action execution %s",
+						finish->attempt > 0 ? psprintf("attempt %d", finish->attempt) : "any attempt", id_cstring(&finish->id)),
+			   NULL, "After mistral.adopt() no token that was given before is one any more.");
+	finish->attempt = attempt;
 }
 
 /* The first reason counts. */

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "base/plain_url.h"
 #include "executor/http_build.h"
+#include "queue/token.h"
 
 static char *value_text(const JsonbValue *value);
 static bool build_method(HttpRequest *request, const Jsonb *input);
@@ -465,6 +466,16 @@ build_headers(HttpRequest *request, const Jsonb *input, const Jsonb *engine_head
 	snprintf(number, sizeof(number), "%d", request->attempt.number);
 	if (!set_header(request, "Mistral-Attempt", number))
 		return false;
+	/* Only who is to complete the action has use for it. */
+	if (request->waits)
+	{
+		TokenKey	key;
+
+		token_key_read(&key);
+		if (!set_header(request, "Mistral-Token",
+						token_make(&key, &request->attempt.action_id, request->attempt.number)))
+			return false;
+	}
 	/* A key of the workflow's own means more than ours: it may span several actions. */
 	if (http_request_find_header(request, "Idempotency-Key") == NULL)
 		return set_header(request, "Idempotency-Key", id_text(&request->attempt.action_id, id));

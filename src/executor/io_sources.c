@@ -332,18 +332,24 @@ handle_answer(const Handling *handling)
 	char	   *text = json_is_object(body) ? json_get_string(body, "id") : NULL;
 	Jsonb	   *error = json_is_object(body) ? json_get_jsonb(body, "error") : NULL;
 	Jsonb	   *result = json_is_object(body) ? json_get_jsonb(body, "result") : NULL;
-	pg_uuid_t	id;
+	FinishAction end = {0};
 
 	if (text == NULL)
 		text = json_get_string(handling->payload, "correlation_id");
-	if (text == NULL || !id_parse(text, &id))
+	if (text == NULL || !id_parse(text, &end.id))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("it names no action: neither its \"id\" nor its correlation id is one")));
 	if (error && !json_is_null(error))
-		control_finish_action(&id, STATE_ERROR, error, 0, handling->owner);
+	{
+		end.result = error;
+		control_finish_action(&end, STATE_ERROR, handling->owner);
+	}
 	else
-		control_finish_action(&id, STATE_SUCCESS, result ? result : body, 0, handling->owner);
+	{
+		end.result = result ? result : body;
+		control_finish_action(&end, STATE_SUCCESS, handling->owner);
+	}
 }
 
 static void

@@ -74,6 +74,7 @@ request_redirect(Transfer *transfer, const char *url)
 		drop_header(transfer, "Authorization");
 		drop_header(transfer, "Cookie");
 		drop_header(transfer, "Host");
+		drop_header(transfer, "Mistral-Token");
 		transfer->user = transfer->password = transfer->cookies = NULL;
 	}
 	free(transfer->origin);

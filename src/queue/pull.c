@@ -24,6 +24,7 @@
 #include "mistral.h"
 #include "queue/message.h"
 #include "queue/pull.h"
+#include "queue/token.h"
 
 /* Leases taken back at a time. */
 #define SWEEP_LIMIT 1000
@@ -173,8 +174,11 @@ give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg)
 	Named		task = {"task", "task_pkey", TASK_NAME, TASK_FINISHED_AT};
 	Named		execution = {"execution", "execution_pkey", EXECUTION_NAME, EXECUTION_FINISHED_AT};
 	bool		begun = false;
+	TokenKey	key;
 	ListCell   *lc;
 
+	if (offers != NIL)
+		token_key_read(&key);
 	foreach(lc, offers)
 	{
 		const Offer *offer = lfirst(lc);
@@ -209,6 +213,7 @@ give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg)
 		values[5] = slot_getattr(slot, ACTION_EXECUTION_ID, &nulls[5]);
 		values[6] = offer->values[OFFER_ATTEMPT];
 		values[7] = TimestampTzGetDatum(claim->lease_until);
+		values[8] = CStringGetTextDatum(token_make(&key, id, DatumGetInt32(values[6])));
 		row(arg, values, nulls);
 	}
 	if (begun)
@@ -244,24 +249,26 @@ find_named(Named *named, TupleTableSlot *action, int attnum)
 
 /* In the order in which pull_end locks them. */
 int
-pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role)
+pull_heartbeat(Datum ids, Datum attempts, const char *worker, TimestampTz lease_until, Oid role)
 {
 	static DbStatement update = {
 		"UPDATE mistral.lease SET lease_until = $2 WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		"SELECT l.ctid FROM mistral.lease l WHERE l.action_id OPERATOR(pg_catalog.=) ANY ($1) "
 		"AND pg_catalog.pg_has_role($3, l.owner, 'USAGE') AND ($4 IS NULL OR l.worker OPERATOR(pg_catalog.=) $4) "
+		"AND ($5 IS NULL OR ROW(l.action_id, l.attempt) OPERATOR(pg_catalog.=) ANY (SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($5)))) "
 		"AND EXISTS (SELECT FROM mistral.action_execution a WHERE a.id OPERATOR(pg_catalog.=) l.action_id AND a.finished_at IS NULL "
 		"AND NOT EXISTS (SELECT FROM mistral.execution e WHERE e.id OPERATOR(pg_catalog.=) a.execution_id AND e.finished_at IS NOT NULL)) "
 		"ORDER BY l.action_id FOR UPDATE OF l))",
-		4, {UUIDARRAYOID, TIMESTAMPTZOID, OIDOID, TEXTOID}
+		5, {UUIDARRAYOID, TIMESTAMPTZOID, OIDOID, TEXTOID, INT4ARRAYOID}
 	};
-	Datum		values[4];
-	char		nulls[4] = {' ', ' ', ' ', worker ? ' ' : 'n'};
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', worker ? ' ' : 'n', attempts ? ' ' : 'n'};
 
 	values[0] = ids;
 	values[1] = TimestampTzGetDatum(lease_until);
 	values[2] = ObjectIdGetDatum(role);
 	values[3] = worker ? CStringGetTextDatum(worker) : (Datum) 0;
+	values[4] = attempts;
 	return (int) db_execute(&update, values, nulls, false, 0);
 }
 

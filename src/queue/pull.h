@@ -31,14 +31,18 @@ typedef struct PullClaim
 } PullClaim;
 
 /* Columns of claim_actions. */
-#define PULL_CLAIM_COLUMNS 8
+#define PULL_CLAIM_COLUMNS 9
 typedef void (*PullClaimed) (void *arg, Datum *values, bool *nulls);
 
 /* Makes leases of the oldest offers, and gives what is to be done to `row`, one after the other. */
 extern void pull_claim(const PullClaim *claim, PullClaimed row, void *arg);
 
-/* Prolongs leases; returns how many are still held and matter to somebody. */
-extern int	pull_heartbeat(Datum ids, const char *worker, TimestampTz lease_until, Oid role);
+/*
+ * Prolongs leases; returns how many are still held and matter to somebody.
+ * `attempts` is 0, or an array of as many as there are ids: only a lease of that
+ * attempt of the action is meant.
+ */
+extern int	pull_heartbeat(Datum ids, Datum attempts, const char *worker, TimestampTz lease_until, Oid role);
 
 /* An action that is being ended, and what pull_end finds. */
 typedef struct PullEnd

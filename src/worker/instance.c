@@ -10,6 +10,7 @@
 
 #include "base/db.h"
 #include "engine/history.h"
+#include "queue/token.h"
 #include "worker/instance.h"
 
 bool
@@ -46,6 +47,8 @@ instance_adopt(void)
 	db_enter(&session);
 	db_execute(&forget, NULL, NULL, false, 0);
 	db_execute(&insert, values, NULL, false, 0);
+	/* Who was told an attempt by the origin is answered there. */
+	token_key_draw();
 	history_adopt();
 	db_leave(&session);
 }

@@ -102,6 +102,11 @@ def echo(sock, request):
 
 
 @case
+def forbid(sock, request):
+    answer(sock, json.dumps(described(request)).encode(), 403, "Forbidden", "application/json")
+
+
+@case
 def digest(sock, request):
     """Digest authentication (RFC 7616, MD5, qop=auth) of ann with the password "secret"."""
     fields = dict(urllib.request.parse_keqv_list(urllib.request.parse_http_list(

@@ -146,6 +146,45 @@ SELECT is(pg_temp.targets(), '', 'which takes it off the offer');
 SELECT pg_temp.run();
 SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'SUCCESS', 'and counts');
 
+-- ------------------------------------------------------------------ tokens
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('tasks: {t: {action: bill}}') AS e \gset
+SELECT pg_temp.start('tasks: {t: {action: bill}}') AS e2 \gset
+SELECT action_execution_id AS a, token AS first FROM mistral.claim_actions('billing', 'ann', 1, '10 s') \gset
+SELECT action_execution_id AS a2, token AS other FROM mistral.claim_actions('billing', 'ann', 1, '10 min') \gset
+SELECT matches(:'first'::text, '^1-[0-9a-f]{32}$', 'a token names its attempt, and nobody makes it up');
+SELECT is(mistral.heartbeat_actions(array[:'a', :'a2']::uuid[], '10 s', tokens => array[:'first', :'other']), 2, 'tokens prolong leases');
+SELECT is(mistral.heartbeat_actions(array[:'a', :'a2']::uuid[], '10 s', tokens => array[:'other', :'other']), 1, 'each its own');
+SELECT pg_temp.at(11), pg_temp.run();
+SELECT action_execution_id AS a, token AS second FROM mistral.claim_actions('billing', 'bob', 1, '10 min') \gset
+SELECT matches(:'second'::text, '^2-', 'the next attempt has another one');
+SELECT is(mistral.heartbeat_actions(array[:'a'::uuid]), 1, 'without a token a lease is prolonged by whoever knows the id');
+SELECT is(mistral.heartbeat_actions(array[:'a'::uuid], tokens => array[:'first']), 0, 'but not with the token of the lost attempt');
+SELECT is(mistral.heartbeat_actions(array[:'a'::uuid], tokens => array[null::text]), 0, 'nor with none');
+SELECT throws_ok(format('SELECT mistral.heartbeat_actions(array[%L::uuid], tokens => ''{}'')', :'a'), '22023', NULL, 'there are as many tokens as ids');
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, ''1'', token => %L)', :'a', :'first'), 'MS024', NULL, 'a token is refused where its attempt is');
+CREATE FUNCTION pg_temp.refused(a uuid, token text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT throws_ok(format('SELECT mistral.%s(%L, ''1'', %s token => %L)', f, a, attempt, token), 'MS025', NULL, format('%s with %s %s', f, attempt, token))
+      FROM unnest('{complete_action,fail_action}'::text[]) f, unnest('{"",1}'::text[]) n, LATERAL (SELECT n || left(',', length(n)) AS attempt) x
+$$;
+SELECT pg_temp.refused(:'a', t) FROM unnest(array[:'other', '', '2', 'x', '0-' || repeat('0', 32), '-' || :'second', '2-' || repeat('0', 32), :'second' || '0', ' ' || :'second',
+                                                  rtrim(:'second', '0123456789abcdef'), replace(:'second', '2-', '3-'), replace(:'first', '1-', '2-')]) t;
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, ''1'', 1, %L)', :'a', :'second'), 'MS025', NULL, 'an attempt and a token of another one');
+SELECT lives_ok(format('SELECT mistral.complete_action(%L, ''1'', 2, %L)', :'a', :'second'), 'the token of the attempt under way');
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, ''1'', token => %L)', :'a', :'other'), 'MS025', NULL, 'what is no token is refused also when the action has ended so');
+SELECT results_eq(format('SELECT error_code FROM mistral.complete_actions(array[%L, %L]::uuid[], tokens => array[%L, null])', :'a2', :'a', :'second'),
+                  $$VALUES ('MS021'), ('MS025')$$, 'of many, too');
+SELECT is_empty(format('SELECT mistral.fail_actions(array[%L]::uuid[], ''{1}'', tokens => array[%L])', :'a2', :'other'), 'each with its own');
+SELECT pg_temp.run();
+SELECT is(array_agg(state ORDER BY id), '{SUCCESS,ERROR}'::text[], 'which counts') FROM mistral.executions WHERE id IN (:'e', :'e2');
+
+SELECT pg_temp.start('tasks: {t: {action: bill}}') AS e \gset
+SELECT action_execution_id AS a, token FROM mistral.claim_actions('billing') \gset
+SELECT mistral.adopt();
+SELECT throws_ok(format('SELECT mistral.complete_action(%L, ''1'', token => %L)', :'a', :'token'), 'MS025', NULL, 'a token from before the database was adopted is none');
+SELECT mistral.complete_action(:'a'), pg_temp.run();
+
 -- ------------------------------------------------------------------ many results at once
 
 SELECT pg_temp.at(0);

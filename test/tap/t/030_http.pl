@@ -513,6 +513,17 @@ subtest 'std.mistral_http' => sub {
 	is($answers[2]{state}, 'ERROR', 'an HTTP error ends it');
 	is($answers[2]{result}{status}, 500, 'with the answer');
 	like($answers[3]{result}, qr/^$failed/, 'and so does having no answer');
+
+	# Only an error shows what was asked.
+	my ($told, $elsewhere) = answers(
+		10,
+		dispatch(
+			map { { input => { url => "$url/$_", allow_redirects => JSON::PP::true, headers => { 'Mistral-Token' => '1-0' } }, action => 'std.mistral_http' } }
+			  'redirect/302?to=/forbid', "redirect/302?to=http://localhost:$port/forbid"));
+	my $token = $told->{result}{content}{headers}{'mistral-token'};
+	like($token, qr/^1-[0-9a-f]{32}$/, 'whom it asks has a token, and not one that the workflow made up');
+	is($elsewhere->{result}{content}{headers}{'mistral-token'}, undef, 'but no other host');
+	is(echoed()->{headers}{'mistral-token'}, undef, 'nor who has nothing to complete');
 };
 
 subtest 'time' => sub {
