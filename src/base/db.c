@@ -332,6 +332,22 @@ db_lookup_end(DbLookup *lookup)
 	table_close(lookup->rel, AccessShareLock);
 }
 
+DbMoment
+db_moment(void)
+{
+	DbMoment	now = {GetCurrentTransactionStartTimestamp(), GetCurrentSubTransactionId(), GetCurrentCommandId(false)};
+
+	return now;
+}
+
+bool
+db_same_moment(const DbMoment *moment)
+{
+	DbMoment	now = db_moment();
+
+	return moment->transaction == now.transaction && moment->part == now.part && moment->command == now.command;
+}
+
 Datum
 db_datum(uint64 row, int attnum, bool *isnull)
 {

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "utils/uuid.h"
 
@@ -136,6 +137,20 @@ extern TupleTableSlot *db_lookup_next(DbLookup *lookup);
  */
 extern bool db_lookup_delete(DbLookup *lookup, bool wait);
 extern void db_lookup_end(DbLookup *lookup);
+
+/*
+ * A moment lasts until the transaction writes something, or a subtransaction
+ * begins or ends: as long, what was just found may be found again without a look.
+ */
+typedef struct DbMoment
+{
+	TimestampTz transaction;	/* 0: none */
+	SubTransactionId part;
+	CommandId	command;
+} DbMoment;
+
+extern DbMoment db_moment(void);
+extern bool db_same_moment(const DbMoment *moment);
 
 /* Column `attnum` (from 1) of row `row` (from 0) of the last result. */
 extern Datum db_datum(uint64 row, int attnum, bool *isnull);

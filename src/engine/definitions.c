@@ -57,6 +57,18 @@ typedef struct CacheEntry
 	dlist_node	node;			/* most recent first */
 } CacheEntry;
 
+/* What was asked for last in vain, and when: the items of a list ask again. */
+static struct
+{
+	SpecKind	kind;
+	char	   *name;			/* NULL: nothing yet */
+	char	   *namespace_;
+	char	   *workbook;
+	bool		fall_back;
+	Oid			role;
+	DbMoment	moment;
+}			absent;
+
 static HTAB *cache = NULL;
 static dlist_head cache_order;
 static Size cache_bytes = 0;
@@ -69,6 +81,7 @@ static void cache_trim(void);
 static void cache_transaction_ended(XactEvent event, void *arg);
 static Definition *load_definition(const pg_uuid_t *id, MemoryContext context);
 static bool find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, FoundVersion *found);
+static void remember_absent(SpecKind kind, const char *name, const char *namespace_, bool fall_back, const char *workbook, Oid role);
 static void read_found(FoundVersion *found, TupleTableSlot *slot, Oid owner, bool public_);
 static void put_overlaid(const OverlaidWorkflow *overlaid, Datum *values, char *nulls);
 static void lock_names(const SpecDocument *document, const char *namespace_, Oid owner);
@@ -223,6 +236,10 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 	int			nnamespaces = fall_back_to_default_namespace && namespace_[0] != '\0' ? 2 : 1;
 	FoundVersion found;
 
+	if (absent.name && absent.kind == kind && absent.role == role && absent.fall_back == fall_back_to_default_namespace &&
+		db_same_moment(&absent.moment) && strcmp(absent.name, name) == 0 && strcmp(absent.namespace_, namespace_) == 0 &&
+		strcmp(absent.workbook, workbook ? workbook : "") == 0)
+		return NULL;
 	for (int n = 0; n < lengthof(names); n++)
 	{
 		for (int s = 0; names[n] != NULL && s < nnamespaces; s++)
@@ -231,7 +248,29 @@ definition_find(SpecKind kind, const char *name, const char *namespace_, bool fa
 				return definition_by_id(&found.id);
 		}
 	}
+	remember_absent(kind, name, namespace_, fall_back_to_default_namespace, workbook, role);
 	return NULL;
+}
+
+static void
+remember_absent(SpecKind kind, const char *name, const char *namespace_, bool fall_back, const char *workbook, Oid role)
+{
+	static MemoryContext context = NULL;
+	MemoryContext caller;
+
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "mistral absent definition", ALLOCSET_SMALL_SIZES);
+	absent.name = NULL;
+	MemoryContextReset(context);
+	caller = MemoryContextSwitchTo(context);
+	absent.namespace_ = pstrdup(namespace_);
+	absent.workbook = pstrdup(workbook ? workbook : "");
+	absent.kind = kind;
+	absent.fall_back = fall_back;
+	absent.role = role;
+	absent.moment = db_moment();
+	absent.name = pstrdup(name);
+	MemoryContextSwitchTo(caller);
 }
 
 const Definition *

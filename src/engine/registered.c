@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
@@ -32,18 +31,13 @@
 #define COL_TARGET 4
 #define COL_FUNCTION 5
 
-/*
- * What was found last, and when: until the transaction writes something, or a
- * subtransaction begins or ends, the items of a list may go by it.
- */
+/* What was found last, and when: the items of a list go by it. */
 static struct
 {
 	char	   *name;			/* NULL: nothing yet */
 	Oid			role;
 	OwnedPurpose purpose;
-	TimestampTz transaction;
-	SubTransactionId part;
-	CommandId	command;
+	DbMoment	moment;
 	RegisteredAction action;
 	char		target[MAX_TARGET + 1];
 }			last;
@@ -91,9 +85,8 @@ registered_store(const char *name, const char *target, Oid function, const char 
 bool
 registered_find(const char *name, Oid role, OwnedPurpose purpose, RegisteredAction *action)
 {
-	if (last.name && last.role == role && last.purpose == purpose &&
-		last.transaction == GetCurrentTransactionStartTimestamp() && last.part == GetCurrentSubTransactionId() &&
-		last.command == GetCurrentCommandId(false) && strcmp(last.name, name) == 0)
+	if (last.name && last.role == role && last.purpose == purpose && db_same_moment(&last.moment) &&
+		strcmp(last.name, name) == 0)
 	{
 		*action = last.action;
 		action->target = action->target ? pstrdup(action->target) : NULL;
@@ -169,9 +162,7 @@ remember(const char *name, Oid role, OwnedPurpose purpose, const RegisteredActio
 	}
 	last.role = role;
 	last.purpose = purpose;
-	last.transaction = GetCurrentTransactionStartTimestamp();
-	last.part = GetCurrentSubTransactionId();
-	last.command = GetCurrentCommandId(false);
+	last.moment = db_moment();
 	last.name = MemoryContextStrdup(TopMemoryContext, name);
 }
 

@@ -375,6 +375,25 @@ RESET ROLE;
 SELECT pg_temp.run();
 SELECT is((SELECT state FROM mistral.executions WHERE id = :'e'), 'SUCCESS', 'and the owner''s workflow goes on');
 
+-- ------------------------------------------------------------------ what a name means, from one action to the next
+
+SELECT mistral.register_action('turn', target => 'turns');
+CREATE FUNCTION pg_temp.turn() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    ran uuid := mistral.run_action('turn');
+BEGIN
+    PERFORM pg_temp.run();
+    RETURN (SELECT name || ' ' || state FROM mistral.action_executions a WHERE a.id = ran);
+END $$;
+SELECT is(pg_temp.turn(), 'turn RUNNING', 'a registered action that no definition has the name of');
+SAVEPOINT s;
+SELECT mistral.load_action(E'version: "2.0"\nturn: {base: std.noop}');
+SELECT is(pg_temp.turn(), 'turn SUCCESS', 'a definition of that name that has come meanwhile');
+ROLLBACK TO s;
+SELECT is(pg_temp.turn(), 'turn RUNNING', 'and has gone');
+SELECT mistral.load_action(E'version: "2.0"\nturn: {base: std.noop}');
+SELECT is(pg_temp.turn(), 'turn SUCCESS', 'and come again');
+
 SELECT is_empty($$SELECT * FROM mistral.check() WHERE problem LIKE '%offer%'$$, 'check() finds nothing');
 SELECT * FROM finish();
 ROLLBACK;
