@@ -302,7 +302,7 @@ put_launcher(Tuplestorestate *store, TupleDesc desc)
 Datum
 mistral_run_retention(PG_FUNCTION_ARGS)
 {
-	RetentionPass pass = {{0}};
+	RetentionPass pass = {0};
 	int			total = 0;
 	DbSession	session;
 
@@ -316,13 +316,13 @@ mistral_run_retention(PG_FUNCTION_ARGS)
 
 		while (!over)
 		{
-			int			n;
+			RetentionBatch batch;
 
 			CHECK_FOR_INTERRUPTS();
 			db_enter(&session);
-			over = retention_run(&pass, &n);
+			over = retention_run(&pass, RETENTION_MAX_BATCH, &batch);
 			db_leave(&session);
-			total += n;
+			total += batch.ndeleted;
 		}
 	}
 	PG_RETURN_INT32(total);

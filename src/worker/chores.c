@@ -4,9 +4,14 @@
  *
  * Each chore says when it is due next, and one that fails waits longer each
  * time.  Schedules go by the wall clock, and are compared with it every few
- * seconds, for somebody may set it; the others by elapsed time.  Retention
- * takes a tenth of one processor at most, and rests between two passes.
- * Leases are looked at when the earliest may have run out.
+ * seconds, for somebody may set it; the others by elapsed time.  Leases are
+ * looked at when the earliest may have run out.
+ *
+ * Retention takes a tenth of this process's time, and the more the later it is,
+ * up to a half: what it takes, the engine does not end, so that under a load
+ * that lasts it comes to the share with which it follows.  Its batches are
+ * small, for what the engine has to do waits for the one under way.  Looking at
+ * all that is left must not cost more than deleting, or next to nothing.
  */
 #include "postgres.h"
 
@@ -35,9 +40,13 @@
 
 #define SQL_LOOK_MS			60000	/* SQL actions that nobody has are looked for at least so often */
 
-#define RETENTION_PAUSE		9		/* rest after a batch, in multiples of its time */
-#define RETENTION_PASS_MS	60000	/* rest between two passes, at least */
-#define RETENTION_PASS_REST 200		/* and in multiples of a pass's time */
+#define RETENTION_LEAST		0.1		/* share of the time that retention takes when it is in time */
+#define RETENTION_MOST		0.5		/* and when it is far behind */
+#define RETENTION_BATCH_MS	4		/* a batch should take so long */
+#define RETENTION_REST_MS	1000	/* rest between two passes, while there is something to delete */
+#define RETENTION_IDLE_MS	60000	/* and at most */
+#define RETENTION_LOOK_MS	60000	/* rest between two looks at all that is left, at least */
+#define RETENTION_LOOK_REST 200		/* and in multiples of the time that it took beyond that of deleting */
 
 typedef struct Chore
 {
@@ -60,9 +69,13 @@ static struct
 	bool		sql_waits;
 	Chore		retention;
 	RetentionPass pass;
-	double		pass_ms;		/* time that this pass has taken */
-	int			ndeleted;
+	RetentionBatch batch;
+	int			batch_size;
 	bool		pass_over;
+	double		look_ms;		/* time that this pass has taken to find nothing, */
+	double		delete_ms;		/* and to find something and delete it */
+	int			rest;			/* ms, after a pass */
+	TimestampTz look_at;		/* when a pass is to look at all again */
 }			chores;
 
 static bool run_schedules(void);
@@ -75,6 +88,8 @@ static bool run_sql(void);
 static void sql_body(void *arg);
 static bool run_retention(void);
 static void retention_body(void *arg);
+static void adapt_batch_size(double ms);
+static double rest_between_passes(void);
 static bool run(Chore *chore, void (*body) (void *arg), TimestampTz now);
 
 void
@@ -87,6 +102,7 @@ chores_start(void)
 	chores.sql.due_at = DT_NOBEGIN;
 	chores.retention.due_at = DT_NOBEGIN;
 	chores.last_look = DT_NOBEGIN;
+	chores.batch_size = RETENTION_MAX_BATCH;
 }
 
 bool
@@ -250,6 +266,8 @@ run_retention(void)
 	instr_time	start;
 	instr_time	end;
 	double		ms;
+	double		share;
+	double		rest;
 
 	if (!retention_wanted() || now < chores.retention.due_at)
 		return false;
@@ -259,15 +277,16 @@ run_retention(void)
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
 	ms = INSTR_TIME_GET_MILLISEC(end);
-	chores.pass_ms += ms;
-	if (chores.pass_over)
-	{
-		ms = Max(chores.pass_ms * RETENTION_PASS_REST, RETENTION_PASS_MS);
-		chores.pass_ms = 0;
-	}
+	if (chores.batch.ndeleted == 0 && chores.batch.nhistory == 0)
+		chores.look_ms += ms;
 	else
-		ms *= RETENTION_PAUSE;
-	chores.retention.due_at = TimestampTzPlusMilliseconds(clock_steady(), (int64) Min(ms, USECS_PER_DAY / 1000));
+		chores.delete_ms += ms;
+	adapt_batch_size(ms);
+	share = RETENTION_LEAST + (RETENTION_MOST - RETENTION_LEAST) * chores.batch.behind;
+	rest = ms * (1 / share - 1);
+	if (chores.pass_over)
+		rest = Max(rest, rest_between_passes());
+	chores.retention.due_at = TimestampTzPlusMilliseconds(clock_steady(), (int64) rest);
 	return true;
 }
 
@@ -278,9 +297,37 @@ retention_body(void *arg)
 	DbSession	session;
 
 	db_enter(&session);
-	chores.pass_over = retention_run(&pass, &chores.ndeleted);
+	chores.pass_over = retention_run(&pass, chores.batch_size, &chores.batch);
 	db_leave(&session);
 	chores.pass = pass;
+}
+
+/* By what deleting a tree has cost in this one: trees differ, and archiving them is dear. */
+static void
+adapt_batch_size(double ms)
+{
+	double		fitting = chores.batch.ndeleted * RETENTION_BATCH_MS / Max(ms, 0.01);
+
+	if (chores.batch.ndeleted > 0)
+		chores.batch_size = (int) Max(Min(fitting, Min(chores.batch_size * 2, RETENTION_MAX_BATCH)), 1);
+}
+
+/* A pass is over: which is the next, and ms until then. */
+static double
+rest_between_passes(void)
+{
+	TimestampTz now = clock_steady();
+
+	if (!chores.pass.follows)
+	{
+		double		ms = Max((chores.look_ms - chores.delete_ms) * RETENTION_LOOK_REST, RETENTION_LOOK_MS);
+
+		chores.look_at = TimestampTzPlusMilliseconds(now, (int64) Min(ms, USECS_PER_DAY / 1000));
+	}
+	chores.rest = chores.delete_ms > 0 ? RETENTION_REST_MS : Max(Min(chores.rest * 2, RETENTION_IDLE_MS), RETENTION_REST_MS);
+	chores.look_ms = chores.delete_ms = 0;
+	chores.pass.follows = TimestampTzPlusMilliseconds(now, chores.rest) < chores.look_at;
+	return chores.pass.follows ? chores.rest : Max(TimestampDifferenceMilliseconds(now, chores.look_at), RETENTION_REST_MS);
 }
 
 /* One transaction; false when it failed. */
