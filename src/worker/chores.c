@@ -72,6 +72,7 @@ static struct
 	RetentionBatch batch;
 	int			batch_size;
 	bool		pass_over;
+	double		batch_ms;		/* its time, but for that of its commit */
 	double		look_ms;		/* time that this pass has taken to find nothing, */
 	double		delete_ms;		/* and to find something and delete it */
 	int			rest;			/* ms, after a pass */
@@ -88,7 +89,8 @@ static bool run_sql(void);
 static void sql_body(void *arg);
 static bool run_retention(void);
 static void retention_body(void *arg);
-static void adapt_batch_size(double ms);
+static void adapt_batch_size(void);
+static double ms_since(instr_time start);
 static double rest_between_passes(void);
 static bool run(Chore *chore, void (*body) (void *arg), TimestampTz now);
 
@@ -264,7 +266,6 @@ run_retention(void)
 {
 	TimestampTz now = clock_steady();
 	instr_time	start;
-	instr_time	end;
 	double		ms;
 	double		share;
 	double		rest;
@@ -274,14 +275,12 @@ run_retention(void)
 	INSTR_TIME_SET_CURRENT(start);
 	if (!run(&chores.retention, retention_body, now))
 		return false;
-	INSTR_TIME_SET_CURRENT(end);
-	INSTR_TIME_SUBTRACT(end, start);
-	ms = INSTR_TIME_GET_MILLISEC(end);
+	ms = ms_since(start);
 	if (chores.batch.ndeleted == 0 && chores.batch.nhistory == 0)
 		chores.look_ms += ms;
 	else
 		chores.delete_ms += ms;
-	adapt_batch_size(ms);
+	adapt_batch_size();
 	share = RETENTION_LEAST + (RETENTION_MOST - RETENTION_LEAST) * chores.batch.behind;
 	rest = ms * (1 / share - 1);
 	if (chores.pass_over)
@@ -295,21 +294,36 @@ retention_body(void *arg)
 {
 	RetentionPass pass = chores.pass;
 	DbSession	session;
+	instr_time	start;
 
+	INSTR_TIME_SET_CURRENT(start);
 	db_enter(&session);
 	chores.pass_over = retention_run(&pass, chores.batch_size, &chores.batch);
 	db_leave(&session);
 	chores.pass = pass;
+	chores.batch_ms = ms_since(start);
 }
 
-/* By what deleting a tree has cost in this one: trees differ, and archiving them is dear. */
+/* By what deleting a tree has cost in this one: trees differ, and archiving them is dear.  One long wait is no reason. */
 static void
-adapt_batch_size(double ms)
+adapt_batch_size(void)
 {
-	double		fitting = chores.batch.ndeleted * RETENTION_BATCH_MS / Max(ms, 0.01);
+	double		fitting = chores.batch.ndeleted * RETENTION_BATCH_MS / Max(chores.batch_ms, 0.01);
+	int			least = Max(chores.batch_size / 2, 1);
+	int			most = Min(chores.batch_size * 2, RETENTION_MAX_BATCH);
 
 	if (chores.batch.ndeleted > 0)
-		chores.batch_size = (int) Max(Min(fitting, Min(chores.batch_size * 2, RETENTION_MAX_BATCH)), 1);
+		chores.batch_size = (int) Max(Min(fitting, most), least);
+}
+
+static double
+ms_since(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return INSTR_TIME_GET_MILLISEC(now);
 }
 
 /* A pass is over: which is the next, and ms until then. */

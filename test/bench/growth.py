@@ -217,16 +217,27 @@ def open_transaction(bench):
                     note="%.0f s; first and last quarter %s" % (alone, decay_words))]
 
 
+PAST = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(finished_at))::float8, 0) FROM mistral.execution
+ WHERE root_id = id AND finished_at < now() - %s * interval '1 s'
+"""
+
+
 def long_load(bench):
-    """Load at a rate that a retention can follow; the memory of each worker, and what the tables take."""
+    """Full load with a retention; the memory of each worker, and what the tables take.
+
+    Time is scaled: where two hours are cut short, the retention is, and so is the time after which autovacuum looks
+    whether there is something to do (a minute by default), for what it has not come to is a part of the tables.
+    """
     seconds = 7200 if bench.full else max(bench.seconds * 6, 5)
+    keep = max(int(seconds / 20), 1)
+    naptime = min(max(int(seconds / 60), 1), 60)
     with bench.database(definitions.chain("seq10", 10)) as d:
-        retention = d.value("SELECT count(*) FROM pg_settings WHERE name = 'mistral.retention'") == 1
-        if retention:
-            bench.setting("mistral.retention", "%ds" % max(seconds / 20, 1))
+        bench.setting("mistral.retention", "%ds" % keep)
+        bench.setting("autovacuum_naptime", "%ds" % naptime)
         load = Load(d.name, sessions=1, flight=100, pause=0.05)
         try:
-            # Caches fill first.
+            # Caches fill first, the first executions grow old, and autovacuum comes.
             time.sleep(seconds / 4)
             pids = worker_pids(d, "")
             samples = []
@@ -236,25 +247,25 @@ def long_load(bench):
                                 d.value("SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class "
                                         "WHERE relnamespace = 'mistral'::regnamespace AND relkind = 'r'")))
                 time.sleep(max(seconds / 200, 0.1))
+            past, oldest = d.row(PAST, keep)
         finally:
             load.stop()
-            if retention:
-                bench.setting("mistral.retention", None)
+            bench.setting("mistral.retention", None)
+            bench.setting("autovacuum_naptime", None)
         n = load.count * 10
+        vacuums = d.value("SELECT autovacuum_count FROM pg_stat_user_tables WHERE relid = 'mistral.task'::regclass")
     third = len(samples) // 3
     growth = [statistics.mean(s[0][i] for s in samples[-third:]) - statistics.mean(s[0][i] for s in samples[third:2 * third])
               for i in range(len(pids))]
     worst = max(growth) / 1024
     note = "%.0f s, %s tasks; a process at most %.1f MB" % (seconds, format(n, ","), max(max(s[0]) for s in samples) / 1e6)
-    out = [Outcome("%+.0f KB from the middle to the last third" % worst, worst < 256, note=note)]
-    if retention:
-        size = statistics.mean(s[1] for s in samples[-third:]) / statistics.mean(s[1] for s in samples[third:2 * third])
-        out.append(Outcome("%.2f times from the middle to the last third" % size, size <= 1.1,
-                           note="%.0f MB at the end" % (samples[-1][1] / 1e6)))
-    else:
-        out.append(Outcome("not run: this build has no mistral.retention", None,
-                           note="%.0f MB at the end, %.0f B a task" % (samples[-1][1] / 1e6, samples[-1][1] / max(n, 1))))
-    return out
+    size = statistics.mean(s[1] for s in samples[-third:]) / statistics.mean(s[1] for s in samples[third:2 * third])
+    # At most a twentieth of all time is kept; and nothing may be left for so long again.
+    late = max(oldest - keep, 0)
+    return [Outcome("%+.0f KB from the middle to the last third" % worst, worst < 256, note=note),
+            Outcome("%.2f times from the middle to the last third" % size, size <= 1.1 and late <= max(keep, 10),
+                    note="%.0f MB at the end; kept for %d s, %s executions past it, the oldest for %.1f s; autovacuum every "
+                    "%d s, %d times at the tasks" % (samples[-1][1] / 1e6, keep, format(past, ","), late, naptime, vacuums))]
 
 
 # ---------------------------------------------------------------- engines, definitions
