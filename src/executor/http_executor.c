@@ -72,12 +72,12 @@ static Jsonb *sign(const Jsonb *input, const Jsonb *headers, Oid owner, List **s
 static void refuse_row(uint64 row, const char *action, Oid owner);
 static Jsonb *get_jsonb(uint64 row, int attnum);
 static void collect_finished(void);
-static void put_result(Attempt *attempt);
+static Jsonb *result_of(Attempt *attempt);
 static void spoil_result(Attempt *attempt, int sqlstate);
 static void forget_recorded(Attempt *attempt);
 static void forget(HttpRequest *request);
 
-static Recorder recorder = {.performer = PERFORMER, .program = "the program mistral_http", .put = put_result, .spoil = spoil_result, .forget = forget_recorded};
+static Recorder recorder = {.performer = PERFORMER, .program = "the program mistral_http", .result = result_of, .spoil = spoil_result, .forget = forget_recorded};
 
 void
 executor_start(void)
@@ -436,9 +436,8 @@ collect_finished(void)
 		recorder_lose(&recorder, &request->attempt);
 }
 
-/* The message for one request whose attempt is deleted. */
-static void
-put_result(Attempt *attempt)
+static Jsonb *
+result_of(Attempt *attempt)
 {
 	HttpRequest *request = (HttpRequest *) attempt;
 	bool		failed;
@@ -446,9 +445,8 @@ put_result(Attempt *attempt)
 
 	/* std.mistral_http waits for somebody to complete it, unless it was not even taken. */
 	if (request->waits && !failed)
-		return;
-	(void) message_put(&attempt->root_id, MESSAGE_ACTION, &attempt->action_id, attempt->number,
-					   message_action_result(failed ? "ERROR" : "SUCCESS", result));
+		return NULL;
+	return message_action_result(failed ? "ERROR" : "SUCCESS", result);
 }
 
 static void

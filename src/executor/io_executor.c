@@ -64,13 +64,13 @@ typedef struct FlyingEntry
 	IoRequest  *request;
 } FlyingEntry;
 
-static void put_result(Attempt *attempt);
+static Jsonb *result_of(Attempt *attempt);
 static void spoil_result(Attempt *attempt, int sqlstate);
 static void forget_recorded(Attempt *attempt);
 
 static bool handle_frame(const char *body, size_t len);
 
-static Recorder recorder = {.performer = IO_PERFORMER, .program = "the program mistral_io", .put = put_result, .spoil = spoil_result, .forget = forget_recorded};
+static Recorder recorder = {.performer = IO_PERFORMER, .program = "the program mistral_io", .result = result_of, .spoil = spoil_result, .forget = forget_recorded};
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
 static int	nclaimed = 0;
 static HTAB *flying = NULL;
@@ -579,22 +579,21 @@ program_died(void)
 
 /* ---------------------------------------------------------------- recording */
 
-static void
-put_result(Attempt *attempt)
+static Jsonb *
+result_of(Attempt *attempt)
 {
 	IoRequest  *request = (IoRequest *) attempt;
 	Jsonb	   *result = NULL;
 
 	if (request->answered && request->success)
-		return;
+		return NULL;
 	if (request->result)
 	{
 		char	   *text = pg_any_to_server(request->result, request->result_len, PG_UTF8);
 
 		result = secret_mask_apply(&request->mask, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text))));
 	}
-	(void) message_put(&attempt->root_id, MESSAGE_ACTION, &attempt->action_id, attempt->number,
-					   message_action_result(request->success ? "SUCCESS" : "ERROR", result));
+	return message_action_result(request->success ? "SUCCESS" : "ERROR", result);
 }
 
 static void

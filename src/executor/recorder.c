@@ -27,6 +27,9 @@
 /* How long a record waits for another transaction that completes the same action. */
 #define RECORD_LOCK_TIMEOUT "20ms"
 
+/* Bytes of results after which they are put and forgotten, so that a batch of large ones is not in memory as a whole. */
+#define PUT_AT_BYTES (1024 * 1024)
+
 /* What a protected call needs. */
 typedef struct Recording
 {
@@ -38,6 +41,7 @@ static int	settle_lost(Recorder *recorder);
 static Attempt **take_waiting(Recorder *recorder, int max, int *count);
 static bool *delete_attempts(Attempt **attempts, int count, bool again);
 static bool attempt_exists(const Attempt *attempt);
+static void put_results(Recorder *recorder, Attempt **attempts, const bool *owned, int count);
 static void record_protected(Recorder *recorder, Attempt *attempt);
 static void record_one(void *arg);
 static void defer(Recorder *recorder, Attempt *attempt);
@@ -114,9 +118,9 @@ recorder_next(const Recorder *recorder, TimestampTz other)
 }
 
 /*
- * The first time a batch is recorded with one DELETE.  What was in a batch that
- * failed is recorded one by one in subtransactions, so that the culprit is found
- * and the others get through.
+ * The first time a batch is recorded as a whole.  What was in a batch that failed
+ * is recorded one by one in subtransactions, so that the culprit is found and
+ * the others get through.
  */
 int
 recorder_record(Recorder *recorder, int max)
@@ -145,14 +149,13 @@ recorder_record(Recorder *recorder, int max)
 		old = MemoryContextSwitchTo(context);
 		if (attempts[i]->record_failures > 0)
 			record_protected(recorder, attempts[i]);
-		else if (deleted[i])
-			recorder->put(attempts[i]);
-		else if (attempt_exists(attempts[i]))
+		else if (!deleted[i] && attempt_exists(attempts[i]))
 			defer(recorder, attempts[i]);	/* locked by somebody who may be about to cancel it */
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
+	put_results(recorder, attempts, deleted, count);
 	db_leave(&session);
 	return settled + count;
 }
@@ -346,6 +349,41 @@ attempt_exists(const Attempt *attempt)
 	return db_execute(&find, values, NULL, false, 1) > 0;
 }
 
+/* The messages of those whose rows are deleted, with few statements. */
+static void
+put_results(Recorder *recorder, Attempt **attempts, const bool *owned, int count)
+{
+	MessageCompletion *completions = palloc(count * sizeof(MessageCompletion));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "results", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Size		bytes = 0;
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		Jsonb	   *payload;
+
+		CHECK_FOR_INTERRUPTS();
+		if (owned[i] && (payload = recorder->result(attempts[i])) != NULL)
+		{
+			completions[n++] = (MessageCompletion) {
+				attempts[i]->root_id, attempts[i]->action_id, attempts[i]->number, payload
+			};
+			bytes += VARSIZE(payload);
+		}
+		if (n > 0 && (bytes > PUT_AT_BYTES || i == count - 1))
+		{
+			message_put_completions(completions, n);
+			MemoryContextReset(context);
+			bytes = 0;
+			n = 0;
+		}
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
 /* Deletes the row and puts the message, in a subtransaction. */
 static void
 record_protected(Recorder *recorder, Attempt *attempt)
@@ -367,8 +405,10 @@ record_one(void *arg)
 {
 	Recording  *recording = arg;
 
-	if (*delete_attempts(&recording->attempt, 1, true))
-		recording->recorder->put(recording->attempt);
+	bool	   *owned = delete_attempts(&recording->attempt, 1, true);
+
+	if (*owned)
+		put_results(recording->recorder, &recording->attempt, owned, 1);
 	else if (attempt_exists(recording->attempt))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),

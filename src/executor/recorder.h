@@ -44,8 +44,8 @@ typedef struct Recorder
 	const char *performer;		/* of its rows */
 	const char *program;		/* who may die with attempts under way: "the program mistral_io" */
 
-	/* In a transaction: puts the message, if there is to be one. */
-	void		(*put) (Attempt *attempt);
+	/* In a transaction: what its message says (message_action_result); NULL: there is to be none. */
+	Jsonb	   *(*result) (Attempt *attempt);
 
 	/* The message could not be stored: put an error instead. */
 	void		(*spoil) (Attempt *attempt, int sqlstate);
