@@ -52,7 +52,7 @@ static void require_extension(void);
 static void load_extension(void);
 static void open_lookup(DbLookup *lookup, const char *table, const char *index);
 static bool lock_free(DbLookup *lookup, ItemPointer place);
-static void begin_lookup(DbLookup *lookup, Snapshot snapshot, ScanKey keys, int nkeys);
+static void begin_lookup(DbLookup *lookup, Snapshot snapshot, int nkeys);
 
 void
 db_enter(DbSession *session)
@@ -245,18 +245,18 @@ db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const ch
 
 	/* What this transaction has just written is seen, too. */
 	CommandCounterIncrement();
-	begin_lookup(lookup, GetTransactionSnapshot(), keys, ntexts);
+	begin_lookup(lookup, GetTransactionSnapshot(), ntexts);
+	index_rescan(lookup->scan, keys, ntexts, NULL, 0);
 }
 
 void
 db_lookup_latest(DbLookup *lookup, const char *table, const char *index, const pg_uuid_t *id)
 {
-	ScanKeyData key;
-
 	open_lookup(lookup, table, index);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
 	CommandCounterIncrement();
-	begin_lookup(lookup, GetLatestSnapshot(), &key, 1);
+	begin_lookup(lookup, GetLatestSnapshot(), 1);
+	if (id)
+		db_lookup_again(lookup, id);
 }
 
 void
@@ -276,12 +276,11 @@ open_lookup(DbLookup *lookup, const char *table, const char *index)
 }
 
 static void
-begin_lookup(DbLookup *lookup, Snapshot snapshot, ScanKey keys, int nkeys)
+begin_lookup(DbLookup *lookup, Snapshot snapshot, int nkeys)
 {
 	lookup->snapshot = RegisterSnapshot(snapshot);
 	lookup->slot = table_slot_create(lookup->rel, NULL);
 	lookup->scan = compat_index_beginscan(lookup->rel, lookup->index, lookup->snapshot, nkeys);
-	index_rescan(lookup->scan, keys, nkeys, NULL, 0);
 }
 
 TupleTableSlot *

@@ -124,7 +124,10 @@ typedef struct DbLookup
 
 extern void db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts);
 
-/* The same by the first column of a primary key, an id, with the newest snapshot, as db_read_latest. */
+/*
+ * The same by the first column of a primary key, an id (NULL: which one, db_lookup_again says), with the newest snapshot, as
+ * db_read_latest.
+ */
 extern void db_lookup_latest(DbLookup *lookup, const char *table, const char *index, const pg_uuid_t *id);
 
 /* Looks for another id in the same table, with the same snapshot. */

@@ -52,14 +52,16 @@ static void finish_all(FinishAction *finishes, int n, State state, Oid role, boo
 static void raise_refusal(const FinishAction *finish);
 static int	compare_finishes(const void *a, const void *b);
 static bool still_runs(const FinishAction *finish, const FoundAction *found);
-static void look(FinishAction *finish, Oid role, const Jsonb *payload, FoundAction *found);
+static void look(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role, bool again);
+static void look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const Jsonb *payload, FoundAction *found);
 static void check_token(FinishAction *finish, const TokenKey *key);
 static void refuse(FinishAction *finish, int code, const char *message, const char *detail, const char *hint);
 static void end_leases(FinishAction *finishes, const FoundAction *found, int n);
 static void put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role);
 static void check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role);
-static bool find_action(const pg_uuid_t *id, Oid role, FoundAction *found);
-static bool may_see(TupleTableSlot *slot, Oid role, FoundAction *found);
+static State read_state(TupleTableSlot *slot);
+static bool read_action(TupleTableSlot *slot, Oid role, FoundAction *found);
+static bool may_see(TupleTableSlot *slot, const Jsonb *runtime, Oid role, FoundAction *found);
 static Jsonb *json_column(TupleTableSlot *slot, int attnum);
 static Jsonb *pending_outcome(const pg_uuid_t *id, int attempt);
 static void check_same(FinishAction *finish, const FoundAction *found, const Jsonb *before, const Jsonb *now);
@@ -88,7 +90,7 @@ control_answer(const pg_uuid_t *id, bool approved, const char *comment, Oid role
 	FoundAction found;
 	LockedRoot	locked;
 
-	look(&finish, role, NULL, &found);
+	look(&finish, &found, NULL, 1, role, false);
 	raise_refusal(&finish);
 	check_asked(id, &found, role);
 	(void) store_lock_roots(&found.root_id, 1, true, &locked);
@@ -108,6 +110,7 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 {
 	FoundAction *found = palloc0(sizeof(FoundAction) * n);
 	Jsonb	  **payloads = palloc(sizeof(Jsonb *) * n);
+	bool	   *late = palloc(sizeof(bool) * n);
 	TokenKey	key;
 	bool		have_key = false;
 
@@ -120,7 +123,10 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("action execution %s is given twice", id_cstring(&finishes[i].id))));
 		payloads[i] = message_action_result(state_name(state), finishes[i].result);
-		look(&finishes[i], role, payloads[i], &found[i]);
+	}
+	look(finishes, found, payloads, n, role, false);
+	for (int i = 0; i < n; i++)
+	{
 		if (finishes[i].token)
 		{
 			if (!have_key)
@@ -137,14 +143,11 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 	end_leases(finishes, found, n);
 	put_completions(finishes, found, payloads, n, role);
 	for (int i = 0; i < n; i++)
+		late[i] = found[i].late && state != STATE_CANCELLED;
+	look(finishes, found, payloads, n, role, true);
+	for (int i = 0; i < n; i++)
 	{
-		bool		late = found[i].late && state != STATE_CANCELLED;
-
-		CHECK_FOR_INTERRUPTS();
-		if (!still_runs(&finishes[i], &found[i]))
-			continue;
-		look(&finishes[i], role, payloads[i], &found[i]);
-		if (late && still_runs(&finishes[i], &found[i]))
+		if (late[i] && still_runs(&finishes[i], &found[i]))
 			refuse(&finishes[i], ERRCODE_MISTRAL_ACTION_FINISHED,
 				   psprintf("the answer to action execution %s comes too late", id_cstring(&finishes[i].id)),
 				   "Its task or its workflow has ended without it.", NULL);
@@ -174,15 +177,38 @@ still_runs(const FinishAction *finish, const FoundAction *found)
 	return finish->refused == 0 && !state_is_final(found->state);
 }
 
-/* What there is of the action now, and whether it refuses the outcome (NULL: none is given yet). */
+/* What there is of the actions now (again: of those that ran), and whether it refuses their outcomes (NULL: none are given yet). */
 static void
-look(FinishAction *finish, Oid role, const Jsonb *payload, FoundAction *found)
+look(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role, bool again)
+{
+	DbLookup	lookup;
+
+	db_lookup_latest(&lookup, "action_execution", "action_execution_pkey", NULL);
+	for (int i = 0; i < n; i++)
+	{
+		TupleTableSlot *slot;
+
+		CHECK_FOR_INTERRUPTS();
+		if (again && !still_runs(&finishes[i], &found[i]))
+			continue;
+		db_lookup_again(&lookup, &finishes[i].id);
+		slot = db_lookup_next(&lookup);
+		/* What runs is as it was. */
+		if (!again || slot == NULL || state_is_final(read_state(slot)))
+			look_at(&finishes[i], slot, role, payloads ? payloads[i] : NULL, &found[i]);
+	}
+	db_lookup_end(&lookup);
+}
+
+/* The same of one; without a slot it is not there. */
+static void
+look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const Jsonb *payload, FoundAction *found)
 {
 	if (finish->result && VARSIZE(finish->result) > (Size) guc_max_result_size * 1024)
 		refuse(finish, ERRCODE_MISTRAL_TOO_LARGE,
 			   psprintf("the result is larger than mistral.max_result_size (%d kB)", guc_max_result_size),
 			   psprintf("The action execution %s goes on waiting.", id_cstring(&finish->id)), NULL);
-	else if (!find_action(&finish->id, role, found))
+	else if (slot == NULL || !read_action(slot, role, found))
 		refuse(finish, ERRCODE_MISTRAL_UNDEFINED_ACTION,
 			   psprintf("action execution %s does not exist, or nobody has to complete it", id_cstring(&finish->id)), NULL,
 			   "The view mistral.action_executions lists those you may see; RUNNING ones can be completed.");
@@ -292,43 +318,43 @@ check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role)
 				 errdetail("It waits for %s.", approval_who(found->question, found->owner, found->created_at))));
 }
 
-/* Twice for each completion, which is why it does without a statement; false when the role does not see it. */
-static bool
-find_action(const pg_uuid_t *id, Oid role, FoundAction *found)
+static State
+read_state(TupleTableSlot *slot)
 {
-	DbLookup	lookup;
-	TupleTableSlot *slot;
-	Jsonb	   *runtime;
+	State		state;
 	bool		isnull;
-	bool		visible;
 
-	db_lookup_latest(&lookup, "action_execution", "action_execution_pkey", id);
-	slot = db_lookup_next(&lookup);
+	(void) state_parse(TextDatumGetCString(slot_getattr(slot, ACTION_STATE, &isnull)), &state);
+	return state;
+}
+
+/* False when the role does not see it. */
+static bool
+read_action(TupleTableSlot *slot, Oid role, FoundAction *found)
+{
+	Jsonb	   *runtime = json_column(slot, ACTION_RUNTIME);
+	bool		isnull;
+
 	memset(found, 0, sizeof(*found));
-	visible = slot != NULL && may_see(slot, role, found);
-	if (visible)
-	{
-		found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
-		(void) state_parse(TextDatumGetCString(slot_getattr(slot, ACTION_STATE, &isnull)), &found->state);
-		found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
-		runtime = json_column(slot, ACTION_RUNTIME);
-		found->pulled = json_get(runtime, "target", strlen("target")) != NULL;
-		found->outcome = json_get_jsonb(runtime, "sent");
-		/* What has not ended has no other outcome that somebody asks for. */
-		if (found->outcome == NULL && state_is_final(found->state))
-			found->outcome = message_action_result(state_name(found->state), json_column(slot, ACTION_RESULT));
-	}
-	db_lookup_end(&lookup);
-	return visible;
+	if (!may_see(slot, runtime, role, found))
+		return false;
+	found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
+	found->state = read_state(slot);
+	found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
+	found->pulled = json_get(runtime, "target", strlen("target")) != NULL;
+	found->outcome = json_get_jsonb(runtime, "sent");
+	/* What has not ended has no other outcome that somebody asks for. */
+	if (found->outcome == NULL && state_is_final(found->state))
+		found->outcome = message_action_result(state_name(found->state), json_column(slot, ACTION_RESULT));
+	return true;
 }
 
 /* The owner's rights, or being asked; fills what the second depends on. */
 static bool
-may_see(TupleTableSlot *slot, Oid role, FoundAction *found)
+may_see(TupleTableSlot *slot, const Jsonb *runtime, Oid role, FoundAction *found)
 {
 	bool		isnull;
 	char	   *name = TextDatumGetCString(slot_getattr(slot, ACTION_NAME, &isnull));
-	Jsonb	   *runtime = json_column(slot, ACTION_RUNTIME);
 
 	found->owner = DatumGetObjectId(slot_getattr(slot, ACTION_OWNER, &isnull));
 	found->created_at = DatumGetTimestampTz(slot_getattr(slot, ACTION_CREATED_AT, &isnull));

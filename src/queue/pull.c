@@ -173,12 +173,11 @@ give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg)
 	DbLookup	actions;
 	Named		task = {"task", "task_pkey", TASK_NAME, TASK_FINISHED_AT};
 	Named		execution = {"execution", "execution_pkey", EXECUTION_NAME, EXECUTION_FINISHED_AT};
-	bool		begun = false;
 	TokenKey	key;
 	ListCell   *lc;
 
-	if (offers != NIL)
-		token_key_read(&key);
+	token_key_read(&key);
+	db_lookup_latest(&actions, "action_execution", "action_execution_pkey", NULL);
 	foreach(lc, offers)
 	{
 		const Offer *offer = lfirst(lc);
@@ -189,11 +188,7 @@ give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg)
 		Jsonb	   *input;
 
 		CHECK_FOR_INTERRUPTS();
-		if (begun)
-			db_lookup_again(&actions, id);
-		else
-			db_lookup_latest(&actions, "action_execution", "action_execution_pkey", id);
-		begun = true;
+		db_lookup_again(&actions, id);
 		slot = db_lookup_next(&actions);
 		if (slot == NULL || !slot_attisnull(slot, ACTION_FINISHED_AT))
 			continue;
@@ -216,8 +211,7 @@ give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg)
 		values[8] = CStringGetTextDatum(token_make(&key, id, DatumGetInt32(values[6])));
 		row(arg, values, nulls);
 	}
-	if (begun)
-		db_lookup_end(&actions);
+	db_lookup_end(&actions);
 }
 
 /* Looks for the row that a column of an action names, unless it is the one found last. */
