@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "http/answer.h"
 #include "http/pool.h"
@@ -15,12 +16,16 @@ static CURLM *multi = NULL;
 static int	epoll_fd = -1;
 static int64_t curl_due = -1;	/* monotonic ms at which libcurl wants to be called; -1: not */
 static Transfer *running = NULL;
+static int	ndoubtful = 0;		/* of them */
 static Transfer *finished = NULL;
 static Transfer *last_finished = NULL;
 
 static int	on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg);
 static int	on_timer(CURLM *handle, long timeout_ms, void *arg);
+static CURLMcode add(Transfer *transfer);
 static void reap(void);
+static void avoid_connection(const Transfer *transfer);
+static bool same_server(const Transfer *one, const Transfer *other);
 static void leave(Transfer *transfer);
 static void finish(Transfer *transfer);
 
@@ -41,7 +46,7 @@ void
 pool_add(Transfer *transfer)
 {
 	transfer->deadline = monotonic_ms() + transfer->timeout_ms;
-	if (!transfer_prepare(transfer) || curl_multi_add_handle(multi, transfer->easy) != CURLM_OK)
+	if (!transfer_prepare(transfer) || add(transfer) != CURLM_OK)
 	{
 		transfer_fail(transfer, "libcurl could not take the request");
 		finish(transfer);
@@ -149,6 +154,21 @@ on_timer(CURLM *handle, long timeout_ms, void *arg)
 	return 0;
 }
 
+/* Not to a connection that may be stuck. */
+static CURLMcode
+add(Transfer *transfer)
+{
+	const Transfer *other;
+
+	for (other = ndoubtful > 0 ? running : NULL; other; other = other->next)
+		if (other->doubtful && same_server(transfer, other))
+		{
+			curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L);
+			break;
+		}
+	return curl_multi_add_handle(multi, transfer->easy);
+}
+
 /* Collects the hops that have ended: a redirected request goes on, any other is finished. */
 static void
 reap(void)
@@ -165,15 +185,50 @@ reap(void)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
+		if (code == CURLE_OPERATION_TIMEDOUT)
+			avoid_connection(transfer);
 		curl_multi_remove_handle(multi, easy);
 		if (transfer_ended(transfer, code))
 		{
-			if (curl_multi_add_handle(multi, transfer->easy) == CURLM_OK)
+			if (add(transfer) == CURLM_OK)
 				continue;
 			transfer_fail(transfer, "libcurl could not take the request");
 		}
 		leave(transfer);
 	}
+}
+
+/*
+ * Of HTTP/2 libcurl ends only the stream whose answer did not come in time, and
+ * keeps the connection, on which the next answer may not come either.  One that
+ * nobody uses is shut, so that libcurl finds it dead; libcurl tells the socket of
+ * no other.  One that others use as well may be good for them: until they have
+ * ended, requests to that server get connections of their own, and when they do
+ * not end in time either, the last of them comes here.
+ */
+static void
+avoid_connection(const Transfer *transfer)
+{
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	Transfer   *other;
+
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && fd != CURL_SOCKET_BAD)
+	{
+		(void) shutdown(fd, SHUT_RDWR);
+		return;
+	}
+	for (other = running; other; other = other->next)
+		if (other != transfer && !other->doubtful && same_server(transfer, other))
+		{
+			other->doubtful = true;
+			ndoubtful++;
+		}
+}
+
+static bool
+same_server(const Transfer *one, const Transfer *other)
+{
+	return one->origin && other->origin && strcmp(one->origin, other->origin) == 0;
 }
 
 /* Out of the running ones. */
@@ -186,6 +241,8 @@ leave(Transfer *transfer)
 		running = transfer->next;
 	if (transfer->next)
 		transfer->next->previous = transfer->previous;
+	if (transfer->doubtful)
+		ndoubtful--;
 	finish(transfer);
 }
 

@@ -56,6 +56,7 @@ typedef struct Transfer
 	struct curl_slist *header_list; /* as libcurl keeps it, of the current hop */
 	size_t		body_sent;		/* of a message */
 	int64_t		deadline;		/* monotonic ms */
+	bool		doubtful;		/* it may share a connection on which an answer did not come in time */
 
 	/* What came back. */
 	bool		failed;			/* no answer: `failure` says why */

@@ -90,6 +90,7 @@ async def http2(reader, writer):
     if await reader.readexactly(len(PREFACE)) != PREFACE:
         return
     writer.write(frame(SETTINGS, 0, 0))
+    answered = False
     while True:
         head = await reader.readexactly(9)
         kind, flags, stream = head[3], head[4], struct.unpack(">I", head[5:])[0]
@@ -98,7 +99,10 @@ async def http2(reader, writer):
             writer.write(frame(SETTINGS, 1, 0))
         elif kind == HEADERS:
             counts["requests"] += 1
-            await answer_http2(writer, stream, payload)
+            # S: a connection that answers once, and then no more
+            if not (answered and b"\x02/S" in payload):
+                await answer_http2(writer, stream, payload)
+            answered = True
 
 
 async def for_ever(writer, data):

@@ -204,6 +204,7 @@ request_once("$url/$_") foreach qw(gzip-twice/50 deflate-bomb/100 br-bomb/100);
 request_once("$url/echo") foreach 1 .. 20;		# so that growth is not that of the first use
 run_case(@$_) foreach @cases;
 
+subtest 'a stuck connection' => sub { stuck() };
 subtest 'escapes' => sub { escapes() };
 subtest 'many' => sub { many() };
 subtest 'a healthy workflow' => sub { latency() };
@@ -371,6 +372,31 @@ sub run_case
 }
 
 # Every way to name an address that is forbidden, directly and by a redirect: no connection is made to any.
+# Over HTTP/2 a request without an answer leaves its connection open: those that follow do not wait on it.
+sub stuck
+{
+	my $ask = sub {
+		return sql("SELECT mistral.run_action('std.http', jsonb_build_object('url', 'https://127.0.0.5:$ports->{tls_good}/S', 'ca', pg_read_file('$directory/ca.crt'), 'timeout', $_[0]))");
+	};
+	my $state = sub { return sql("SELECT state FROM mistral.action_executions WHERE id = '$_[0]'") };
+	my $ended = sub {
+		my ($id) = @_;
+		return $node->poll_query_until('postgres', "SELECT state <> 'RUNNING' FROM mistral.action_executions WHERE id = '$id'") ? $state->($id) : 'late';
+	};
+
+	is($ended->($ask->(20)), 'SUCCESS', 'a connection is made, and kept');
+	is($ended->($ask->(1)), 'ERROR', 'the next answer does not come over it');
+	is($ended->($ask->(20)), 'SUCCESS', 'the one after that comes over another');
+	my $long = $ask->(8);
+	is($ended->($ask->(1)), 'ERROR', 'one of two that are on their way over that one has no answer in time');
+	is($ended->($ask->(20)), 'SUCCESS', 'the next is answered');
+	is($state->($long), 'RUNNING', 'while the other still waits, for it may have one');
+	is($ended->($long), 'ERROR', 'in vain');
+	like(sql("SELECT output FROM mistral.action_executions WHERE id = '$long'"), qr/timed out after 8000 ms/, 'for its own time');
+	is($ended->($ask->(1)), 'ERROR', 'the last connection is stuck as well');
+	is($ended->($ask->(20)), 'SUCCESS', 'and none of them is used again');
+}
+
 sub escapes
 {
 	my $trap = $ports->{trap};
