@@ -17,12 +17,15 @@
 
 #define CONNECT_MS 10000
 #define HEARTBEAT_S 30
+#define PIECE_MS 10000			/* of a message, and the whole of it */
+#define MESSAGE_MS 300000
 
 static const MistralHost *host;
 
 static const char *fill(AmqpBroker *broker, PlainJson object);
 static const char *take_file(PlainJson object, const char *key, const char *folder, char **name, char **path);
 static bool same_text(const char *a, const char *b);
+static bool next_frame(amqp_connection_state_t connection, int64_t deadline, amqp_frame_t *frame, char *error);
 
 void
 amqp_brokers_start(const MistralHost *given)
@@ -155,6 +158,74 @@ amqp_broker_open(const AmqpBroker *broker, char *error, bool *refused)
 	if (connection)
 		amqp_destroy_connection(connection);
 	return NULL;
+}
+
+bool
+amqp_read_content(amqp_connection_state_t connection, int channel, size_t keep, AmqpContent *content, AmqpOtherFrame other, void *arg,
+				  char *error)
+{
+	int64_t		deadline = amqp_now() + MESSAGE_MS;
+	uint64_t	received = 0;
+
+	memset(content, 0, sizeof(*content));
+	while (content->properties == NULL || received < content->size)
+	{
+		amqp_frame_t frame;
+		amqp_bytes_t piece;
+
+		/* Heartbeats are no pieces, and do not come here. */
+		if (!next_frame(connection, deadline, &frame, error))
+			break;
+		if (frame.channel != channel)
+		{
+			error[0] = '\0';
+			if (!other(arg, &frame))
+				break;
+		}
+		else if (content->properties == NULL && frame.frame_type == AMQP_FRAME_HEADER)
+		{
+			content->properties = frame.payload.properties.decoded;
+			content->size = frame.payload.properties.body_size;
+		}
+		else if (content->properties && frame.frame_type == AMQP_FRAME_BODY && frame.payload.body_fragment.len > 0)
+		{
+			piece = frame.payload.body_fragment;
+			received += piece.len;
+			if (piece.len > keep - content->body.len)
+				piece.len = keep - content->body.len;
+			if (piece.len > 0)
+				plain_append(&content->body, piece.bytes, piece.len);
+		}
+		else
+		{
+			snprintf(error, AMQP_ERROR_SIZE, "the broker did not go on with a message that it began");
+			break;
+		}
+	}
+	if (content->properties && received >= content->size && !content->body.failed)
+		return true;
+	if (content->body.failed)
+		snprintf(error, AMQP_ERROR_SIZE, "out of memory");
+	plain_reset(&content->body);
+	return false;
+}
+
+static bool
+next_frame(amqp_connection_state_t connection, int64_t deadline, amqp_frame_t *frame, char *error)
+{
+	int64_t		left = deadline - amqp_now();
+	struct timeval timeout;
+	int			rc;
+
+	left = left < 0 ? 0 : left > PIECE_MS ? PIECE_MS : left;
+	timeout.tv_sec = left / 1000;
+	timeout.tv_usec = left % 1000 * 1000;
+	rc = amqp_simple_wait_frame_noblock(connection, frame, &timeout);
+	if (rc == AMQP_STATUS_TIMEOUT)
+		snprintf(error, AMQP_ERROR_SIZE, "the broker began a message, and did not end it in time");
+	else if (rc != AMQP_STATUS_OK)
+		snprintf(error, AMQP_ERROR_SIZE, "%s", amqp_error_string2(rc));
+	return rc == AMQP_STATUS_OK;
 }
 
 void

@@ -48,6 +48,27 @@ extern void amqp_broker_free(AmqpBroker *broker);
  * Connects and logs in; NULL and the reason, *refused when another attempt would find the same.  Waits: only from a thread.
  */
 extern amqp_connection_state_t amqp_broker_open(const AmqpBroker *broker, char *error, bool *refused);
+
+/*
+ * A message that a method frame has begun.  The properties are the connection's until its buffers are released.
+ */
+typedef struct AmqpContent
+{
+	const amqp_basic_properties_t *properties;
+	uint64_t	size;
+	PlainBuffer body;			/* no more than was asked for */
+} AmqpContent;
+
+/* Is given a frame of another channel that came in between; false: there is no connection any more. */
+typedef bool (*AmqpOtherFrame) (void *arg, amqp_frame_t *frame);
+
+/*
+ * Reads it, waiting no longer than for a broker that goes on sending it, and
+ * keeps up to `keep` bytes of the body.  False and the reason, when the
+ * connection is to be given up; with an empty reason `other` has done so.
+ */
+extern bool amqp_read_content(amqp_connection_state_t connection, int channel, size_t keep, AmqpContent *content,
+							  AmqpOtherFrame other, void *arg, char *error);
 extern void amqp_describe_reply(amqp_rpc_reply_t reply, char *error);
 
 extern int64_t amqp_now(void);

@@ -83,6 +83,7 @@ static int	send_message(AmqpLink *link, AmqpJob *job);
 static void read_frames(AmqpLink *link);
 static bool handle_frame(AmqpLink *link, amqp_frame_t *frame);
 static void handle_return(AmqpLink *link, int channel);
+static bool handle_between(void *arg, amqp_frame_t *frame);
 static void settle(AmqpLink *link, int channel, uint64_t tag, bool multiple, const char *error);
 static void end_job(AmqpLink *link, AmqpJob *job, bool success, const char *error);
 static void list_init(JobList *list);
@@ -610,24 +611,33 @@ handle_frame(AmqpLink *link, amqp_frame_t *frame)
 static void
 handle_return(AmqpLink *link, int channel)
 {
-	amqp_message_t message;
-	amqp_rpc_reply_t reply = amqp_read_message(link->connection, channel, &message, 0);
+	AmqpContent message;
+	char		error[AMQP_ERROR_SIZE];
 
-	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
+	if (!amqp_read_content(link->connection, channel, 0, &message, handle_between, link, error))
 	{
-		char		error[AMQP_ERROR_SIZE];
-
-		amqp_describe_reply(reply, error);
-		lose_connection(link, error);
+		if (error[0])
+			lose_connection(link, error);
 		return;
 	}
 	for (AmqpJob *job = link->unconfirmed.first; job; job = job->next)
 	{
-		if (job->channel == channel && strlen(job->id) == message.properties.message_id.len &&
-			memcmp(job->id, message.properties.message_id.bytes, message.properties.message_id.len) == 0)
+		if (job->channel == channel && strlen(job->id) == message.properties->message_id.len &&
+			memcmp(job->id, message.properties->message_id.bytes, message.properties->message_id.len) == 0)
 			job->returned = true;
 	}
-	amqp_destroy_message(&message);
+}
+
+/* What another channel says before a returned message is whole, but for one more such message: one is read at a time. */
+static bool
+handle_between(void *arg, amqp_frame_t *frame)
+{
+	AmqpLink   *link = arg;
+
+	if (frame->frame_type != AMQP_FRAME_METHOD || frame->payload.method.id != AMQP_BASIC_RETURN_METHOD)
+		return handle_frame(link, frame);
+	lose_connection(link, "the broker began a message within another one");
+	return false;
 }
 
 /* Ends what a confirm is about: the message with that tag, all up to it, or (tag 0) all of the channel. */

@@ -88,6 +88,7 @@ static void lose(AmqpSource *source, const char *why);
 static void tell_broker(AmqpSource *source);
 static void read_messages(AmqpSource *source);
 static void take_message(AmqpSource *source, amqp_basic_deliver_t *deliver);
+static bool handle_between(void *arg, amqp_frame_t *frame);
 static void append_bytes(PlainBuffer *json, const char *key, amqp_bytes_t bytes);
 static void append_headers(PlainBuffer *json, const amqp_table_t *headers);
 static void pass_on(AmqpSource *source, char *key, char *json, uint64_t tag);
@@ -464,48 +465,50 @@ read_messages(AmqpSource *source)
 static void
 take_message(AmqpSource *source, amqp_basic_deliver_t *deliver)
 {
-	amqp_message_t message;
+	AmqpContent message;
 	PlainBuffer json = {0};
 	PlainJson	body;
+	amqp_bytes_t text;
 	uint64_t	tag = deliver->delivery_tag;
 	char	   *key = NULL;
-	amqp_rpc_reply_t reply;
+	const amqp_basic_properties_t *properties;
+	char		error[AMQP_ERROR_SIZE];
 
 	plain_append_text(&json, deliver->redelivered ? "{\"redelivered\":true" : "{\"redelivered\":false");
 	append_bytes(&json, "exchange", deliver->exchange);
 	append_bytes(&json, "routing_key", deliver->routing_key);
-	reply = amqp_read_message(source->connection, CHANNEL, &message, 0);
-	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
+	if (!amqp_read_content(source->connection, CHANNEL, MAX_MESSAGE, &message, handle_between, source, error))
 	{
-		char		error[AMQP_ERROR_SIZE];
-
-		amqp_describe_reply(reply, error);
 		plain_reset(&json);
-		lose(source, error);
+		if (error[0])
+			lose(source, error);
 		return;
 	}
-	if (message.properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG)
+	properties = message.properties;
+	if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
 	{
-		append_bytes(&json, "message_id", message.properties.message_id);
-		key = strndup(message.properties.message_id.bytes, message.properties.message_id.len);
+		append_bytes(&json, "message_id", properties->message_id);
+		key = strndup(properties->message_id.bytes, properties->message_id.len);
 	}
-	if (message.properties._flags & AMQP_BASIC_CORRELATION_ID_FLAG)
-		append_bytes(&json, "correlation_id", message.properties.correlation_id);
-	if (message.properties._flags & AMQP_BASIC_TYPE_FLAG)
-		append_bytes(&json, "type", message.properties.type);
-	if (message.properties._flags & AMQP_BASIC_HEADERS_FLAG)
-		append_headers(&json, &message.properties.headers);
-	if (message.body.len > MAX_MESSAGE)
+	if (properties->_flags & AMQP_BASIC_CORRELATION_ID_FLAG)
+		append_bytes(&json, "correlation_id", properties->correlation_id);
+	if (properties->_flags & AMQP_BASIC_TYPE_FLAG)
+		append_bytes(&json, "type", properties->type);
+	if (properties->_flags & AMQP_BASIC_HEADERS_FLAG)
+		append_headers(&json, &properties->headers);
+	text.bytes = message.body.data;
+	text.len = message.body.len;
+	if (message.size > MAX_MESSAGE)
 		plain_append_text(&json, ",\"body\":null");
-	else if (plain_json_check(message.body.bytes ? message.body.bytes : "", message.body.len, &body))
+	else if (plain_json_check(text.bytes ? text.bytes : "", text.len, &body))
 	{
 		plain_append_text(&json, ",\"body\":");
 		plain_append(&json, body.text, body.len);
 	}
 	else
-		append_bytes(&json, "body", message.body);
+		append_bytes(&json, "body", text);
 	plain_append_text(&json, "}");
-	amqp_destroy_message(&message);
+	plain_reset(&message.body);
 	if (json.failed)
 	{
 		free(key);
@@ -514,6 +517,18 @@ take_message(AmqpSource *source, amqp_basic_deliver_t *deliver)
 		return;
 	}
 	pass_on(source, key, json.data, tag);
+}
+
+/* Only the connection itself says anything besides. */
+static bool
+handle_between(void *arg, amqp_frame_t *frame)
+{
+	AmqpSource *source = arg;
+
+	if (frame->frame_type != AMQP_FRAME_METHOD || frame->payload.method.id != AMQP_CONNECTION_CLOSE_METHOD)
+		return true;
+	lose(source, "the broker has ended it");
+	return false;
 }
 
 static void

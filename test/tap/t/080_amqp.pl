@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use FindBin;
+use IPC::Open2;
 use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
@@ -282,6 +284,21 @@ $broker->peer('reply', 'answers', 'nonsense', '1');
 ok(wait_for(sub { log_since($node, $offset) =~ /a delivery of source "replies" was refused: it names no action/ }, 60), 'one that means nothing is refused');
 ok(wait_for(sub { $node->safe_psql('postgres', 'SELECT 1') }), 'and the rest goes on');
 $node->safe_psql('postgres', "SELECT mistral.delete_source(name) FROM mistral.sources");
+
+# A broker that begins a message, does not end it, and sends heartbeats: it may have the connection for some time, not for ever.
+my ($to, $from);
+my $pid = open2($from, $to, $ENV{PYTHON} // 'python3', "$FindBin::Bin/../../lib/stuck_broker.py");
+chomp(my $stuck = readline $from);
+$offset = -s $node->logfile;
+$node->safe_psql('postgres', "SELECT mistral.create_event_trigger('whole', 'noted', 'whole', input => '{\"what\": \"whole\", \"n\": 1}');
+	SELECT mistral.add_source('halves', 'mistral_amqp', 'events', '{\"url\": \"amqp://guest:guest\@127.0.0.1:$stuck/%2F\", \"queue\": \"q\", \"event\": \"whole\"}')");
+ok(wait_for(sub { log_since($node, $offset) =~ /source "halves" has no connection, and tries again: the broker began a message, and did not end it in time/ }, 60),
+	'half a message is waited for');
+ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM mistral.executions WHERE input ->> 'what' = 'whole'}) eq '1' }, 60),
+	'and not for ever: the next connection brings a whole one');
+$node->safe_psql('postgres', "SELECT mistral.delete_source(name) FROM mistral.sources");
+close $to;
+waitpid $pid, 0;
 
 $node->stop;
 is(scalar(map { split /\n/, $broker->peer('drain', $_) } qw(events oslo answers sealed)), 0, 'nothing is left in the queues');
