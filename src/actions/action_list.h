@@ -14,7 +14,7 @@ ACTION("std.approve", ACTION_ANSWER, NULL, "question details=null approvers=null
 ACTION("std.async_noop", ACTION_WAIT, NULL, "", "Does nothing until somebody completes it.")
 ACTION("std.echo", ACTION_INLINE, run_echo, "output delay=0", "Gives back its input, after a delay in seconds.")
 ACTION("std.email", ACTION_HTTP, NULL,
-	   "from_addr to_addrs smtp_server reply_to=null cc_addrs=null bcc_addrs=null smtp_password=null subject=null body=null html_body=null verify=null",
+	   "from_addr to_addrs smtp_server reply_to=null cc_addrs=null bcc_addrs=null smtp_password=null subject=null body=null html_body=null verify=null ca=null",
 	   "Sends an email message through an SMTP server.")
 ACTION("std.fail", ACTION_INLINE, run_fail, "error_data=null", "Fails, with the data given.")
 ACTION("std.http", ACTION_HTTP, NULL,

@@ -34,7 +34,6 @@ static bool read_auth_text(HttpRequest *request, const JsonbValue *auth);
 static bool read_auth_object(HttpRequest *request, const Jsonb *auth);
 static void set_credentials(HttpRequest *request, const char *user, const char *password);
 static bool get_timeout(HttpRequest *request, const Jsonb *input, const char *name, int *ms);
-static bool build_ca(HttpRequest *request, const Jsonb *input);
 static bool build_options(HttpRequest *request, const Jsonb *input, int task_timeout);
 static bool build_proxies(HttpRequest *request, const Jsonb *input);
 static bool append_form(const char *name, const JsonbValue *value, PlainBuffer *form);
@@ -633,7 +632,7 @@ build_options(HttpRequest *request, const Jsonb *input, int task_timeout)
 		return false;
 	if (timeout_ms > 0 && (task_timeout <= 0 || timeout_ms < request->timeout_ms))
 		request->timeout_ms = timeout_ms;
-	return build_ca(request, input);
+	return http_get_ca(request, input);
 }
 
 /* Milliseconds of a parameter in seconds; 0 when it is not given. */
@@ -663,8 +662,8 @@ get_timeout(HttpRequest *request, const Jsonb *input, const char *name, int *ms)
 }
 
 /* Text, for a path would let a workflow look at the server's files. */
-static bool
-build_ca(HttpRequest *request, const Jsonb *input)
+bool
+http_get_ca(HttpRequest *request, const Jsonb *input)
 {
 	JsonbValue *ca = http_get_param(input, "ca");
 

@@ -24,6 +24,9 @@ extern JsonbValue *http_get_param(const Jsonb *input, const char *name);
 /* True, false, or null for `missing`; false when it is anything else, and the request a failed one. */
 extern bool http_get_flag(HttpRequest *request, const Jsonb *input, const char *name, bool missing, bool *flag);
 
+/* Takes `ca` over, the certificates that sign the server's; false when it is no such thing, and the request a failed one. */
+extern bool http_get_ca(HttpRequest *request, const Jsonb *input);
+
 /* What a task's timeout in seconds (0: none) leaves a request. */
 extern int	http_task_timeout_ms(int task_timeout);
 

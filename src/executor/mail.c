@@ -74,6 +74,7 @@ mail_build(HttpRequest *request, const Jsonb *input, int task_timeout)
 
 	if (!build_server(request, input) ||
 		!http_get_flag(request, input, "verify", true, &request->verify) ||
+		!http_get_ca(request, input) ||
 		!get_addresses(request, input, "from_addr", &from) ||
 		!get_addresses(request, input, "to_addrs", &to) ||
 		!get_addresses(request, input, "cc_addrs", &cc) ||

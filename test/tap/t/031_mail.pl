@@ -190,9 +190,10 @@ subtest 'what stays in its place' => sub {
 };
 
 subtest 'encrypted' => sub {
-	run_log([ 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+	run_log([ 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
 			'-keyout', "$directory/key", '-out', "$directory/certificate" ])
 	  or plan skip_all => 'no openssl to make a certificate with';
+	my $ca = slurp_file("$directory/certificate");
 	append_to_file("$directory/certificate", slurp_file("$directory/key"));
 	my @tls = ('--certificate', "$directory/certificate", '--password', 'open sesame');
 	my $starttls = smtp(@tls);
@@ -208,6 +209,9 @@ subtest 'encrypted' => sub {
 		my ($m) = kept($tls);
 		ok($m->{tls}, 'the message came over TLS');
 		is($m->{user}, 'robot@example.com', 'from the sender, who has logged in');
+		is((mail(%input, ca => $ca))[0], 'SUCCESS', 'or is signed by an authority that the action names');
+		is(scalar(kept($tls)), 1, 'which brings a message, too');
+		refused(qr/.*"ca" is not a certificate/, 'an authority that is none', %input, ca => "$directory/certificate");
 		refused(qr/.*535/, 'a wrong password', %input, verify => $json->decode('false'), smtp_password => 'wrong');
 		is_deeply([ kept($tls) ], [], 'sends nothing');
 	}
