@@ -4,9 +4,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/pg_am.h"
 #include "executor/executor.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
@@ -20,6 +23,11 @@
 #define MAX_ROWS 1000
 
 static void open_table(RowWriter *writer);
+static void open_indexes(RowWriter *writer);
+static bool index_is_plain(Relation index, const IndexInfo *info);
+static void open_executor(RowWriter *writer);
+static void close_indexes(RowWriter *writer);
+static void insert_index_entries(RowWriter *writer, TupleTableSlot *slot);
 
 void
 rows_open(RowWriter *writer, const char *table)
@@ -35,10 +43,89 @@ open_table(RowWriter *writer)
 	writer->rel = table_open(db_table(writer->table), RowExclusiveLock);
 	writer->natts = RelationGetDescr(writer->rel)->natts;
 	writer->desc = CreateTupleDescCopy(RelationGetDescr(writer->rel));
+	open_indexes(writer);
+}
+
+/*
+ * Our own indexes are plain: their entries need nothing of the executor, whose
+ * state costs more than they do where one row is written.  When somebody has
+ * added an index that is not, all entries go the executor's way.
+ */
+static void
+open_indexes(RowWriter *writer)
+{
+	List	   *oids = RelationGetIndexList(writer->rel);
+	ListCell   *lc;
+	bool		plain = true;
+
+	writer->indexes = palloc(sizeof(Relation) * Max(list_length(oids), 1));
+	writer->infos = palloc(sizeof(IndexInfo *) * Max(list_length(oids), 1));
+	foreach(lc, oids)
+	{
+		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+		IndexInfo  *info = BuildIndexInfo(index);
+
+		writer->indexes[writer->nindexes] = index;
+		writer->infos[writer->nindexes++] = info;
+		plain = plain && index_is_plain(index, info);
+	}
+	list_free(oids);
+	if (plain)
+		return;
+	close_indexes(writer);
+	open_executor(writer);
+}
+
+static bool
+index_is_plain(Relation index, const IndexInfo *info)
+{
+	return index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indimmediate && info->ii_ReadyForInserts &&
+		info->ii_Expressions == NIL && info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL;
+}
+
+static void
+open_executor(RowWriter *writer)
+{
 	writer->estate = CreateExecutorState();
 	writer->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->rri, writer->rel, 1, NULL, 0);
 	ExecOpenIndices(writer->rri, false);
+}
+
+/* As with the table, locks stay: the next writer of the transaction has them already. */
+static void
+close_indexes(RowWriter *writer)
+{
+	int			i;
+
+	for (i = 0; i < writer->nindexes; i++)
+	{
+		index_close(writer->indexes[i], NoLock);
+		pfree(writer->infos[i]);
+	}
+	writer->nindexes = 0;
+}
+
+static void
+insert_index_entries(RowWriter *writer, TupleTableSlot *slot)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	int			i;
+
+	for (i = 0; i < writer->nindexes; i++)
+	{
+		Relation	index = writer->indexes[i];
+
+		FormIndexDatum(writer->infos[i], slot, NULL, values, isnull);
+		(void) index_insert(index, values, isnull, &slot->tts_tid, writer->rel,
+							index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, writer->infos[i]);
+	}
+	if (writer->estate == NULL)
+		return;
+	if (writer->rri->ri_NumIndices > 0)
+		list_free(compat_insert_index_tuples(writer->rri, slot, writer->estate));
+	ResetPerTupleExprContext(writer->estate);
 }
 
 TupleTableSlot *
@@ -89,11 +176,9 @@ rows_flush(RowWriter *writer)
 	table_multi_insert(writer->rel, writer->slots, writer->nslots, GetCurrentCommandId(true), 0, NULL);
 	for (i = 0; i < writer->nslots; i++)
 	{
-		if (writer->rri->ri_NumIndices > 0)
-			list_free(compat_insert_index_tuples(writer->rri, writer->slots[i], writer->estate));
+		insert_index_entries(writer, writer->slots[i]);
 		if (writer->places[i])
 			*writer->places[i] = writer->slots[i]->tts_tid;
-		ResetPerTupleExprContext(writer->estate);
 	}
 	writer->nslots = 0;
 }
@@ -119,10 +204,9 @@ rows_update(RowWriter *writer, ItemPointer place)
 
 	ExecStoreVirtualTuple(writer->update_slot);
 	simple_table_tuple_update(writer->rel, &old, writer->update_slot, GetActiveSnapshot(), &update_indexes);
-	if (writer->rri->ri_NumIndices > 0 && COMPAT_NEEDS_INDEXES(update_indexes))
-		list_free(compat_insert_index_tuples(writer->rri, writer->update_slot, writer->estate));
+	if (COMPAT_NEEDS_INDEXES(update_indexes))
+		insert_index_entries(writer, writer->update_slot);
 	*place = writer->update_slot->tts_tid;
-	ResetPerTupleExprContext(writer->estate);
 }
 
 struct varlena *
@@ -160,7 +244,11 @@ rows_close(RowWriter *writer)
 	}
 	if (writer->update_slot)
 		ExecDropSingleTupleTableSlot(writer->update_slot);
-	ExecCloseIndices(writer->rri);
-	FreeExecutorState(writer->estate);
+	close_indexes(writer);
+	if (writer->estate)
+	{
+		ExecCloseIndices(writer->rri);
+		FreeExecutorState(writer->estate);
+	}
 	table_close(writer->rel, NoLock);
 }

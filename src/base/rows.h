@@ -20,7 +20,10 @@ typedef struct RowWriter
 {
 	const char *table;
 	Relation	rel;			/* NULL until there is a row */
-	EState	   *estate;
+	Relation   *indexes;		/* plain ones, with what describes each of them */
+	IndexInfo **infos;
+	int			nindexes;
+	EState	   *estate;			/* NULL when all indexes are plain; else it and rri have them */
 	ResultRelInfo *rri;
 	int			natts;
 	TupleDesc	desc;			/* a copy, so that a thousand slots need not pin the relation's */

@@ -701,5 +701,34 @@ SELECT is(mistral.step(), 0, 'nothing is left');
 SELECT is((SELECT count(*) FROM mistral.message), 0::bigint, 'no message');
 SELECT is((SELECT count(*) FROM mistral.timer), 0::bigint, 'no timer');
 
+-- ------------------------------------------------------------------ indexes that somebody adds
+
+CREATE INDEX by_expression ON mistral.execution (upper(name), (input ->> 'i'));
+CREATE INDEX by_predicate ON mistral.task (execution_id) WHERE name = 'b';
+CREATE UNIQUE INDEX late ON mistral.task (id, name);
+CREATE INDEX by_hash ON mistral.execution USING hash (id);
+CREATE FUNCTION pg_temp.by_index(query text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    n bigint;
+BEGIN
+    SET LOCAL enable_seqscan = off;
+    EXECUTE query INTO n;
+    RETURN n;
+END $$;
+CREATE TEMP TABLE indexed AS SELECT mistral.start_workflow('w', '{"i": 7777}') AS id FROM generate_series(1, 20);
+SELECT pg_temp.run();
+SELECT is(pg_temp.by_index($$SELECT count(*) FROM mistral.execution WHERE upper(name) = 'W' AND input ->> 'i' = '7777'$$), 20::bigint,
+          'an index on an expression has every execution');
+SELECT is(pg_temp.by_index($$SELECT count(*) FROM indexed i WHERE EXISTS (SELECT FROM mistral.execution e WHERE e.id = i.id)$$), 20::bigint,
+          'and the indexes beside it');
+SELECT is(pg_temp.by_index($$SELECT count(*) FROM indexed i WHERE EXISTS (SELECT FROM mistral.task t WHERE t.execution_id = i.id AND t.name = 'b')$$),
+          20::bigint, 'one with a predicate has the tasks that it is for');
+DROP INDEX mistral.by_expression, mistral.by_predicate, mistral.by_hash;
+CREATE TEMP TABLE unique_only AS SELECT mistral.start_workflow('w', '{"i": 1}') AS id FROM generate_series(1, 20);
+SELECT pg_temp.run();
+SELECT is(pg_temp.by_index($$SELECT count(*) FROM unique_only i JOIN mistral.tasks t ON t.execution_id = i.id
+                             WHERE EXISTS (SELECT FROM mistral.task k WHERE k.id = t.id AND k.name = t.name)$$), 40::bigint,
+          'a plain index of somebody else''s has every task, too');
+
 SELECT * FROM finish();
 ROLLBACK;
