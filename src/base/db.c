@@ -347,11 +347,64 @@ db_same_moment(const DbMoment *moment)
 	return moment->transaction == now.transaction && moment->part == now.part && moment->command == now.command;
 }
 
+void
+db_lock_begin(DbLookup *lookup, const char *table, const char *index)
+{
+	open_lookup(lookup, table, index);
+	/* Kept, as the row locks are, until the transaction ends. */
+	LockRelationOid(RelationGetRelid(lookup->rel), RowShareLock);
+	CommandCounterIncrement();
+	begin_lookup(lookup, GetTransactionSnapshot(), 1);
+}
+
+/* Does with the row what a plan's LockRows does, which the errors are those of. */
+TupleTableSlot *
+db_lock_row(DbLookup *lookup, const pg_uuid_t *id)
+{
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	TM_FailureData failure;
+	ItemPointerData place;
+
+	db_lookup_again(lookup, id);
+	if (db_lookup_next(lookup) == NULL)
+		return NULL;
+	place = lookup->slot->tts_tid;
+	ExecClearTuple(lookup->slot);
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(lookup->rel, &place, lookup->snapshot, lookup->slot, GetCurrentCommandId(true),
+							 LockTupleNoKeyExclusive, LockWaitSkip, flags, &failure))
+	{
+		case TM_Ok:
+			return lookup->slot;
+		case TM_WouldBlock:
+		case TM_SelfModified:
+			return NULL;
+		case TM_Updated:
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not serialize access due to concurrent update")));
+			return NULL;
+		default:
+			elog(ERROR, "unexpected result of locking a row");
+	}
+	return NULL;
+}
+
 Datum
 db_datum(uint64 row, int attnum, bool *isnull)
 {
 	Assert(row < SPI_processed);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, attnum, isnull);
+}
+
+void
+db_row(uint64 row, Datum *values, bool *nulls)
+{
+	Assert(row < SPI_processed);
+	heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, values, nulls);
 }
 
 static void

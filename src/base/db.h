@@ -155,7 +155,22 @@ typedef struct DbMoment
 extern DbMoment db_moment(void);
 extern bool db_same_moment(const DbMoment *moment);
 
+/*
+ * Rows of a table by its primary key, an id, one after the other, as SELECT ... FOR NO KEY UPDATE SKIP LOCKED has them:
+ *
+ *		db_lock_begin(&lookup, "table", "index");
+ *		slot = db_lock_row(&lookup, &id);
+ *		db_lookup_end(&lookup);
+ *
+ * A row comes in its newest version; NULL where there is none, or somebody else holds it.
+ */
+extern void db_lock_begin(DbLookup *lookup, const char *table, const char *index);
+extern TupleTableSlot *db_lock_row(DbLookup *lookup, const pg_uuid_t *id);
+
 /* Column `attnum` (from 1) of row `row` (from 0) of the last result. */
 extern Datum db_datum(uint64 row, int attnum, bool *isnull);
+
+/* All columns of such a row at once, which is less work than one after the other. */
+extern void db_row(uint64 row, Datum *values, bool *nulls);
 
 #endif							/* MISTRAL_DB_H */

@@ -23,6 +23,7 @@
 #include "base/json_flat.h"
 #include "base/rows.h"
 #include "engine/context.h"
+#include "engine/execution_row.h"
 #include "engine/history.h"
 #include "engine/items.h"
 #include "engine/state_event.h"
@@ -59,8 +60,7 @@ static Jsonb *store_execution_runtime(const Execution *execution);
 /* Values from this size on may be kept out of line. */
 #define LARGE_VALUE 2000
 
-/* Columns, from 1: input, params and globals of an execution; items of a task. */
-#define EXECUTION_INPUT 16
+/* The column, from 1. */
 #define TASK_ITEMS 26
 
 /* Columns are filled in the order of the table. */
@@ -203,9 +203,9 @@ keep_out_of_line(Tree *tree, RowWriter *executions, RowWriter *tasks)
 	{
 		Execution  *execution = lfirst(lc);
 
-		keep_one(&execution->input, execution->cxt, executions, &execution->tid, EXECUTION_INPUT);
-		keep_one(&execution->params, execution->cxt, executions, &execution->tid, EXECUTION_INPUT + 1);
-		keep_one(&execution->globals, execution->cxt, executions, &execution->tid, EXECUTION_INPUT + 2);
+		keep_one(&execution->input, execution->cxt, executions, &execution->tid, EXECUTION_INPUT + 1);
+		keep_one(&execution->params, execution->cxt, executions, &execution->tid, EXECUTION_PARAMS + 1);
+		keep_one(&execution->globals, execution->cxt, executions, &execution->tid, EXECUTION_GLOBALS + 1);
 	}
 	foreach(lc, tree->touched)
 	{

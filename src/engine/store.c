@@ -1,6 +1,6 @@
 /*
  * store.c
- *		Locking root rows and loading trees, a batch in a few statements.
+ *		Loading trees, a batch in a few statements.
  */
 #include "postgres.h"
 
@@ -14,17 +14,16 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
 #include "engine/context.h"
 #include "engine/definitions.h"
+#include "engine/execution_row.h"
 #include "engine/states.h"
 #include "engine/store.h"
 #include "engine/workflow.h"
-#include "queue/message.h"
 
 /* Objects of the batch being loaded, by id. */
 typedef struct LoadEntry
@@ -45,18 +44,9 @@ typedef struct Load
 	List	   *holders;		/* of int, beside it: whose */
 } Load;
 
-/* What read_execution reads, in its order. */
-#define EXECUTION_COLUMNS \
-	"ctid, id, root_id, parent_task_id, ordinal, definition_id, owner, name, namespace, state, " \
-	"state_info, description, input, params, globals, output, runtime, created_at, updated_at, finished_at"
-#define EXECUTION_NCOLUMNS 20
-
-static Tree *new_cached_tree(const pg_uuid_t *root_id);
 static void load_trees(List *trees, bool whole);
 static void load_executions(Load *load, List *trees);
-static Execution *read_execution(Tree *tree, uint64 row);
 static void link_executions(Load *load);
-static void link_execution(Execution *execution);
 static void load_tasks(Load *load);
 static void load_task_row(Load *load, uint64 row);
 static void load_actions(Load *load);
@@ -65,7 +55,6 @@ static void load_triggered_by(Task *task, const Jsonb *stored);
 static void load_next_tasks(Task *task, const Jsonb *stored);
 static void load_runtime(Task *task, const Jsonb *stored);
 static Bitmapset *load_tasks_set(const Jsonb *stored);
-static void load_execution_runtime(Execution *execution, const Jsonb *stored);
 static HTAB *id_table(const char *name);
 static void id_put(HTAB *table, const pg_uuid_t *id, void *object);
 static void *id_get(HTAB *table, const pg_uuid_t *id);
@@ -77,88 +66,6 @@ static TimestampTz get_time(uint64 row, int col);
 static bool get_bool(uint64 row, int col);
 static int	get_int(uint64 row, int col);
 static ItemPointerData get_place(uint64 row, int col);
-static const char *static_event(const JsonbValue *name);
-
-int
-store_lock_roots(const pg_uuid_t *ids, int nids, bool wait, LockedRoot *locked)
-{
-	static DbStatement skip = {
-		"SELECT id, stamp FROM mistral.execution WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND root_id OPERATOR(pg_catalog.=) id "
-		"ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-		1, {UUIDARRAYOID}
-	};
-	static DbStatement block = {
-		"SELECT id, stamp FROM mistral.execution WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND root_id OPERATOR(pg_catalog.=) id "
-		"ORDER BY id FOR NO KEY UPDATE",
-		1, {UUIDARRAYOID}
-	};
-	List	   *list = NIL;
-	Datum		values[1];
-	uint64		n;
-	uint64		i;
-
-	for (i = 0; i < (uint64) nids; i++)
-		list = lappend(list, unconstify(pg_uuid_t *, &ids[i]));
-	values[0] = id_array(list);
-	n = db_execute(wait ? &block : &skip, values, NULL, false, 0);
-	for (i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Datum		stamp = db_datum(i, 2, &isnull);
-
-		locked[i].stamp = isnull ? InvalidFullTransactionId : DatumGetFullTransactionId(stamp);
-		locked[i].id = get_id(i, 1, &isnull);
-		locked[i].tree = NULL;
-		if (root_locked_hook)
-			root_locked_hook(&locked[i].id);
-	}
-	return (int) n;
-}
-
-int
-store_take_roots(const pg_uuid_t *ids, int nids, LockedRoot *locked)
-{
-	static DbStatement take = {
-		"SELECT " EXECUTION_COLUMNS ", stamp FROM mistral.execution "
-		"WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND root_id OPERATOR(pg_catalog.=) id ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-		1, {UUIDARRAYOID}
-	};
-	Datum		ids_array = id_array_of(ids, nids);
-	uint64		n = db_execute(&take, &ids_array, NULL, false, 0);
-	uint64		i;
-
-	for (i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Datum		stamp = db_datum(i, EXECUTION_NCOLUMNS + 1, &isnull);
-
-		locked[i].stamp = isnull ? InvalidFullTransactionId : DatumGetFullTransactionId(stamp);
-		locked[i].id = get_id(i, 2, &isnull);
-		locked[i].tree = NULL;
-		if (root_locked_hook)
-			root_locked_hook(&locked[i].id);
-		if (get_state(i, 10) == STATE_IDLE && cache_find(&locked[i].id) == NULL)
-		{
-			Tree	   *tree = new_cached_tree(&locked[i].id);
-
-			tree->has_timers = true;
-			tree->fresh = true;
-			tree->root = read_execution(tree, i);
-			locked[i].tree = tree;
-		}
-	}
-	/* Compiling a definition may execute statements of its own. */
-	for (i = 0; i < n; i++)
-	{
-		Tree	   *tree = locked[i].tree;
-
-		if (tree == NULL)
-			continue;
-		execution_attach(tree->root, definition_by_id(&tree->root->definition_id));
-		link_execution(tree->root);
-	}
-	return (int) n;
-}
 
 List *
 store_get_trees(const LockedRoot *locked, int nlocked)
@@ -173,7 +80,7 @@ store_get_trees(const LockedRoot *locked, int nlocked)
 
 		if (tree == NULL || (locked[i].tree == NULL && !FullTransactionIdEquals(tree->stamp, locked[i].stamp)))
 		{
-			tree = new_cached_tree(&locked[i].id);
+			tree = store_new_tree(&locked[i].id);
 			missing = lappend(missing, tree);
 		}
 		tree->uncommitted = true;
@@ -190,16 +97,6 @@ store_read_tree(const pg_uuid_t *root_id)
 	Tree	   *tree = tree_new(CurrentMemoryContext, root_id);
 
 	load_trees(list_make1(tree), true);
-	return tree;
-}
-
-static Tree *
-new_cached_tree(const pg_uuid_t *root_id)
-{
-	Tree	   *tree = tree_new(TopMemoryContext, root_id);
-
-	cache_add(tree);
-	tree->uncommitted = true;
 	return tree;
 }
 
@@ -259,58 +156,26 @@ load_executions(Load *load, List *trees)
 	n = db_execute(&select, values, NULL, false, 0);
 	for (i = 0; i < n; i++)
 	{
-		bool		isnull;
-		pg_uuid_t	root_id = get_id(i, 3, &isnull);
-		Tree	   *tree = id_get(load->trees, &root_id);
-		Execution  *execution = read_execution(tree, i);
-		pg_uuid_t	parent = get_id(i, 4, &isnull);
+		Datum		columns[EXECUTION_NCOLUMNS];
+		bool		nulls[EXECUTION_NCOLUMNS];
+		Execution  *execution;
+		Tree	   *tree;
 		pg_uuid_t  *parent_copy = NULL;
 
-		if (isnull)
+		db_row(i, columns, nulls);
+		tree = id_get(load->trees, DatumGetUUIDP(columns[EXECUTION_ROOT_ID]));
+		execution = execution_read(tree, columns, nulls, (ItemPointer) DatumGetPointer(columns[EXECUTION_CTID]));
+		if (nulls[EXECUTION_PARENT])
 			tree->root = execution;
 		else
 		{
 			parent_copy = MemoryContextAlloc(execution->cxt, sizeof(pg_uuid_t));
-			*parent_copy = parent;
+			*parent_copy = *DatumGetUUIDP(columns[EXECUTION_PARENT]);
 		}
 		load->all = lappend(load->all, execution);
 		load->parents = lappend(load->parents, parent_copy);
 		id_put(load->executions, &execution->id, execution);
 	}
-}
-
-/* The execution of a row of the last result, which has EXECUTION_COLUMNS; no link yet to what is around it. */
-static Execution *
-read_execution(Tree *tree, uint64 row)
-{
-	bool		isnull;
-	bool		is_root = (db_datum(row, 4, &isnull), isnull);
-	Execution  *execution = execution_alloc(tree, is_root);
-	MemoryContext old = MemoryContextSwitchTo(execution->cxt);
-	JsonRef		runtime;
-
-	execution->tid = get_place(row, 1);
-	execution->id = get_id(row, 2, &isnull);
-	execution->ordinal = get_int(row, 5);
-	execution->definition_id = get_id(row, 6, &isnull);
-	execution->owner = DatumGetObjectId(db_datum(row, 7, &isnull));
-	execution->name = get_text(row, 8);
-	execution->namespace_ = get_text(row, 9);
-	execution->state = get_state(row, 10);
-	execution->state_info = get_text(row, 11);
-	execution->description = get_text(row, 12);
-	execution->input = get_json(row, 13);
-	execution->params = get_json(row, 14);
-	execution->globals = get_json(row, 15);
-	execution->output = get_json(row, 16);
-	/* The backlog names tasks by their definition. */
-	runtime = get_json(row, 17);
-	execution->pending_runtime = json_ref_get(execution->cxt, &runtime);
-	execution->created_at = get_time(row, 18);
-	execution->updated_at = get_time(row, 19);
-	execution->finished_at = get_time(row, 20);
-	MemoryContextSwitchTo(old);
-	return execution;
 }
 
 /* Sub-executions find their task; the root comes first, then the others by age. */
@@ -335,24 +200,8 @@ link_executions(Load *load)
 			task->nsubs = Max(task->nsubs, execution->ordinal + 1);
 			MemoryContextSwitchTo(old);
 		}
-		link_execution(execution);
+		execution_link(execution);
 	}
-}
-
-/* To its tree, when it has its definition. */
-static void
-link_execution(Execution *execution)
-{
-	Tree	   *tree = execution->tree;
-	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
-
-	if (execution == tree->root)
-		tree->executions = lcons(execution, tree->executions);
-	else
-		tree->executions = lappend(tree->executions, execution);
-	load_execution_runtime(execution, execution->pending_runtime);
-	execution->pending_runtime = NULL;
-	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -548,7 +397,7 @@ load_triggered_by(Task *task, const Jsonb *stored)
 		JsonbValue *event = getIthJsonbValueFromContainer(pair->val.binary.data, 1);
 
 		task->triggered_by[i].ordinal = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(ordinal->val.numeric)));
-		task->triggered_by[i].event = static_event(event);
+		task->triggered_by[i].event = stored_event(event);
 	}
 	task->ntriggered_by = n;
 }
@@ -569,7 +418,7 @@ load_next_tasks(Task *task, const Jsonb *stored)
 
 		task->next_tasks[i].spec = task->execution->workflow
 			? spec_task_index(task->execution->workflow, json_value_cstring(name)) : -1;
-		task->next_tasks[i].event = static_event(event);
+		task->next_tasks[i].event = stored_event(event);
 	}
 	task->nnext_tasks = n;
 }
@@ -632,53 +481,6 @@ load_tasks_set(const Jsonb *stored)
 		set = bms_add_member(set, DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(member->val.numeric))));
 	}
 	return set;
-}
-
-static void
-load_execution_runtime(Execution *execution, const Jsonb *stored)
-{
-	Jsonb	   *list = json_get_jsonb(stored, "backlog");
-	int			n = list && JB_ROOT_IS_ARRAY(list) ? JB_ROOT_COUNT(list) : 0;
-	int64		seconds = 0;
-	int			i;
-
-	(void) json_get_int(stored, "timeout", &seconds);
-	execution->timeout = (int) seconds;
-	execution->told = state_is_final(execution->state) && !json_get_bool(stored, "untold", false);
-	for (i = 0; i < n; i++)
-	{
-		Jsonb	   *item = json_from_value(getIthJsonbValueFromContainer(&list->root, i));
-		Command    *command = palloc0(sizeof(Command));
-		char	   *name = json_get_string(item, "task");
-		JsonbValue *event = json_get(item, "event", strlen("event"));
-		int64		number = 0;
-
-		(void) json_get_int(item, "kind", &number);
-		command->kind = (EngineCommand) number;
-		number = -1;
-		(void) json_get_int(item, "from", &number);
-		command->from = (int) number;
-		command->spec = name && execution->workflow ? spec_task_index(execution->workflow, name) : -1;
-		command->event = event ? static_event(event) : NULL;
-		command->message = json_get_string(item, "message");
-		if (command->kind != COMMAND_TASK || command->spec >= 0)
-			execution->backlog = lappend(execution->backlog, command);
-	}
-}
-
-static const char *
-static_event(const JsonbValue *name)
-{
-	static const char *const events[] = {"on-success", "on-error", "on-complete", "on-skip"};
-	int			i;
-
-	for (i = 0; i < lengthof(events); i++)
-	{
-		if (name->type == jbvString && name->val.string.len == (int) strlen(events[i]) &&
-			memcmp(name->val.string.val, events[i], name->val.string.len) == 0)
-			return events[i];
-	}
-	return "";
 }
 
 /* ---------------------------------------------------------------- columns */

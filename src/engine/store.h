@@ -36,6 +36,9 @@ extern int	store_take_roots(const pg_uuid_t *ids, int nids, LockedRoot *locked);
  */
 extern List *store_get_trees(const LockedRoot *locked, int nlocked);
 
+/* An empty tree in the cache, used by this transaction. */
+extern Tree *store_new_tree(const pg_uuid_t *root_id);
+
 /* A copy to look at, in the current memory context: not locked, not cached, never to be written. */
 extern Tree *store_read_tree(const pg_uuid_t *root_id);
 
