@@ -7,7 +7,7 @@
  * To the program:
  *		{"op": "start", "modules": [path, ...], "directory":, "max_result": bytes}, first
  *		{"op": "egress", "allow": networks, "deny": networks, "own_port":}, before that and whenever they change
- *		{"op": "submit", "id":, "action":, "attempt":, "timeout":, "safe_rerun": bool, "input": {}}
+ *		{"op": "submit", "id":, "action":, "attempt":, "timeout":, "owner":, "safe_rerun": bool, "input": {}}
  *		{"op": "cancel", "id":}
  *		{"op": "configure", "sources": [{"module":, "name":, "config": {}}]}
  *		{"op": "delivered", "source":, "number":, "committed": bool, "size": bytes of its payload}

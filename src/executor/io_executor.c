@@ -88,7 +88,7 @@ static void refuse_row(uint64 row, const char *action);
 static void begin_flight(IoRequest *request);
 static bool build(IoRequest *request, const char *action, int timeout, Jsonb *input, Oid owner);
 static void set_error(IoRequest *request, const char *text);
-static IoFrame *submit_frame(const pg_uuid_t *id, int attempt, bool safe_rerun, const char *action, int timeout, const Jsonb *input);
+static IoFrame *submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout, const Jsonb *input);
 static void start_program(TimestampTz now);
 static void send_start(void);
 static void send_rules(void);
@@ -335,7 +335,7 @@ build(IoRequest *request, const char *action, int timeout, Jsonb *input, Oid own
 		set_error(request, error);
 		return request->result != NULL;
 	}
-	request->frame = submit_frame(&request->attempt.action_id, request->attempt.number, request->attempt.safe_rerun, action, timeout, input);
+	request->frame = submit_frame(&request->attempt, owner, action, timeout, input);
 	if (secrets != NIL)
 	{
 		secret_mask_set(&request->mask, secrets, NULL, NULL);
@@ -389,7 +389,7 @@ refuse_row(uint64 row, const char *action)
 
 /* The frame that hands an action over, in UTF-8; NULL without memory. */
 static IoFrame *
-submit_frame(const pg_uuid_t *id, int attempt, bool safe_rerun, const char *action, int timeout, const Jsonb *input)
+submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout, const Jsonb *input)
 {
 	IoFrame    *frame = io_frame_new("submit");
 	Jsonb	   *value = unconstify(Jsonb *, input);
@@ -399,13 +399,15 @@ submit_frame(const pg_uuid_t *id, int attempt, bool safe_rerun, const char *acti
 
 	if (frame == NULL)
 		return NULL;
-	channel_add_string(&frame->text, "id", id_text(id, text));
+	channel_add_string(&frame->text, "id", id_text(&attempt->action_id, text));
 	channel_add_string(&frame->text, "action", pg_server_to_any(action, strlen(action), PG_UTF8));
 	plain_append_text(&frame->text, ",\"attempt\":");
-	plain_append_int(&frame->text, attempt);
+	plain_append_int(&frame->text, attempt->number);
 	plain_append_text(&frame->text, ",\"timeout\":");
 	plain_append_int(&frame->text, timeout);
-	plain_append_text(&frame->text, safe_rerun ? ",\"safe_rerun\":true" : ",\"safe_rerun\":false");
+	plain_append_text(&frame->text, ",\"owner\":");
+	plain_append_int(&frame->text, owner);
+	plain_append_text(&frame->text, attempt->safe_rerun ? ",\"safe_rerun\":true" : ",\"safe_rerun\":false");
 	channel_add_raw(&frame->text, "input", utf8, strlen(utf8));
 	return io_frame_end(frame) ? frame : NULL;
 }

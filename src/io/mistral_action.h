@@ -31,7 +31,7 @@ extern "C"
 #endif
 
 /* Changes when a module has to be compiled again. */
-#define MISTRAL_ACTION_ABI 1
+#define MISTRAL_ACTION_ABI 2
 
 typedef enum MistralLogLevel
 {
@@ -56,6 +56,7 @@ typedef struct MistralRequest
 	int			timeout;		/* seconds, 0: none; the host keeps it and calls `cancel` */
 	bool		safe_rerun;		/* its author says that it may be done twice */
 	const char *input;			/* an object that has the required parameters and no unknown ones */
+	uint32_t	owner;			/* a number of the role whose action it is, so that one role cannot take all there is */
 } MistralRequest;
 
 /* What the program does for modules. */

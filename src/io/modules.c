@@ -134,7 +134,8 @@ modules_submit(PlainJson frame)
 			.attempt = plain_json_get_int(frame, "attempt", 1),
 			.timeout = plain_json_get_int(frame, "timeout", 0),
 			.safe_rerun = plain_json_get_bool(frame, "safe_rerun", false),
-			.input = input
+			.input = input,
+			.owner = (uint32_t) plain_json_get_int(frame, "owner", 0)
 		};
 		Request   **place = find_request(id);
 

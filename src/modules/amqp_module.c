@@ -75,6 +75,8 @@ submit(const MistralRequest *request)
 
 	if (job == NULL || (job->id = strdup(request->id)) == NULL || !plain_json_check(request->input, strlen(request->input), &input))
 	{
+		if (job)
+			free(job->id);
 		free(job);
 		host->finish(request->id, false, "\"out of memory\"");
 		return;

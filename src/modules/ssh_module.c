@@ -24,6 +24,7 @@
 
 #define PROXIED "std.ssh_proxied"
 #define MAX_THREADS 64
+#define MAX_OF_OWNER 32			/* of them, for the actions of one role */
 #define MAX_HOSTS 1000
 #define STACK_SIZE (512 * 1024)
 #define DEFAULT_TIMEOUT_S 3600
@@ -32,6 +33,7 @@ typedef struct Job
 {
 	struct Job *next;
 	char	   *id;
+	uint32_t	owner;
 	char	   *command;
 	char	  **hosts;
 	int			nhosts;
@@ -59,6 +61,7 @@ static const char *build(Job *job, PlainJson input, bool proxied);
 static const char *take_gateway(Job *job, PlainJson input);
 static const char *take_hosts(Job *job, PlainJson value);
 static void start_waiting(void);
+static Job *next_waiting(void);
 static void *run_job(void *arg);
 static void unlink_job(Job **list, Job *job);
 static void set_error(Job *job, const char *text);
@@ -110,10 +113,13 @@ submit(const MistralRequest *request)
 
 	if (job == NULL || (job->id = strdup(request->id)) == NULL || !plain_json_check(request->input, strlen(request->input), &input))
 	{
+		if (job)
+			free(job->id);
 		free(job);
 		host->finish(request->id, false, "\"out of memory\"");
 		return;
 	}
+	job->owner = request->owner;
 	job->handle.fd = -1;
 	pthread_mutex_init(&job->handle.lock, NULL);
 	job->deadline = ssh_now() + (request->timeout > 0 ? request->timeout : DEFAULT_TIMEOUT_S) * INT64_C(1000);
@@ -265,13 +271,13 @@ take_hosts(Job *job, PlainJson value)
 static void
 start_waiting(void)
 {
-	while (waiting && nrunning < MAX_THREADS)
+	Job		   *job;
+
+	while (nrunning < MAX_THREADS && (job = next_waiting()) != NULL)
 	{
-		Job		   *job = waiting;
 		pthread_attr_t attributes;
 		int			rc;
 
-		waiting = job->next;
 		job->next = running;
 		running = job;
 		nrunning++;
@@ -288,6 +294,29 @@ start_waiting(void)
 			finish(job);
 		}
 	}
+}
+
+/* Out of those that wait, the first whose owner has not as many threads as one may have; NULL: there is none. */
+static Job *
+next_waiting(void)
+{
+	for (Job **place = &waiting; *place; place = &(*place)->next)
+	{
+		Job		   *job = *place;
+		int			n = 0;
+
+		for (Job *other = running; other; other = other->next)
+			n += other->owner == job->owner;
+		if (n < MAX_OF_OWNER)
+		{
+			*place = job->next;
+			return job;
+		}
+		/* Those behind it are its owner's as well, most often. */
+		while ((*place)->next && (*place)->next->owner == job->owner)
+			place = &(*place)->next;
+	}
+	return NULL;
 }
 
 /* One host after the other; the first that fails ends it, as in the original. */

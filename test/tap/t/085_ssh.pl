@@ -116,6 +116,17 @@ like(ended($slow), qr/^ERROR\|.*(?:timeout of 8 s|too long)/, 'one that takes to
 like($node->safe_psql('postgres', "SELECT state || ' ' || state_info FROM mistral.executions WHERE id = '$slow'"), qr/^ERROR .*\Q[timeout(s)=8]\E/s,
 	'and its workflow says why');
 
+# ---- one role's commands do not take all threads
+
+$node->safe_psql('postgres', 'CREATE ROLE crowd; SELECT mistral.grant_access(\'crowd\', \'operator\'); GRANT EXECUTE ON FUNCTION mistral.std_ssh(jsonb) TO crowd');
+my $crowd = encode_json({ %login, host => $known[0], cmd => 'sleep 20' });
+$node->safe_psql('postgres', "SET SESSION AUTHORIZATION crowd; SELECT count(mistral.run_action('std.ssh', \$json\$$crowd\$json\$)) FROM generate_series(1, 100)");
+ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM mistral.attempt}) == 100 }, 60), 'a hundred long commands of another role');
+is(run(), "SUCCESS|127.0.0.2\n", 'a command has a thread beside them');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM mistral.attempt}), 100, 'before any of them has ended');
+$node->safe_psql('postgres', q{SELECT mistral.cancel_action(id) FROM mistral.action_executions WHERE state = 'RUNNING'});
+ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM mistral.attempt}) == 0 }, 60), 'nobody waits for them any more');
+
 # ---- behind a gateway
 
 my %over = (%login, host => "$inner:$port", cmd => 'echo $MISTRAL_HOST', gateway_host => $known[0]);
