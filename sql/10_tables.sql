@@ -40,8 +40,9 @@ CREATE TABLE mistral.definition (
     overlays jsonb,
     refused text
 );
-CREATE UNIQUE INDEX definition_name ON mistral.definition (kind, name, namespace, owner) WHERE live;
-CREATE UNIQUE INDEX definition_public_name ON mistral.definition (kind, name, namespace) WHERE live AND scope = 'public';
+-- The name comes first: it alone tells nearly all of them apart.
+CREATE UNIQUE INDEX definition_name ON mistral.definition (name, namespace, kind, owner) WHERE live;
+CREATE UNIQUE INDEX definition_public_name ON mistral.definition (name, namespace, kind) WHERE live AND scope = 'public';
 COMMENT ON TABLE mistral.definition IS
   'Versions of workbooks, workflows and ad-hoc actions; at most one live version per owner, kind, namespace and name. An execution keeps the version it started with';
 COMMENT ON COLUMN mistral.definition.merged IS 'The workflow with its overlays, which is what runs. Null: there are none';

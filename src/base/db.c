@@ -327,8 +327,9 @@ db_lookup_end(DbLookup *lookup)
 	index_endscan(lookup->scan);
 	ExecDropSingleTupleTableSlot(lookup->slot);
 	UnregisterSnapshot(lookup->snapshot);
-	index_close(lookup->index, AccessShareLock);
-	table_close(lookup->rel, AccessShareLock);
+	/* The locks stay, as a statement's would: the transaction's next look has them already. */
+	index_close(lookup->index, NoLock);
+	table_close(lookup->rel, NoLock);
 }
 
 DbMoment

@@ -309,7 +309,7 @@ definition_find_start(const char *name, const char *namespace_, Oid role)
 static bool
 find_version(SpecKind kind, const char *name, const char *namespace_, Oid role, OwnedPurpose purpose, FoundVersion *found)
 {
-	const char *texts[] = {kind_names[kind], name, namespace_};
+	const char *texts[] = {name, namespace_, kind_names[kind]};
 	DbLookup	lookup;
 	OwnedChoice choice = {0};
 	TupleTableSlot *slot;
