@@ -66,15 +66,18 @@ compat_init_materialized_srf(FunctionCallInfo fcinfo)
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
-/* 16 can leave summarizing indexes alone, and tells which indexes an update needs. */
+/*
+ * With `lenient`, a key that is there already, or may be, is no error: the indexes where it is so are returned.
+ * 16 can leave summarizing indexes alone, and tells which indexes an update needs.
+ */
 #if PG_VERSION_NUM >= 160000
-#define compat_insert_index_tuples(rri, slot, estate) \
-	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL, false)
+#define compat_insert_index_tuples(rri, slot, estate, lenient) \
+	ExecInsertIndexTuples(rri, slot, estate, false, lenient, NULL, NIL, false)
 typedef TU_UpdateIndexes CompatUpdateIndexes;
 #define COMPAT_NEEDS_INDEXES(u) ((u) != TU_None)
 #else
-#define compat_insert_index_tuples(rri, slot, estate) \
-	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL)
+#define compat_insert_index_tuples(rri, slot, estate, lenient) \
+	ExecInsertIndexTuples(rri, slot, estate, false, lenient, NULL, NIL)
 typedef bool CompatUpdateIndexes;
 #define COMPAT_NEEDS_INDEXES(u) (u)
 #endif

@@ -27,7 +27,8 @@ static void open_indexes(RowWriter *writer);
 static bool index_is_plain(Relation index, const IndexInfo *info);
 static void open_executor(RowWriter *writer);
 static void close_indexes(RowWriter *writer);
-static void insert_index_entries(RowWriter *writer, TupleTableSlot *slot);
+static bool insert_index_entries(RowWriter *writer, TupleTableSlot *slot);
+static void take_back(RowWriter *writer, TupleTableSlot *slot);
 
 void
 rows_open(RowWriter *writer, const char *table)
@@ -106,26 +107,35 @@ close_indexes(RowWriter *writer)
 	writer->nindexes = 0;
 }
 
-static void
+/* False when the writer is lenient, and a key is there already, or may be. */
+static bool
 insert_index_entries(RowWriter *writer, TupleTableSlot *slot)
 {
+	IndexUniqueCheck check = writer->lenient ? UNIQUE_CHECK_PARTIAL : UNIQUE_CHECK_YES;
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
+	bool		sure = true;
+	List	   *doubtful = NIL;
 	int			i;
 
 	for (i = 0; i < writer->nindexes; i++)
 	{
 		Relation	index = writer->indexes[i];
+		bool		unique = index->rd_index->indisunique;
 
 		FormIndexDatum(writer->infos[i], slot, NULL, values, isnull);
-		(void) index_insert(index, values, isnull, &slot->tts_tid, writer->rel,
-							index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, writer->infos[i]);
+		if (!index_insert(index, values, isnull, &slot->tts_tid, writer->rel, unique ? check : UNIQUE_CHECK_NO, false,
+						  writer->infos[i]) && unique && writer->lenient)
+			sure = false;
 	}
 	if (writer->estate == NULL)
-		return;
+		return sure;
 	if (writer->rri->ri_NumIndices > 0)
-		list_free(compat_insert_index_tuples(writer->rri, slot, writer->estate));
+		doubtful = compat_insert_index_tuples(writer->rri, slot, writer->estate, writer->lenient);
+	sure = doubtful == NIL;
+	list_free(doubtful);
 	ResetPerTupleExprContext(writer->estate);
+	return sure;
 }
 
 TupleTableSlot *
@@ -176,11 +186,21 @@ rows_flush(RowWriter *writer)
 	table_multi_insert(writer->rel, writer->slots, writer->nslots, GetCurrentCommandId(true), 0, NULL);
 	for (i = 0; i < writer->nslots; i++)
 	{
-		insert_index_entries(writer, writer->slots[i]);
+		if (!insert_index_entries(writer, writer->slots[i]))
+			take_back(writer, writer->slots[i]);
 		if (writer->places[i])
 			*writer->places[i] = writer->slots[i]->tts_tid;
 	}
 	writer->nslots = 0;
+}
+
+/* Its index entries stay, as those of any row that was deleted. */
+static void
+take_back(RowWriter *writer, TupleTableSlot *slot)
+{
+	CommandCounterIncrement();
+	simple_table_tuple_delete(writer->rel, &slot->tts_tid, GetActiveSnapshot());
+	ItemPointerSetInvalid(&slot->tts_tid);
 }
 
 TupleTableSlot *
@@ -205,7 +225,7 @@ rows_update(RowWriter *writer, ItemPointer place)
 	ExecStoreVirtualTuple(writer->update_slot);
 	simple_table_tuple_update(writer->rel, &old, writer->update_slot, GetActiveSnapshot(), &update_indexes);
 	if (COMPAT_NEEDS_INDEXES(update_indexes))
-		insert_index_entries(writer, writer->update_slot);
+		(void) insert_index_entries(writer, writer->update_slot);
 	*place = writer->update_slot->tts_tid;
 }
 

@@ -32,6 +32,7 @@ typedef struct RowWriter
 	int			nslots;
 	int			maxslots;
 	TupleTableSlot *update_slot;
+	bool		lenient;		/* set after rows_open: a row with a key that is there already, or may be, is taken back */
 } RowWriter;
 
 /* Prepares for writing to a table, by its name in our schema; the name must live until rows_close. */
@@ -40,7 +41,7 @@ extern void rows_open(RowWriter *writer, const char *table);
 /*
  * Collects a row: fill values and nulls of the slot returned, then nothing
  * more.  The values must live until rows_flush.  `place` (may be NULL) receives
- * the row's TID when it is written.
+ * the row's TID when it is written, an invalid one when it was taken back.
  */
 extern TupleTableSlot *rows_add(RowWriter *writer, ItemPointer place);
 

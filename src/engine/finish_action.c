@@ -41,6 +41,7 @@ typedef struct FoundAction
 	State		state;
 	int			attempt;
 	bool		pulled;			/* it is for pull workers */
+	bool		taken;			/* its lease, or offer, was taken away */
 	Jsonb	   *outcome;		/* what ended it, as it was sent; NULL while it runs */
 	Oid			owner;
 	TimestampTz created_at;
@@ -56,7 +57,7 @@ static void look(FinishAction *finishes, FoundAction *found, Jsonb **payloads, i
 static void look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const Jsonb *payload, FoundAction *found);
 static void check_token(FinishAction *finish, const TokenKey *key);
 static void refuse(FinishAction *finish, int code, const char *message, const char *detail, const char *hint);
-static void end_leases(FinishAction *finishes, const FoundAction *found, int n);
+static void end_leases(FinishAction *finishes, FoundAction *found, int n);
 static void put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role);
 static void check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role);
 static State read_state(TupleTableSlot *slot);
@@ -244,10 +245,10 @@ refuse(FinishAction *finish, int code, const char *message, const char *detail, 
 
 /* Of those that run and are for pull workers. */
 static void
-end_leases(FinishAction *finishes, const FoundAction *found, int n)
+end_leases(FinishAction *finishes, FoundAction *found, int n)
 {
 	PullEnd    *ends = palloc(sizeof(PullEnd) * n);
-	FinishAction **of = palloc(sizeof(FinishAction *) * n);
+	int		   *of = palloc(sizeof(int) * n);
 	int			nends = 0;
 
 	for (int i = 0; i < n; i++)
@@ -255,17 +256,22 @@ end_leases(FinishAction *finishes, const FoundAction *found, int n)
 		{
 			ends[nends].action_id = finishes[i].id;
 			ends[nends].attempt = finishes[i].attempt;
-			of[nends++] = &finishes[i];
+			of[nends++] = i;
 		}
 	if (nends > 0)
 		pull_end(ends, nends);
 	for (int i = 0; i < nends; i++)
+	{
+		FinishAction *finish = &finishes[of[i]];
+
+		found[of[i]].taken = ends[i].found && ends[i].current == 0;
 		if (ends[i].current > 0)
-			refuse(of[i], ERRCODE_MISTRAL_LEASE_LOST,
+			refuse(finish, ERRCODE_MISTRAL_LEASE_LOST,
 				   psprintf("the lease on action execution %s has run out, and attempt %d of it is under way",
-							id_cstring(&of[i]->id), ends[i].current),
-				   psprintf("This is the result of attempt %d.", of[i]->attempt),
+							id_cstring(&finish->id), ends[i].current),
+				   psprintf("This is the result of attempt %d.", finish->attempt),
 				   "Prolong leases with heartbeat_actions; undo what the lost attempt did, or leave it to the one under way.");
+	}
 }
 
 /* Of those that run; where another completion is there already, that one counts. */
@@ -283,6 +289,7 @@ put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, in
 			completions[nputs].action_id = finishes[i].id;
 			completions[nputs].attempt = found[i].attempt;
 			completions[nputs].payload = history_sign(payloads[i], role);
+			completions[nputs].sole = found[i].taken;
 			of[nputs++] = i;
 		}
 	if (nputs == 1)

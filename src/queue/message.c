@@ -22,6 +22,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/rows.h"
 #include "queue/message.h"
 
 message_put_hook_type message_put_hook = NULL;
@@ -39,6 +40,8 @@ work_dispatched_hook_type work_dispatched_hook = NULL;
 
 static void insert_plain(Datum *values, bool *nulls, ItemPointer tid);
 static bool insert_completion(Datum *values, bool *nulls, ItemPointer tid);
+static void insert_sole(MessageCompletion *completions, int n);
+static void fill_message(TupleTableSlot *slot, const pg_uuid_t *id, const MessageCompletion *completion, Datum kind, TimestampTz now);
 static int	insert_completions(MessageCompletion *completions, int n);
 
 bool
@@ -75,6 +78,7 @@ message_put(const pg_uuid_t *root_id, const char *kind, const pg_uuid_t *target_
 void
 message_put_completions(MessageCompletion *completions, int n)
 {
+	insert_sole(completions, n);
 	for (int done = 0; done < n;)
 		done += insert_completions(completions + done, n - done);
 }
@@ -128,7 +132,54 @@ insert_completion(Datum *values, bool *nulls, ItemPointer tid)
 	return inserted;
 }
 
-/* As many as PUT_ROWS and PUT_BYTES allow; returns how many those were. */
+/*
+ * Rows first, then their entries in the index.  That leaves two who put the same
+ * at once to wait for each other, which is why it is for those that are sole.
+ * What finds another entry all the same is taken back, and left to the statement.
+ */
+static void
+insert_sole(MessageCompletion *completions, int n)
+{
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * n);
+	ItemPointerData *places = palloc(sizeof(ItemPointerData) * n);
+	Datum		kind = CStringGetTextDatum(MESSAGE_ACTION);
+	TimestampTz now = clock_now();
+	RowWriter	writer;
+
+	rows_open(&writer, "message");
+	writer.lenient = true;
+	for (int i = 0; i < n; i++)
+	{
+		completions[i].put = false;
+		if (!completions[i].sole)
+			continue;
+		id_new(&ids[i]);
+		fill_message(rows_add(&writer, &places[i]), &ids[i], &completions[i], kind, now);
+	}
+	rows_close(&writer);
+	for (int i = 0; i < n; i++)
+	{
+		if (!completions[i].sole || !ItemPointerIsValid(&places[i]))
+			continue;
+		completions[i].put = true;
+		if (message_put_hook)
+			message_put_hook(&places[i], &ids[i], &completions[i].root_id);
+	}
+}
+
+static void
+fill_message(TupleTableSlot *slot, const pg_uuid_t *id, const MessageCompletion *completion, Datum kind, TimestampTz now)
+{
+	slot->tts_values[0] = UUIDPGetDatum(id);
+	slot->tts_values[1] = UUIDPGetDatum(&completion->root_id);
+	slot->tts_values[2] = kind;
+	slot->tts_values[3] = UUIDPGetDatum(&completion->action_id);
+	slot->tts_values[4] = Int32GetDatum(completion->attempt);
+	slot->tts_values[5] = TimestampTzGetDatum(now);
+	slot->tts_values[6] = PointerGetDatum(completion->payload);
+}
+
+/* Of those not put yet; as many as PUT_ROWS and PUT_BYTES allow.  Returns how many were looked at. */
 static int
 insert_completions(MessageCompletion *completions, int n)
 {
@@ -146,16 +197,19 @@ insert_completions(MessageCompletion *completions, int n)
 	Size		bytes = 0;
 	uint64		put;
 	uint64		i;
-	int			rows;
+	int			rows = 0;
+	int			done;
 	int			next = 0;
 	bool		isnull;
 
 	for (int k = 0; k < 5; k++)
 		columns[k] = palloc(sizeof(Datum) * Min(n, PUT_ROWS));
-	for (rows = 0; rows < Min(n, PUT_ROWS) && bytes < PUT_BYTES; rows++)
+	for (done = 0; done < n && rows < PUT_ROWS && bytes < PUT_BYTES; done++)
 	{
-		MessageCompletion *c = &completions[rows];
+		MessageCompletion *c = &completions[done];
 
+		if (c->put)
+			continue;
 		id_new(&ids[rows]);
 		columns[0][rows] = UUIDPGetDatum(&ids[rows]);
 		columns[1][rows] = UUIDPGetDatum(&c->root_id);
@@ -163,8 +217,10 @@ insert_completions(MessageCompletion *completions, int n)
 		columns[3][rows] = Int32GetDatum(c->attempt);
 		columns[4][rows] = PointerGetDatum(c->payload);
 		bytes += VARSIZE(c->payload);
-		c->put = false;
+		rows++;
 	}
+	if (rows == 0)
+		return done;
 	for (int k = 0; k < 3; k++)
 		values[k] = PointerGetDatum(construct_array(columns[k], rows, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	values[3] = PointerGetDatum(construct_array(columns[3], rows, INT4OID, sizeof(int32), true, TYPALIGN_INT));
@@ -180,5 +236,5 @@ insert_completions(MessageCompletion *completions, int n)
 			message_put_hook((ItemPointer) DatumGetPointer(db_datum(i, 1, &isnull)), DatumGetUUIDP(db_datum(i, 2, &isnull)),
 							 DatumGetUUIDP(db_datum(i, 3, &isnull)));
 	}
-	return rows;
+	return done;
 }

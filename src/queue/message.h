@@ -49,10 +49,14 @@ typedef struct MessageCompletion
 	pg_uuid_t	action_id;
 	int			attempt;		/* at least 1 */
 	const Jsonb *payload;
+	bool		sole;			/* whoever might be putting another one now waits for a row that this transaction has deleted */
 	bool		put;			/* set: false when another one is there already */
 } MessageCompletion;
 
-/* The same for MESSAGE_ACTION of many actions, in their order, at the cost of one statement. */
+/*
+ * The same for MESSAGE_ACTION of many actions, each another one: of those that
+ * are sole without a statement, of the others in their order with one.
+ */
 extern void message_put_completions(MessageCompletion *completions, int n);
 
 /* The payload of MESSAGE_ACTION: {"state": SUCCESS|ERROR|CANCELLED, "result": ...}. */
