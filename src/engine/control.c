@@ -350,7 +350,7 @@ close_task(Task *task, const char *message, bool reset, Oid role)
 	history_session(tree, message, role);
 	task_reopen(task);
 	write_back(tree);
-	(void) message_put(&root_id, message, &id, 0, history_sign(json_finish(&b), role));
+	(void) message_put(&root_id, message, &id, 0, history_sign(json_finish(&b), history_signature(role)));
 }
 
 static void

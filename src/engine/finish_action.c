@@ -280,6 +280,7 @@ put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, in
 {
 	MessageCompletion *completions = palloc(sizeof(MessageCompletion) * n);
 	int		   *of = palloc(sizeof(int) * n);
+	const Jsonb *signature = history_signature(role);
 	int			nputs = 0;
 
 	for (int i = 0; i < n; i++)
@@ -288,7 +289,7 @@ put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, in
 			completions[nputs].root_id = found[i].root_id;
 			completions[nputs].action_id = finishes[i].id;
 			completions[nputs].attempt = found[i].attempt;
-			completions[nputs].payload = history_sign(payloads[i], role);
+			completions[nputs].payload = history_sign(payloads[i], signature);
 			completions[nputs].sole = found[i].taken;
 			of[nputs++] = i;
 		}

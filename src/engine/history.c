@@ -103,11 +103,17 @@ history_session(Tree *tree, const char *what, Oid role)
 }
 
 Jsonb *
-history_sign(Jsonb *payload, Oid role)
+history_signature(Oid role)
 {
 	if (guc_history == HISTORY_OFF)
-		return payload;
-	return json_merge(payload ? payload : json_empty(), json_pair(SIGNATURE, json_from_string(GetUserNameFromId(role, false))));
+		return NULL;
+	return json_pair(SIGNATURE, json_from_string(GetUserNameFromId(role, false)));
+}
+
+Jsonb *
+history_sign(Jsonb *payload, const Jsonb *signature)
+{
+	return signature ? json_merge(payload ? payload : json_empty(), signature) : payload;
 }
 
 char *

@@ -34,8 +34,12 @@ extern void history_message(Tree *tree, const char *kind, const char *role, cons
 /* A session of this role does `what` to the tree, which it writes in the same call. */
 extern void history_session(Tree *tree, const char *what, Oid role);
 
-/* A message's payload (NULL: none) that says who sent it, and who that was (NULL: it does not say). */
-extern Jsonb *history_sign(Jsonb *payload, Oid role);
+/*
+ * What says in a message's payload that the role has sent it (NULL: no history is kept); the payload (NULL: none) with that in it; and
+ * who it was (NULL: it does not say).
+ */
+extern Jsonb *history_signature(Oid role);
+extern Jsonb *history_sign(Jsonb *payload, const Jsonb *signature);
 extern char *history_signer(const Jsonb *payload);
 
 /* Writes the rows of what was noted; part of store_flush. */
