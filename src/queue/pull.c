@@ -47,7 +47,8 @@ enum
 	OFFER_COLUMNS
 };
 
-/* Columns of action_execution, task and execution, from 1. */
+/* Columns of lease, action_execution, task and execution, from 1. */
+#define LEASE_ATTEMPT 6
 #define ACTION_TASK_ID 2
 #define ACTION_EXECUTION_ID 3
 #define ACTION_FINISHED_AT 14
@@ -81,6 +82,7 @@ static List *take_offers(const PullClaim *claim);
 static void fill_lease(TupleTableSlot *slot, const PullClaim *claim, const Offer *offer, TimestampTz now);
 static void give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg);
 static void find_named(Named *named, TupleTableSlot *action, int attnum);
+static void take_leases(PullEnd *ends, int n);
 static bool delete_leases(PullEnd *ends, int n);
 static bool delete_offers(PullEnd *ends, int n);
 static List *not_found(PullEnd *ends, int n);
@@ -275,9 +277,39 @@ pull_end(PullEnd *ends, int n)
 		ends[i].current = 0;
 		ends[i].found = false;
 	}
-	for (int i = 0; i < END_TRIES && delete_leases(ends, n); i++)
+	take_leases(ends, n);
+	for (int i = 0; i < END_TRIES && not_found(ends, n) != NIL && delete_leases(ends, n); i++)
 		if (!delete_offers(ends, n))
 			break;
+}
+
+/*
+ * As nearly always all of them are leased, under the attempts that are given:
+ * those are deleted where they lie, in their order, up to the first of which
+ * that does not hold.  The statements go on from there.
+ */
+static void
+take_leases(PullEnd *ends, int n)
+{
+	DbLookup	lookup;
+
+	db_lookup_latest(&lookup, "lease", "lease_pkey", NULL);
+	for (int i = 0; i < n; i++)
+	{
+		TupleTableSlot *slot;
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		db_lookup_again(&lookup, &ends[i].action_id);
+		slot = db_lookup_next(&lookup);
+		if (slot == NULL ||
+			(ends[i].attempt > 0 && ends[i].attempt < DatumGetInt32(slot_getattr(slot, LEASE_ATTEMPT, &isnull))))
+			break;
+		ends[i].found = db_lookup_delete(&lookup, true);
+		if (!ends[i].found)
+			break;
+	}
+	db_lookup_end(&lookup);
 }
 
 /* Whether there are any that are not found yet.  The rows are locked first, for the attempt says whether to delete them. */
