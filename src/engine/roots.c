@@ -118,6 +118,7 @@ take_root(TupleTableSlot *slot, LockedRoot *locked)
 		tree->has_timers = true;
 		tree->fresh = true;
 		tree->root = execution_read(tree, columns, nulls, &slot->tts_tid);
+		tree->stamp = locked->stamp;
 		locked->tree = tree;
 	}
 	return true;

@@ -81,6 +81,8 @@ store_get_trees(const LockedRoot *locked, int nlocked)
 		if (tree == NULL || (locked[i].tree == NULL && !FullTransactionIdEquals(tree->stamp, locked[i].stamp)))
 		{
 			tree = store_new_tree(&locked[i].id);
+			/* Where its turn does not come in this step, the copy counts in the next one. */
+			tree->stamp = locked[i].stamp;
 			missing = lappend(missing, tree);
 		}
 		tree->uncommitted = true;
