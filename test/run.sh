@@ -150,8 +150,9 @@ if wanted tap; then
 	mapfile -t files < <(chosen test/tap/t .pl)
 	if [ ${#files[@]} != 0 ]; then
 		# The servers' user may not be able to read this tree.
-		mkdir -p "$SERVER_DIR/tap/node"
+		mkdir -p "$SERVER_DIR/tap/node" "$SERVER_DIR/tap/src/base"
 		cp -r test examples "$SERVER_DIR/tap/"
+		cp src/base/plain_json.[ch] "$SERVER_DIR/tap/src/base/"
 		if [[ ${files[*]} == *worker_examples* || ${files[*]} == *salary* ]]; then
 			command -v node >/dev/null 2>&1 && modules=$SERVER_DIR/tap/node || modules=
 			bash test/lib/deps.sh node ${modules:+"$modules"} ||

@@ -121,6 +121,8 @@ channel_read(int fd, PlainBuffer *in, bool (*handle) (void *arg, const char *bod
 	{
 		memmove(in->data, in->data + done, in->len - done);
 		in->len -= done;
+		if (in->secret)
+			explicit_bzero(in->data + in->len, done);
 	}
 	/* A large frame's room is not kept. */
 	if (in->len == 0 && in->capacity > READ_MAX)

@@ -214,11 +214,17 @@ plain_append(PlainBuffer *buffer, const char *data, size_t len)
 
 		while (capacity < buffer->len + len + 1)
 			capacity *= 2;
-		grown = realloc(buffer->data, capacity);
+		grown = buffer->secret ? malloc(capacity) : realloc(buffer->data, capacity);
 		if (grown == NULL)
 		{
 			buffer->failed = true;
 			return;
+		}
+		if (buffer->secret && buffer->data)
+		{
+			memcpy(grown, buffer->data, buffer->len);
+			explicit_bzero(buffer->data, buffer->capacity);
+			free(buffer->data);
 		}
 		buffer->data = grown;
 		buffer->capacity = capacity;
@@ -284,8 +290,10 @@ plain_append_string(PlainBuffer *buffer, const char *data, size_t len)
 void
 plain_reset(PlainBuffer *buffer)
 {
+	if (buffer->secret && buffer->data)
+		explicit_bzero(buffer->data, buffer->capacity);
 	free(buffer->data);
-	memset(buffer, 0, sizeof(*buffer));
+	*buffer = (PlainBuffer) {.secret = buffer->secret};
 }
 
 /* ---------------------------------------------------------------- checking */

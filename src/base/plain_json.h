@@ -29,6 +29,7 @@ typedef struct PlainBuffer
 	size_t		len;
 	size_t		capacity;
 	bool		failed;			/* there was no memory */
+	bool		secret;			/* nothing of it is left in memory that is given back */
 } PlainBuffer;
 
 /* Whether the text is one JSON value, in UTF-8, not nested too deep, and without NUL characters; *value is it, without blanks around it. */

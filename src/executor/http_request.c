@@ -7,10 +7,12 @@
 
 #include "utils/memutils.h"
 
+#include "base/secret_key.h"
 #include "executor/http_request.h"
 
 static size_t answers_held = 0;
 
+static void drop_text(const HttpRequest *request, char *text, size_t len);
 static void drop_asked(HttpRequest *request);
 static void out_of_memory(void) pg_attribute_noreturn();
 
@@ -72,6 +74,7 @@ http_request_pack(HttpRequest *request)
 	request->frame->owner = request;
 	request->id = ++last_id;
 	out = &request->frame->text;
+	out->secret = request->mask.texts != NULL;
 	wire_begin(out, WIRE_REQUEST);
 	wire_add_int(out, WIRE_ID, request->id);
 	wire_add_text(out, WIRE_URL, request->url);
@@ -216,21 +219,32 @@ http_request_drop_header(HttpRequest *request, const char *name)
 }
 
 /* But for what http_queue.c counts it by. */
+/* A text of what is asked. */
+static void
+drop_text(const HttpRequest *request, char *text, size_t len)
+{
+	if (text && request->mask.texts)
+		secret_wipe(text, len);
+	free(text);
+}
+
 static void
 drop_asked(HttpRequest *request)
 {
 	char	  **texts[] = {&request->method, &request->url, &request->user, &request->password, &request->cookies, &request->ca,
-	&request->body, &request->mail_from, &request->proxies[0], &request->proxies[1], &request->proxies[2]};
+	&request->mail_from, &request->proxies[0], &request->proxies[1], &request->proxies[2]};
 
 	for (int i = 0; i < lengthof(texts); i++)
 	{
-		free(*texts[i]);
+		drop_text(request, *texts[i], *texts[i] ? strlen(*texts[i]) : 0);
 		*texts[i] = NULL;
 	}
+	drop_text(request, request->body, request->body_len);
+	request->body = NULL;
 	for (int i = 0; i < request->nheaders; i++)
 	{
 		free(request->headers[i].name);
-		free(request->headers[i].value);
+		drop_text(request, request->headers[i].value, request->headers[i].value ? strlen(request->headers[i].value) : 0);
 	}
 	free(request->headers);
 	for (int i = 0; i < request->nrecipients; i++)

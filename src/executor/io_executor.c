@@ -88,7 +88,7 @@ static void refuse_row(uint64 row, const char *action);
 static void begin_flight(IoRequest *request);
 static bool build(IoRequest *request, const char *action, int timeout, Jsonb *input, Oid owner);
 static void set_error(IoRequest *request, const char *text);
-static IoFrame *submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout, const Jsonb *input);
+static IoFrame *submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout, const Jsonb *input, bool secret);
 static void start_program(TimestampTz now);
 static void send_start(void);
 static void send_rules(void);
@@ -335,12 +335,11 @@ build(IoRequest *request, const char *action, int timeout, Jsonb *input, Oid own
 		set_error(request, error);
 		return request->result != NULL;
 	}
-	request->frame = submit_frame(&request->attempt, owner, action, timeout, input);
 	if (secrets != NIL)
-	{
 		secret_mask_set(&request->mask, secrets, NULL, NULL);
+	request->frame = submit_frame(&request->attempt, owner, action, timeout, input, secrets != NIL);
+	if (secrets != NIL)
 		secret_wipe(input, VARSIZE(input));
-	}
 	if (request->frame == NULL)
 		return false;
 	request->frame->owner = request;
@@ -389,7 +388,7 @@ refuse_row(uint64 row, const char *action)
 
 /* The frame that hands an action over, in UTF-8; NULL without memory. */
 static IoFrame *
-submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout, const Jsonb *input)
+submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout, const Jsonb *input, bool secret)
 {
 	IoFrame    *frame = io_frame_new("submit");
 	Jsonb	   *value = unconstify(Jsonb *, input);
@@ -399,6 +398,7 @@ submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout,
 
 	if (frame == NULL)
 		return NULL;
+	frame->text.secret = secret;
 	channel_add_string(&frame->text, "id", id_text(&attempt->action_id, text));
 	channel_add_string(&frame->text, "action", pg_server_to_any(action, strlen(action), PG_UTF8));
 	plain_append_text(&frame->text, ",\"attempt\":");
@@ -409,6 +409,12 @@ submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout,
 	plain_append_int(&frame->text, owner);
 	plain_append_text(&frame->text, attempt->safe_rerun ? ",\"safe_rerun\":true" : ",\"safe_rerun\":false");
 	channel_add_raw(&frame->text, "input", utf8, strlen(utf8));
+	if (secret)
+	{
+		secret_wipe(json, strlen(json));
+		if (utf8 != json)
+			secret_wipe(utf8, strlen(utf8));
+	}
 	return io_frame_end(frame) ? frame : NULL;
 }
 

@@ -15,6 +15,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/secret_key.h"
 #include "engine/control.h"
 #include "engine/guard.h"
 #include "engine/secrets.h"
@@ -54,6 +55,7 @@ static int	narrived = 0;
 static char *told = NULL;		/* what the program knows; malloc'd, NULL: nothing */
 static char *to_tell = NULL;	/* what it is to know when this transaction has committed */
 
+static void forget(char **text);
 static void add_source(PlainBuffer *list, uint64 row);
 static void handle_one(Delivery *delivery);
 static void handle_body(void *arg);
@@ -69,7 +71,7 @@ io_sources_read(void)
 	static DbStatement all = {
 		"SELECT module, name, owner, config FROM mistral.source ORDER BY name", 0
 	};
-	PlainBuffer list = {0};
+	PlainBuffer list = {.secret = true};
 
 	if (told == NULL && db_table_is_empty("source"))
 		return;
@@ -87,8 +89,7 @@ io_sources_read(void)
 		}
 	}
 	plain_append_text(&list, "]");
-	free(to_tell);
-	to_tell = NULL;
+	forget(&to_tell);
 	if (!list.failed && (told == NULL || strcmp(told, list.data) != 0))
 		to_tell = list.data;
 	else
@@ -102,24 +103,23 @@ io_sources_tell(IoProgram *program, bool committed)
 
 	if (committed && to_tell && (frame = io_frame_new("configure")) != NULL)
 	{
+		frame->text.secret = true;
 		channel_add_raw(&frame->text, "sources", to_tell, strlen(to_tell));
 		if (io_frame_end(frame))
 		{
 			io_program_send(program, frame);
-			free(told);
+			forget(&told);
 			told = to_tell;
 			to_tell = NULL;
 		}
 	}
-	free(to_tell);
-	to_tell = NULL;
+	forget(&to_tell);
 }
 
 void
 io_sources_forget(void)
 {
-	free(told);
-	told = NULL;
+	forget(&told);
 	while (!dlist_is_empty(&arrived))
 		free_delivery(dlist_container(Delivery, node, dlist_pop_head_node(&arrived)));
 	narrived = 0;
@@ -211,6 +211,16 @@ io_sources_handled(IoProgram *program, bool committed)
 	}
 }
 
+/* It may hold passwords. */
+static void
+forget(char **text)
+{
+	if (*text)
+		secret_wipe(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+}
+
 /* One source as the program is told of it, with the secret that its configuration names as "password_secret". */
 static void
 add_source(PlainBuffer *list, uint64 row)
@@ -245,6 +255,7 @@ add_source(PlainBuffer *list, uint64 row)
 	text = JsonbToCString(NULL, &config->root, VARSIZE(config));
 	text = pg_server_to_any(text, strlen(text), PG_UTF8);
 	channel_add_raw(list, "config", text, strlen(text));
+	secret_wipe(text, strlen(text));
 	plain_append_text(list, "}");
 }
 

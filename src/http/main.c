@@ -56,7 +56,7 @@ main(int argc, char **argv)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = CHANNEL_FD};
 	pthread_attr_t attributes;
-	PlainBuffer in = {0};
+	PlainBuffer in = {.secret = true};
 
 	confine(argc, argv, 0);
 	if (pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, THREAD_STACK) == 0)

@@ -25,6 +25,7 @@ transfer_new(const char *body, size_t len)
 		return NULL;
 	}
 	memcpy(transfer->frame, body, len);
+	transfer->frame_len = len;
 	if (!read_fields(transfer, len) || transfer->url == NULL ||
 		(transfer->mail_from == NULL && (transfer->method == NULL || transfer->origin == NULL)))
 	{
@@ -46,6 +47,9 @@ transfer_free(Transfer *transfer)
 	plain_reset(&transfer->answer);
 	free(transfer->url);
 	free(transfer->origin);
+	/* Whoever asked knows whether it held secrets. */
+	if (transfer->frame)
+		explicit_bzero(transfer->frame, transfer->frame_len);
 	free(transfer->frame);
 	free(transfer);
 }

@@ -29,6 +29,7 @@ typedef struct Transfer
 
 	/* What is asked; texts lie in `frame` unless it says otherwise. */
 	char	   *frame;
+	size_t		frame_len;
 	int64_t		id;
 	const char *method;			/* upper case */
 	char	   *url;			/* without userinfo; malloc'd */

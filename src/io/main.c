@@ -32,7 +32,7 @@ int
 main(int argc, char **argv)
 {
 	static struct pollfd fds[MAX_FDS];
-	PlainBuffer in = {0};
+	PlainBuffer in = {.secret = true};
 
 	confine(argc, argv, MAX_FILES);
 	for (;;)

@@ -156,6 +156,8 @@ modules_submit(PlainJson frame)
 	}
 	free(id);
 	free(action);
+	if (input)
+		explicit_bzero(input, strlen(input));
 	free(input);
 }
 

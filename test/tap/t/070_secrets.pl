@@ -221,6 +221,14 @@ subtest 'keys change' => sub {
 	write_key(0600, $second);
 };
 
+subtest 'buffers' => sub {
+	my $program = PostgreSQL::Test::Utils::tempdir() . '/wiped';
+
+	system_or_bail('cc', '-D_GNU_SOURCE', '-Isrc', '-Wl,--wrap=free,--wrap=realloc', '-o', $program, 'test/tap/wiped.c', 'src/base/plain_json.c', '-lm');
+	is(slurp_command($program), "wiped\n", 'memory that held a secret is given back empty');
+	is(slurp_command($program, 'plain'), "left\n", 'and other memory as it is');
+};
+
 subtest 'they are nowhere else' => sub {
 	my %places;
 
