@@ -24,6 +24,15 @@
 #error "mistral needs PostgreSQL 14 or later"
 #endif
 
+/*
+ * Before 15 a node of the parser was called Value, as ours is (expr/value.h).
+ * Ours gets another name once the headers that speak of that node are read.
+ */
+#if PG_VERSION_NUM < 150000
+#include "parser/parse_node.h"
+#define Value MistralValue
+#endif
+
 /* 15 asks for shared memory in a hook of its own. */
 #if PG_VERSION_NUM >= 150000
 #define HAVE_SHMEM_REQUEST_HOOK 1

@@ -49,7 +49,7 @@ static Jsonb *describe_task(void *object, const char *event);
 static void add_id(JsonBuilder *b, const char *key, const pg_uuid_t *id);
 static void add_string(JsonBuilder *b, const char *key, const char *text);
 static void add_time(JsonBuilder *b, const char *key, TimestampTz time);
-static void send(const pg_uuid_t *ids, int nids);
+static void send_requests(const pg_uuid_t *ids, int nids);
 static void again_later(const pg_uuid_t *id, int attempt, const char *error);
 static void drop_orphan(const pg_uuid_t *id);
 static char *failure(const Jsonb *payload);
@@ -104,7 +104,7 @@ webhooks_write(List *trees)
 			db_execute(&insert, values, NULL, false, 0);
 		}
 		tree->webhooks = NIL;
-		send(ids, n);
+		send_requests(ids, n);
 	}
 }
 
@@ -159,7 +159,7 @@ webhook_apply(const InboxMessage *messages, int nmessages)
 
 		if (messages[i].is_timer)
 		{
-			send(id, 1);
+			send_requests(id, 1);
 			continue;
 		}
 		error = failure(messages[i].payload);
@@ -188,7 +188,7 @@ webhook_retry(const pg_uuid_t *id, Oid role)
 		!has_privs_of_role(role, DatumGetObjectId(db_datum(0, 1, &isnull))))
 		return false;
 	db_execute(&renew, values, NULL, false, 0);
-	send(id, 1);
+	send_requests(id, 1);
 	return true;
 }
 
@@ -405,7 +405,7 @@ add_time(JsonBuilder *b, const char *key, TimestampTz time)
 
 /* Gives them to the executor, in this transaction. */
 static void
-send(const pg_uuid_t *ids, int nids)
+send_requests(const pg_uuid_t *ids, int nids)
 {
 	static DbStatement dispatch = {
 		"INSERT INTO mistral.dispatch (id, root_id, action_id, attempt, performer, owner, action, safe_rerun, timeout, created_at, headers, input) "

@@ -76,7 +76,7 @@ static SPIPlanPtr kept_plan(const char *text, Oid role);
 static void roles_changed(Datum arg, int cacheid, uint32 hashvalue);
 static void call_statement(SqlCall *call);
 static void setup_variables(ParseState *state, void *arg);
-static ParamListInfo bind(const Variables *variables, const Jsonb *params);
+static ParamListInfo bind_params(const Variables *variables, const Jsonb *params);
 static char *param_text(const JsonbValue *value, Oid type);
 static void rows_init(RowReceiver *receiver);
 static void rows_startup(DestReceiver *self, int operation, TupleDesc desc);
@@ -300,7 +300,7 @@ call_statement(SqlCall *call)
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("%s takes one statement", STATEMENT_ACTION)));
 	rows_init(&receiver);
-	execution.params = bind(&variables, params);
+	execution.params = bind_params(&variables, params);
 	execution.dest = &receiver.pub;
 	if (SPI_execute_plan_extended(plan, &execution) < 0)
 		ereport(ERROR,
@@ -323,7 +323,7 @@ setup_variables(ParseState *state, void *arg)
 
 /* The parameters as the types that the statement wants: each goes through its type's input function. */
 static ParamListInfo
-bind(const Variables *variables, const Jsonb *params)
+bind_params(const Variables *variables, const Jsonb *params)
 {
 	ParamListInfo list = makeParamList(variables->n);
 	int			given = params && !json_is_null(params) ? json_count(params) : 0;

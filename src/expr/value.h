@@ -15,6 +15,8 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "compat.h"
+
 typedef enum ValueKind
 {
 	VALUE_NULL,

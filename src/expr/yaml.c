@@ -328,7 +328,8 @@ emit_scalar(Writer *w, const char *s, int len, bool plain)
 	yaml_event_t event;
 	char	   *utf8 = pg_server_to_any(s, len, PG_UTF8);
 
-	emit(w, &event, yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *) utf8,
+	/* libyaml 0.2.2 reads it only, but does not say so. */
+	emit(w, &event, yaml_scalar_event_initialize(&event, NULL, NULL, (yaml_char_t *) utf8,
 												 utf8 == s ? len : strlen(utf8), plain, 1, YAML_ANY_SCALAR_STYLE));
 }
 
