@@ -118,6 +118,13 @@ server_copy() {
 	[ "${p#"$prefix"/}" = "$p" ] || server_mirror "$prefix" "$SERVER_DIR/pg" "${p#"$prefix"/}/extension"
 	SERVER_BIN=$SERVER_DIR/pg/${bin#"$prefix"/}
 	PG_CONFIG_PRIVATE=$SERVER_BIN/pg_config
+	# Ubuntu's of version 14 names the installation that it was copied from.
+	if [ "$("$PG_CONFIG_PRIVATE" --bindir)" != "$SERVER_BIN" ]; then
+		PG_CONFIG_PRIVATE=$SERVER_DIR/pg/pg_config
+		printf '#!/bin/sh\n"%s" "$@" | sed "s|^%s/|%s/|"\n' "$SERVER_BIN/pg_config" "$prefix" "$SERVER_DIR/pg" \
+			>"$PG_CONFIG_PRIVATE"
+		chmod 755 "$PG_CONFIG_PRIVATE"
+	fi
 }
 
 # A directory of links to what is in FROM, for reading, but with the directory PATH of its own, for writing.
