@@ -10,8 +10,8 @@
  * Retention takes a tenth of this process's time, and the more the later it is,
  * up to a half: what it takes, the engine does not end, so that under a load
  * that lasts it comes to the share with which it follows.  Its batches are
- * small, for what the engine has to do waits for the one under way.  Looking at
- * all that is left must not cost more than deleting, or next to nothing.
+ * small and do not wait for the disk, for what the engine has to do waits for
+ * the one under way.  Looking at all that is left must not cost more than deleting, or next to nothing.
  */
 #include "postgres.h"
 
@@ -42,7 +42,7 @@
 
 #define RETENTION_LEAST		0.1		/* share of the time that retention takes when it is in time */
 #define RETENTION_MOST		0.5		/* and when it is far behind */
-#define RETENTION_BATCH_MS	4		/* a batch should take so long */
+#define RETENTION_BATCH_MS	2		/* a batch should take so long */
 #define RETENTION_REST_MS	1000	/* rest between two passes, while there is something to delete */
 #define RETENTION_IDLE_MS	60000	/* and at most */
 #define RETENTION_LOOK_MS	60000	/* rest between two looks at all that is left, at least */
@@ -296,6 +296,7 @@ retention_body(void *arg)
 	DbSession	session;
 	instr_time	start;
 
+	worker_need_not_flush();
 	INSTR_TIME_SET_CURRENT(start);
 	db_enter(&session);
 	chores.pass_over = retention_run(&pass, chores.batch_size, &chores.batch);

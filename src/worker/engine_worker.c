@@ -17,7 +17,6 @@
 #include "catalog/pg_type.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "base/clock.h"
@@ -297,7 +296,7 @@ step(const MessageHint *hints, int nhints, bool full_look, int limit, EngineStep
 static void
 notify_body(void *arg)
 {
-	set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	worker_need_not_flush();
 	engine_notify(arg);
 }
 

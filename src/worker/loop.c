@@ -130,6 +130,12 @@ worker_run_next(void (*body) (void *arg), void *arg)
 	return result;
 }
 
+void
+worker_need_not_flush(void)
+{
+	set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 bool
 worker_error_is_general(void)
 {

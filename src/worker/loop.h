@@ -61,6 +61,12 @@ extern RunResult worker_run(void (*body) (void *arg), void *arg);
 extern RunResult worker_run_next(void (*body) (void *arg), void *arg);
 
 /*
+ * In such a body: nothing in this transaction has to be on disk when it commits, because what a crash
+ * takes back is done again.
+ */
+extern void worker_need_not_flush(void);
+
+/*
  * Whether the last error says nothing about what was being worked on: a
  * cancelled statement, a lack of resources, a lost race, a damaged disk.
  */
