@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "portability/instr_time.h"
 #include "utils/timestamp.h"
 
 /* The wall clock now, or mistral.fake_now when that is set. */
@@ -28,6 +29,17 @@ extern TimestampTz clock_timers(void);
  * that preloads the library.
  */
 extern TimestampTz clock_steady(void);
+
+/* How long something has taken that began at `start`, by INSTR_TIME_SET_CURRENT: ms. */
+static inline double
+clock_ms_since(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return INSTR_TIME_GET_MILLISEC(now);
+}
 
 /* Notes the two clocks; from _PG_init, so that all processes inherit it from the postmaster. */
 extern void clock_init(void);

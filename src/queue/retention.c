@@ -96,7 +96,9 @@ retain_executions(RetentionPass *pass, int size, RetentionBatch *batch)
 	Found		found = {0};
 	LockedRoot *locked = palloc(sizeof(LockedRoot) * RETENTION_MAX_BATCH);
 	char	   *front = pass->front[pass->part];
+	instr_time	start;
 
+	db_use_indexes();
 	if (pass->begun_at == 0)
 	{
 		if (pass->follows)
@@ -106,7 +108,9 @@ retain_executions(RetentionPass *pass, int size, RetentionBatch *batch)
 		pass->begun_at = clock_now();
 		pass->dense = pass->waits = false;
 	}
+	INSTR_TIME_SET_CURRENT(start);
 	find(pass, Min(size, RETENTION_MAX_BATCH), &found, batch);
+	batch->look_ms = clock_ms_since(start);
 	if (pass->part == RETAIN_ROOTS)
 	{
 		/* Who is locked is looked at again in the next pass. */

@@ -38,6 +38,7 @@ typedef struct RetentionBatch
 {
 	int			ndeleted;		/* roots and lone actions */
 	int			nhistory;		/* rows of the history */
+	double		look_ms;		/* time that looking for executions has taken */
 	double		behind;			/* 0: what it found was to go just now, to 1: long ago, or much of it */
 } RetentionBatch;
 

@@ -15,8 +15,6 @@
  */
 #include "postgres.h"
 
-#include "portability/instr_time.h"
-
 #include "base/clock.h"
 #include "base/db.h"
 #include "engine/engine.h"
@@ -73,8 +71,9 @@ static struct
 	int			batch_size;
 	bool		pass_over;
 	double		batch_ms;		/* its time, but for that of its commit */
-	double		look_ms;		/* time that this pass has taken to find nothing, */
-	double		delete_ms;		/* and to find something and delete it */
+	bool		deleted;		/* this pass has found something */
+	double		look_ms;		/* time that it has taken to look, */
+	double		delete_ms;		/* and to delete */
 	int			rest;			/* ms, after a pass */
 	TimestampTz look_at;		/* when a pass is to look at all again */
 }			chores;
@@ -90,7 +89,6 @@ static void sql_body(void *arg);
 static bool run_retention(void);
 static void retention_body(void *arg);
 static void adapt_batch_size(void);
-static double ms_since(instr_time start);
 static double rest_between_passes(void);
 static bool run(Chore *chore, void (*body) (void *arg), TimestampTz now);
 
@@ -275,11 +273,13 @@ run_retention(void)
 	INSTR_TIME_SET_CURRENT(start);
 	if (!run(&chores.retention, retention_body, now))
 		return false;
-	ms = ms_since(start);
+	ms = clock_ms_since(start);
 	if (chores.batch.ndeleted == 0 && chores.batch.nhistory == 0)
-		chores.look_ms += ms;
+		chores.batch.look_ms = ms;
 	else
-		chores.delete_ms += ms;
+		chores.deleted = true;
+	chores.look_ms += chores.batch.look_ms;
+	chores.delete_ms += ms - chores.batch.look_ms;
 	adapt_batch_size();
 	share = RETENTION_LEAST + (RETENTION_MOST - RETENTION_LEAST) * chores.batch.behind;
 	rest = ms * (1 / share - 1);
@@ -302,7 +302,7 @@ retention_body(void *arg)
 	chores.pass_over = retention_run(&pass, chores.batch_size, &chores.batch);
 	db_leave(&session);
 	chores.pass = pass;
-	chores.batch_ms = ms_since(start);
+	chores.batch_ms = clock_ms_since(start);
 }
 
 /* By what deleting a tree has cost in this one: trees differ, and archiving them is dear.  One long wait is no reason. */
@@ -317,16 +317,6 @@ adapt_batch_size(void)
 		chores.batch_size = (int) Max(Min(fitting, most), least);
 }
 
-static double
-ms_since(instr_time start)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, start);
-	return INSTR_TIME_GET_MILLISEC(now);
-}
-
 /* A pass is over: which is the next, and ms until then. */
 static double
 rest_between_passes(void)
@@ -339,8 +329,9 @@ rest_between_passes(void)
 
 		chores.look_at = TimestampTzPlusMilliseconds(now, (int64) Min(ms, USECS_PER_DAY / 1000));
 	}
-	chores.rest = chores.delete_ms > 0 ? RETENTION_REST_MS : Max(Min(chores.rest * 2, RETENTION_IDLE_MS), RETENTION_REST_MS);
+	chores.rest = chores.deleted ? RETENTION_REST_MS : Max(Min(chores.rest * 2, RETENTION_IDLE_MS), RETENTION_REST_MS);
 	chores.look_ms = chores.delete_ms = 0;
+	chores.deleted = false;
 	chores.pass.follows = TimestampTzPlusMilliseconds(now, chores.rest) < chores.look_at;
 	return chores.pass.follows ? chores.rest : Max(TimestampDifferenceMilliseconds(now, chores.look_at), RETENTION_REST_MS);
 }
