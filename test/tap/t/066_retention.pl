@@ -59,7 +59,8 @@ $node->restart;
 $begun = time;
 ok(wait_for(sub { left('execution') == 0 }, 120), 'the engine catches up');
 my $took = time - $begun;
-cmp_ok($took, '<', 5 * $at_once + 2, sprintf('it took %.1f s, for what takes %.1f s', $took, $at_once));
+# A tenth of the engine's time would make it ten times as long, and small batches cost more.
+cmp_ok($took, '<', 8 * $at_once + 2, sprintf('it took %.1f s, for what takes %.1f s', $took, $at_once));
 is($node->safe_psql('postgres', 'SELECT count(*) FROM mistral.archive'), '3000', 'and keeps what it has deleted');
 
 $node->stop;
