@@ -25,15 +25,10 @@
 
 #define HTTP_USER_AGENT "mistral"
 
-/* Handles that wait for their next request. */
-#define KEPT_HANDLES 256
-
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
 #ifdef HAVE_CURL_PREREQ
 static int	before_request(void *arg, char *remote, char *local, int remote_port, int local_port);
 #endif
-static CURL *take_handle(void);
-static bool keeps_nothing(const Transfer *transfer);
 static bool normalise_url(Transfer *transfer);
 static bool set_options(Transfer *transfer);
 static bool set_http_options(Transfer *transfer);
@@ -47,8 +42,6 @@ static void keep_cookies(Transfer *transfer);
 static bool answer_sets_cookie(const Transfer *transfer, const char *name, size_t len);
 
 static Egress rules;
-static CURL *kept_handles[KEPT_HANDLES];
-static int	nkept = 0;
 
 bool
 transfer_set_rules(const char *allow, const char *deny, int own_port)
@@ -85,7 +78,7 @@ bool
 transfer_prepare(Transfer *transfer)
 {
 	if (transfer->easy == NULL)
-		transfer->easy = take_handle();
+		transfer->easy = curl_easy_init();
 	else
 		curl_easy_reset(transfer->easy); /* keeps cookies */
 	if (transfer->easy == NULL)
@@ -141,35 +134,11 @@ transfer_ended(Transfer *transfer, CURLcode code)
 void
 transfer_release(Transfer *transfer)
 {
-	if (transfer->easy != NULL && nkept < KEPT_HANDLES && keeps_nothing(transfer))
-	{
-		curl_easy_reset(transfer->easy);
-		kept_handles[nkept++] = transfer->easy;
-	}
-	else if (transfer->easy != NULL)
+	if (transfer->easy != NULL)
 		curl_easy_cleanup(transfer->easy);
 	transfer->easy = NULL;
 	curl_slist_free_all(transfer->header_list);
 	transfer->header_list = NULL;
-}
-
-/* Making one costs libcurl as much as a request. */
-static CURL *
-take_handle(void)
-{
-	return nkept > 0 ? kept_handles[--nkept] : curl_easy_init();
-}
-
-/*
- * Whether its handle may serve somebody else's request: it was never told who
- * asks (libcurl's reset keeps cookies, for one), and all went well.
- */
-static bool
-keeps_nothing(const Transfer *transfer)
-{
-	return !transfer->failed && transfer->status != 0 && transfer->mail_from == NULL && transfer->nhops == 0 &&
-		transfer->user == NULL && transfer->cookies == NULL && !transfer->took_cookies && transfer->ca == NULL &&
-		transfer->proxies[0] == NULL && transfer->proxies[1] == NULL && transfer->proxies[2] == NULL;
 }
 
 /* As libcurl writes it: that is what the result says was asked. */
@@ -449,7 +418,6 @@ keep_cookies(Transfer *transfer)
 
 	if (curl_easy_getinfo(transfer->easy, CURLINFO_COOKIELIST, &list) != CURLE_OK)
 		return;
-	transfer->took_cookies = list != NULL;
 	for (item = list; item != NULL; item = item->next)
 	{
 		const char *name = item->data;

@@ -72,7 +72,6 @@ typedef struct Transfer
 	size_t		head_seen;		/* bytes and lines of all heads, informational ones too */
 	int			lines_seen;
 	PlainBuffer content;		/* decoded body of the last answer */
-	bool		took_cookies;	/* libcurl holds some */
 	PlainBuffer jar;			/* cookies that are held: "name\tvalue\n" */
 
 	/* On its way to the worker. */
@@ -105,7 +104,7 @@ extern bool transfer_prepare(Transfer *transfer);
  */
 extern bool transfer_ended(Transfer *transfer, CURLcode code);
 
-/* Frees libcurl's part of the request, or keeps it for another one. */
+/* Frees libcurl's part of the request. */
 extern void transfer_release(Transfer *transfer);
 
 extern int64_t monotonic_ms(void);
