@@ -66,7 +66,7 @@ def hang(cursor, port, spread):
         cursor.execute("RESET ROLE")
 
 
-def main(url, port, control_port, rounds=3, count=100):
+def main(url, port, control_port, rounds=3, count=500):
     cursor = psycopg2.connect("")
     cursor.autocommit = True
     cursor = cursor.cursor()
