@@ -184,10 +184,9 @@ subtest 'two engines' => sub {
 	sql("CREATE TABLE many AS SELECT mistral.start_workflow('short') AS id FROM generate_series(1, 6000)");
 	ok(wait_for(sub { sql('SELECT count(*) FROM mistral.message') eq '0' && sql($engines) eq '2' }, 60), 'do what there is');
 	my @after = split /\n/, sql($executed);
-	is(join(' ', map { $after[$_] - $before[$_] } 0 .. 1),
-		sql("SELECT string_agg(n::text, ' ' ORDER BY part) FROM (SELECT part, count(*) AS n FROM "
-			  . "(SELECT (uuid_hash(id)::bigint & 4294967295) % 2 AS part FROM many) p GROUP BY part) q"),
-		'and each its own share, where there were too many to be told of');
+	my @done = map { $after[$_] - $before[$_] } 0 .. 1;
+	is($done[0] + $done[1], 6000, 'and each workflow once, where there were too many to be told of');
+	cmp_ok($_, '>', 1000, 'by both of them') foreach @done;
 	sql('ALTER SYSTEM RESET mistral.engine_workers');
 	sql('SELECT pg_reload_conf()');
 	ok(wait_for(sub { sql("SELECT count(*) FROM mistral.workers WHERE kind = 'engine' AND pid IS NOT NULL") eq '1' }),
