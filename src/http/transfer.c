@@ -37,6 +37,7 @@ static bool set_method(Transfer *transfer);
 static bool set_headers(Transfer *transfer);
 static bool append_header(Transfer *transfer, const char *name, const char *value);
 static void describe_failure(Transfer *transfer, CURLcode code);
+static bool about_another(const char *text, CURLcode code);
 static const char *timeout_phase(CURL *easy);
 static void keep_cookies(Transfer *transfer);
 static bool answer_sets_cookie(const Transfer *transfer, const char *name, size_t len);
@@ -381,10 +382,28 @@ describe_failure(Transfer *transfer, CURLcode code)
 		transfer_fail(transfer, "a header is longer than libcurl takes, or there is no memory");
 	else if (transfer->mail_from && mail_refusal(transfer, said, sizeof(said)))
 		transfer_fail(transfer, "the server said: %s", said);
-	else if (transfer->curl_error[0] != '\0')
+	else if (transfer->curl_error[0] != '\0' && !about_another(transfer->curl_error, code))
 		transfer_fail(transfer, "%s", transfer->curl_error);
+	else if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
+		transfer_fail(transfer, "Could not resolve %s", code == CURLE_COULDNT_RESOLVE_HOST ? "host" : "proxy");
+	else if (code == CURLE_COULDNT_CONNECT)
+		transfer_fail(transfer, "Failed to connect");
 	else
 		transfer_fail(transfer, "%s", curl_easy_strerror(code));
+}
+
+/*
+ * A request that looks for a connection also closes kept ones that it finds
+ * dead.  What libcurl says of those is the text that it keeps, and then it has
+ * none about a failure that comes before anything of the request is sent.
+ */
+static bool
+about_another(const char *text, CURLcode code)
+{
+	if (code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_COULDNT_RESOLVE_PROXY &&
+		code != CURLE_COULDNT_CONNECT && code != CURLE_PEER_FAILED_VERIFICATION)
+		return false;
+	return strncmp(text, "Send failure", 12) == 0 || strncmp(text, "Recv failure", 12) == 0;
 }
 
 static const char *

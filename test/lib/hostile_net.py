@@ -5,7 +5,8 @@
 
 Prints the ports as a line of JSON, then serves until its standard input ends.  A line of JSON with the counts comes
 for each line that is read there, and from the port "control" (what connects gives a line, too); "release" closes
-the connections of those that are silent.
+the connections of those that are silent, "reset" resets those of HTTP/2, after a
+    ping that nobody has read yet.
 
     silence     takes connections on every address, reads, and says nothing
     trap        answers on every address, and counts connections by the address that was asked for
@@ -30,6 +31,7 @@ import threading
 
 counts = collections.Counter()
 silent = set()
+speaking = set()                    # HTTP/2
 asked = collections.Counter()       # how often each name was asked for
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nok"
 PUBLIC = "203.0.113.5"
@@ -76,7 +78,11 @@ async def plain(reader, writer):
 
 async def good(reader, writer):
     if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
-        await http2(reader, writer)
+        speaking.add(writer)
+        try:
+            await http2(reader, writer)
+        finally:
+            speaking.discard(writer)
     else:
         await plain(reader, writer)
 
@@ -200,6 +206,11 @@ async def names_by_tcp(reader, writer):
 def command(line):
     if line.strip() == "release":
         for writer in list(silent):
+            writer.transport.abort()
+    elif line.strip() == "reset":
+        for writer in list(speaking):
+            writer.write(frame(PING, 0, 0, b"12345678"))
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
     return json.dumps(dict(counts, silent=len(silent), asked=sum(asked.values()))) + "\n"
 

@@ -204,6 +204,7 @@ request_once("$url/$_") foreach qw(gzip-twice/50 deflate-bomb/100 br-bomb/100);
 request_once("$url/echo") foreach 1 .. 20;		# so that growth is not that of the first use
 # Before the cases, of which some keep connections to the same server.
 subtest 'a stuck connection' => sub { stuck() };
+subtest 'a kept connection that is reset' => sub { reset_meanwhile() };
 run_case(@$_) foreach @cases;
 
 subtest 'escapes' => sub { escapes() };
@@ -372,7 +373,6 @@ sub run_case
 	return;
 }
 
-# Every way to name an address that is forbidden, directly and by a redirect: no connection is made to any.
 # Over HTTP/2 a request without an answer leaves its connection open: those that follow do not wait on it.
 sub stuck
 {
@@ -398,6 +398,24 @@ sub stuck
 	is($ended->($ask->(20)), 'SUCCESS', 'and none of them is used again');
 }
 
+# A request that finds a kept connection dead, and closes it, does not tell of its own failure what became of that one.
+sub reset_meanwhile
+{
+	foreach my $case ([ 'http://127.0.0.5:1/', qr/$failed Failed to connect/ ],
+		$own_network ? [ 'http://nowhere.test/', qr/$failed Could not resolve host/ ] : ())
+	{
+		my ($to, $why) = @$case;
+
+		is(run_requests('kept', http => { url => "https://127.0.0.5:$ports->{tls_good}/", ca => $ca, timeout => 20 })->{http}{state}, 'SUCCESS', 'a connection is kept');
+		counts('reset');
+		# libcurl looks for dead connections once a second.
+		my $until = time + 1.2;
+		ok(wait_for(sub { time > $until }), 'it is reset');
+		like(run_requests('kept', http => { url => $to, timeout => 20 })->{http}{text}, $why, $to);
+	}
+}
+
+# Every way to name an address that is forbidden, directly and by a redirect: no connection is made to any.
 sub escapes
 {
 	my $trap = $ports->{trap};
