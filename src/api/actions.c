@@ -64,6 +64,7 @@ mistral_fail_action(PG_FUNCTION_ARGS)
 Datum
 mistral_complete_actions(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("mistral.complete_actions()");
 	finish_many(fcinfo, STATE_SUCCESS);
 	return (Datum) 0;
 }
@@ -72,6 +73,7 @@ mistral_complete_actions(PG_FUNCTION_ARGS)
 Datum
 mistral_fail_actions(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("mistral.fail_actions()");
 	finish_many(fcinfo, STATE_ERROR);
 	return (Datum) 0;
 }

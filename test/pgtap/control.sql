@@ -470,11 +470,16 @@ DROP PUBLICATION control_all;
 
 SELECT pg_temp.start('ask') AS e \gset
 SELECT pg_temp.action(:'e', 'a') AS a \gset
+SELECT mistral.register_action('leased', target => 'read only');
+SELECT mistral.run_action('leased'), mistral.run_action('leased');
+DO $$ BEGIN WHILE mistral.step() > 0 LOOP END LOOP; END $$;
+SELECT array_agg(action_execution_id) AS leased FROM mistral.claim_actions('read only', max => 2) \gset
 SET transaction_read_only = on;
 SELECT throws_ok(format('SELECT mistral.%s', f), '25006', NULL, 'read only: ' || f)
   FROM (VALUES ('start_workflow(''ask'')'), ('start_workflow(''ask'', execution_id => gen_random_uuid())'),
                (format('pause_workflow(%L)', :'e')), (format('cancel_workflow(%L)', :'e')),
                (format('stop_workflow(%L, ''ERROR'')', :'e')), (format('delete_execution(%L)', :'e')), (format('resume_workflow(%L)', :'e')),
+               (format('complete_actions(%L)', :'leased')), (format('fail_actions(%L, NULL)', :'leased')),
                (format('complete_action(%L)', :'a')), (format('fail_action(%L, ''1'')', :'a')), (format('cancel_action(%L)', :'a')),
                ('run_action(''std.noop'')'), ('step()'), (E'load_workflow(E''version: "2.0"\\nx: {tasks: {a: {action: std.noop}}}'')'),
                ('set_environment(''e'', ''{}'')')) AS f(f);
