@@ -22,7 +22,26 @@
 /* Rows collected before they are written. */
 #define MAX_ROWS 1000
 
+/* Our columns, which come first; dropped ones count. */
+static const struct
+{
+	const char *table;
+	int			ncolumns;
+}			tables[] = {
+	{"execution", 20},
+	{"task", 26},
+	{"action_execution", 18},
+	{"message", 7},
+	{"timer", 5},
+	{"dispatch", 12},
+	{"offer", 9},
+	{"lease", 11},
+	{"history", 11},
+};
+
 static void open_table(RowWriter *writer);
+static int	our_columns(const char *table);
+static void clear_slot(RowWriter *writer, TupleTableSlot *slot);
 static void open_indexes(RowWriter *writer);
 static bool index_is_plain(Relation index, const IndexInfo *info);
 static void open_executor(RowWriter *writer);
@@ -43,8 +62,37 @@ open_table(RowWriter *writer)
 {
 	writer->rel = table_open(db_table(writer->table), RowExclusiveLock);
 	writer->natts = RelationGetDescr(writer->rel)->natts;
+	writer->ncolumns = our_columns(writer->table);
+	if (writer->natts < writer->ncolumns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table mistral.%s has %d columns, and %d are needed", writer->table, writer->natts, writer->ncolumns),
+				 errhint("Run ALTER EXTENSION mistral UPDATE.")));
 	writer->desc = CreateTupleDescCopy(RelationGetDescr(writer->rel));
 	open_indexes(writer);
+}
+
+static int
+our_columns(const char *table)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+		if (strcmp(tables[i].table, table) == 0)
+			return tables[i].ncolumns;
+	elog(ERROR, "the columns of mistral.%s are not known", table);
+	return 0;
+}
+
+/* Columns that somebody has added, also if they are dropped again, are NULL; ours are what the caller says. */
+static void
+clear_slot(RowWriter *writer, TupleTableSlot *slot)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, writer->ncolumns * sizeof(bool));
+	for (int i = writer->ncolumns; i < writer->natts; i++)
+	{
+		slot->tts_values[i] = (Datum) 0;
+		slot->tts_isnull[i] = true;
+	}
 }
 
 /*
@@ -167,8 +215,7 @@ rows_add(RowWriter *writer, ItemPointer place)
 	if (writer->slots[writer->nslots] == NULL)
 		writer->slots[writer->nslots] = MakeSingleTupleTableSlot(writer->desc, table_slot_callbacks(writer->rel));
 	slot = writer->slots[writer->nslots];
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, writer->natts * sizeof(bool));
+	clear_slot(writer, slot);
 	writer->places[writer->nslots] = place;
 	writer->nslots++;
 	return slot;
@@ -210,8 +257,7 @@ rows_update_slot(RowWriter *writer)
 		open_table(writer);
 	if (writer->update_slot == NULL)
 		writer->update_slot = MakeSingleTupleTableSlot(writer->desc, table_slot_callbacks(writer->rel));
-	ExecClearTuple(writer->update_slot);
-	memset(writer->update_slot->tts_isnull, false, writer->natts * sizeof(bool));
+	clear_slot(writer, writer->update_slot);
 	return writer->update_slot;
 }
 

@@ -4,7 +4,8 @@
  *		batches of inserts, and updates and deletes by place.
  *
  * Our state tables have no triggers, constraints to check, generated columns
- * or row security, which is what makes this right.
+ * or row security, which is what makes this right.  A column that somebody adds
+ * is NULL in each row that is written or changed here.
  */
 #ifndef MISTRAL_ROWS_H
 #define MISTRAL_ROWS_H
@@ -26,6 +27,7 @@ typedef struct RowWriter
 	EState	   *estate;			/* NULL when all indexes are plain; else it and rri have them */
 	ResultRelInfo *rri;
 	int			natts;
+	int			ncolumns;		/* those of them that are ours */
 	TupleDesc	desc;			/* a copy, so that a thousand slots need not pin the relation's */
 	TupleTableSlot **slots;		/* rows collected for the next insert */
 	ItemPointer *places;		/* where each of them wants its TID */

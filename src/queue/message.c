@@ -101,8 +101,16 @@ static void
 insert_plain(Datum *values, bool *nulls, ItemPointer tid)
 {
 	Relation	rel = table_open(db_table("message"), RowExclusiveLock);
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	int			natts = RelationGetDescr(rel)->natts;
+	HeapTuple	tuple;
 
+	if (natts > MESSAGE_COLUMNS)
+	{
+		/* What somebody has added is NULL. */
+		values = memcpy(palloc0(natts * sizeof(Datum)), values, MESSAGE_COLUMNS * sizeof(Datum));
+		nulls = memcpy(memset(palloc(natts * sizeof(bool)), true, natts * sizeof(bool)), nulls, MESSAGE_COLUMNS * sizeof(bool));
+	}
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	simple_heap_insert(rel, tuple);
 	*tid = tuple->t_self;
 	heap_freetuple(tuple);

@@ -43,8 +43,7 @@ enum
 	OFFER_ATTEMPT,
 	OFFER_SAFE_RERUN,
 	OFFER_HELD,
-	OFFER_CREATED_AT,
-	OFFER_COLUMNS
+	OFFER_CREATED_AT
 };
 
 /* Columns of lease, action_execution, task and execution, from 1. */
@@ -61,8 +60,8 @@ enum
 
 typedef struct Offer
 {
-	Datum		values[OFFER_COLUMNS];
-	bool		nulls[OFFER_COLUMNS];
+	Datum	   *values;
+	bool	   *nulls;
 } Offer;
 
 /* A task or an execution that was looked for. */
@@ -140,6 +139,9 @@ take_offers(const PullClaim *claim)
 			!db_lookup_delete(&lookup, false))
 			continue;
 		offer = palloc(sizeof(Offer));
+		/* Somebody may have added columns. */
+		offer->values = palloc(slot->tts_tupleDescriptor->natts * sizeof(Datum));
+		offer->nulls = palloc(slot->tts_tupleDescriptor->natts * sizeof(bool));
 		heap_deform_tuple(ExecCopySlotHeapTuple(slot), slot->tts_tupleDescriptor, offer->values, offer->nulls);
 		offers = lappend(offers, offer);
 	}

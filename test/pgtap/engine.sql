@@ -730,5 +730,21 @@ SELECT is(pg_temp.by_index($$SELECT count(*) FROM unique_only i JOIN mistral.tas
                              WHERE EXISTS (SELECT FROM mistral.task k WHERE k.id = t.id AND k.name = t.name)$$), 40::bigint,
           'a plain index of somebody else''s has every task, too');
 
+-- ------------------------------------------------------------------ columns that somebody adds, and drops again
+
+SELECT format('ALTER TABLE mistral.%I ADD COLUMN note text, ADD COLUMN left_over text', t)
+  FROM unnest('{execution,task,action_execution,message,timer,dispatch,offer,lease,history}'::text[]) t \gexec
+SELECT format('ALTER TABLE mistral.%I DROP COLUMN left_over', t)
+  FROM unnest('{execution,task,action_execution,message,timer,dispatch,offer,lease,history}'::text[]) t \gexec
+SELECT mistral.register_action('noted', target => 'notes');
+SELECT pg_temp.load('noted', 'tasks: {t: {with-items: "i in [1, 2]", action: noted, timeout: 60}}');
+SELECT mistral.start_workflow('noted') AS e \gset
+SELECT pg_temp.run();
+CREATE TEMP TABLE noted AS SELECT action_execution_id AS id FROM mistral.claim_actions('notes', max => 2);
+SELECT is_empty($$SELECT * FROM mistral.complete_actions((SELECT array_agg(id) FROM noted))$$, 'actions are claimed and completed');
+SELECT pg_temp.run();
+SELECT is((SELECT state || ' ' || COALESCE(note, 'no note') FROM mistral.execution WHERE id = :'e'), 'SUCCESS no note',
+          'columns that somebody has added are NULL');
+
 SELECT * FROM finish();
 ROLLBACK;
