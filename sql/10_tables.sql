@@ -225,7 +225,7 @@ CREATE TABLE mistral.attempt (
     PRIMARY KEY (action_id, attempt)
 );
 COMMENT ON TABLE mistral.attempt IS
-  'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome; performer sql: the worker of that place has it, or had, and begun so many tries';
+  'Actions under way: committed before the first byte leaves. A row left by a performer that died has an unknown outcome; performer sql: the worker of that place has it, or had, and begun so many tries; performer http: headers and input only where it may be sent again (safe_rerun)';
 
 -- The actions that modules have brought along (mistral.io_modules), loaded now or
 -- not: what the executor was told when it started them last.

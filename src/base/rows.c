@@ -54,6 +54,7 @@ rows_open(RowWriter *writer, const char *table)
 {
 	memset(writer, 0, sizeof(*writer));
 	writer->table = table;
+	writer->lowest = InvalidBlockNumber;
 }
 
 /* The first row opens the table: many a writer has none. */
@@ -235,6 +236,7 @@ rows_flush(RowWriter *writer)
 	{
 		if (!insert_index_entries(writer, writer->slots[i]))
 			take_back(writer, writer->slots[i]);
+		writer->lowest = Min(writer->lowest, ItemPointerGetBlockNumber(&writer->slots[i]->tts_tid));
 		if (writer->places[i])
 			*writer->places[i] = writer->slots[i]->tts_tid;
 	}

@@ -35,6 +35,7 @@ typedef struct RowWriter
 	int			maxslots;
 	TupleTableSlot *update_slot;
 	bool		lenient;		/* set after rows_open: a row with a key that is there already, or may be, is taken back */
+	BlockNumber lowest;			/* page that has an inserted row, none before it has; stays when it is closed */
 } RowWriter;
 
 /* Prepares for writing to a table, by its name in our schema; the name must live until rows_close. */

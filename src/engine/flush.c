@@ -460,7 +460,7 @@ write_dispatches(List *trees)
 	foreach(lc, performers)
 	{
 		if (work_dispatched_hook)
-			work_dispatched_hook(lfirst(lc));
+			work_dispatched_hook(lfirst(lc), dispatches.lowest);
 	}
 }
 

@@ -138,7 +138,7 @@ insert_dispatch(const pg_uuid_t *id, const AdhocChain *chain, Oid role)
 	values[5] = CStringGetTextDatum(action_performer(chain->type));
 	db_execute(&insert, values, NULL, false, 0);
 	if (work_dispatched_hook)
-		work_dispatched_hook(action_performer(chain->type));
+		work_dispatched_hook(action_performer(chain->type), 0);
 }
 
 void

@@ -75,5 +75,5 @@ static void
 told(void)
 {
 	if (work_dispatched_hook)
-		work_dispatched_hook("io");
+		work_dispatched_hook("io", 0);
 }

@@ -429,7 +429,7 @@ send_requests(const pg_uuid_t *ids, int nids)
 	db_execute(&dispatch, values, NULL, false, 0);
 	db_execute(&sending, values, NULL, false, 0);
 	if (work_dispatched_hook)
-		work_dispatched_hook("http");
+		work_dispatched_hook("http", 0);
 }
 
 static void

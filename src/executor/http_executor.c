@@ -27,6 +27,7 @@
 #include "base/json.h"
 #include "base/secret_key.h"
 #include "engine/secrets.h"
+#include "executor/claim.h"
 #include "executor/http_executor.h"
 #include "executor/http_pool.h"
 #include "executor/http_queue.h"
@@ -60,17 +61,21 @@
 static bool started = false;
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
 static int	nclaimed = 0;
+static BlockNumber unread = 0;	/* dispatch may have actions from this page on; InvalidBlockNumber: none */
+static BlockNumber still_unread = 0;	/* when the transaction that claims has committed */
 static size_t bytes_held = 0;	/* of requests, without their answers */
 static TimestampTz selective_after = 0; /* a claim that leaves hosts out rests until then */
 static bool selective_owed = false; /* one was asked for meanwhile */
 
 static Datum oid_array(const Oid *oids, int n);
 static Datum text_array(const char **texts, int n);
-static void claim_row(uint64 row);
+static int	claim_others(const char **places, const Oid *owners, int ncrowded, int max, ClaimedAction **actions);
+static const char *guard_of(const char *action);
+static bool may_use(Oid owner, const char *action);
+static void take_claimed(const ClaimedAction *action);
 static void build(HttpRequest *request, bool webhook, Jsonb *input, const Jsonb *headers, int timeout);
 static Jsonb *sign(const Jsonb *input, const Jsonb *headers, Oid owner, List **secrets, char **error);
-static void refuse_row(uint64 row, const char *action, Oid owner);
-static Jsonb *get_jsonb(uint64 row, int attnum);
+static void refuse(const ClaimedAction *action);
 static void collect_finished(void);
 static Jsonb *result_of(Attempt *attempt);
 static void spoil_result(Attempt *attempt, int sqlstate);
@@ -122,8 +127,17 @@ executor_relieved(void)
 	if (selective_owed && clock_steady() >= selective_after)
 		relieved = true;
 	if (relieved)
+	{
 		selective_owed = false;
+		executor_look(0);
+	}
 	return relieved;
+}
+
+void
+executor_look(BlockNumber from)
+{
+	unread = still_unread = Min(unread, from);
 }
 
 /*
@@ -135,39 +149,16 @@ executor_relieved(void)
 int
 executor_claim(int max)
 {
-	static DbStatement claim = {
-		"WITH taken AS (DELETE FROM mistral.dispatch WHERE ctid = ANY (ARRAY("
-		"SELECT d.ctid FROM mistral.dispatch d WHERE d.performer = $1 AND (pg_catalog.cardinality($5) = 0 OR NOT EXISTS ("
-		"SELECT FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS c (place, owner) WHERE c.owner = d.owner "
-		"AND (c.place IS NULL OR c.place = COALESCE("
-		"pg_catalog.substring(d.input OPERATOR(pg_catalog.->>) 'url', '://(?:[^/?#]*@)?([^/?#]*)'), "
-		"d.input OPERATOR(pg_catalog.->>) 'smtp_server')))) "
-		"LIMIT $2 FOR UPDATE OF d SKIP LOCKED)) RETURNING *), "
-		"checked AS MATERIALIZED (SELECT taken.*, CASE action "
-		"WHEN 'std.http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
-		"WHEN 'std.email' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_email(jsonb)', 'EXECUTE') "
-		"WHEN 'webhook' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_http(jsonb)', 'EXECUTE') "
-		"WHEN 'std.mistral_http' THEN pg_catalog.has_function_privilege(owner, 'mistral.std_mistral_http(jsonb)', 'EXECUTE') "
-		"ELSE false END AS allowed FROM taken), "
-		"begun AS (INSERT INTO mistral.attempt (action_id, attempt, root_id, performer, owner, action, safe_rerun, "
-		"timeout, started_at, headers, input) "
-		"SELECT action_id, attempt, root_id, performer, owner, action, safe_rerun, timeout, $3, headers, input "
-		"FROM checked WHERE allowed) "
-		"SELECT root_id, action_id, attempt, owner, action, timeout, headers, input, allowed, safe_rerun FROM checked",
-		5, {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTARRAYOID, OIDARRAYOID}
-	};
 	DbSession	session;
-	Datum		values[5];
-	uint64		n;
-	uint64		i;
-	SPITupleTable *rows;
 	const char *places[CLAIM_MAX_CROWDED];
 	Oid			owners[CLAIM_MAX_CROWDED];
 	int			ncrowded;
+	ClaimedAction *actions;
+	int			n;
 	TimestampTz begin = clock_steady();
 
 	max = Min(max, executor_room());
-	if (max <= 0)
+	if (max <= 0 || unread == InvalidBlockNumber)
 		return 0;
 	ncrowded = http_queue_crowded(places, owners, CLAIM_MAX_CROWDED);
 	if (ncrowded > 0 && begin < selective_after)
@@ -176,29 +167,26 @@ executor_claim(int max)
 		return 0;
 	}
 	db_enter(&session);
-	values[0] = CStringGetTextDatum(PERFORMER);
-	values[1] = Int64GetDatum(max);
-	values[2] = TimestampTzGetDatum(clock_now());
-	values[3] = text_array(places, ncrowded);
-	values[4] = oid_array(owners, ncrowded);
-	n = db_execute(&claim, values, NULL, false, 0);
-	rows = SPI_tuptable;
-	if (ncrowded > 0)
+	if (ncrowded == 0)
+		n = claim_from(PERFORMER, may_use, max, &still_unread, &actions);
+	else
+	{
+		n = claim_others(places, owners, ncrowded, max, &actions);
 		selective_after = clock_steady() + CLAIM_REST * (clock_steady() - begin);
-	for (i = 0; i < n; i++)
+	}
+	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		SPI_tuptable = rows;	/* a message's insert has set its own */
-		SPI_processed = n;
-		claim_row(i);
+		take_claimed(&actions[i]);
 	}
 	db_leave(&session);
-	return (int) n;
+	return n;
 }
 
 void
 executor_submit(void)
 {
+	unread = still_unread;
 	while (!dlist_is_empty(&claimed))
 	{
 		HttpRequest *request = dlist_container(HttpRequest, node, dlist_pop_head_node(&claimed));
@@ -211,6 +199,7 @@ executor_submit(void)
 void
 executor_forget_claimed(void)
 {
+	unread = still_unread = 0;
 	while (!dlist_is_empty(&claimed))
 	{
 		nclaimed--;
@@ -302,21 +291,59 @@ oid_array(const Oid *oids, int n)
 	return PointerGetDatum(construct_array(values, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 }
 
-/* Makes a request of a claimed row, or a message of one that is refused. */
-static void
-claim_row(uint64 row)
+/* Of those for other hosts and owners than these. */
+static int
+claim_others(const char **places, const Oid *owners, int ncrowded, int max, ClaimedAction **actions)
 {
+	static DbStatement find = {
+		"SELECT d.ctid FROM mistral.dispatch d WHERE d.performer = $1 AND NOT EXISTS ("
+		"SELECT FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS c (place, owner) WHERE c.owner = d.owner "
+		"AND (c.place IS NULL OR c.place = COALESCE("
+		"pg_catalog.substring(d.input OPERATOR(pg_catalog.->>) 'url', '://(?:[^/?#]*@)?([^/?#]*)'), "
+		"d.input OPERATOR(pg_catalog.->>) 'smtp_server'))) "
+		"LIMIT $2 FOR UPDATE OF d SKIP LOCKED",
+		4, {TEXTOID, INT8OID, TEXTARRAYOID, OIDARRAYOID}
+	};
+	Datum		values[4] = {
+		CStringGetTextDatum(PERFORMER), Int64GetDatum(max), text_array(places, ncrowded), oid_array(owners, ncrowded)
+	};
+	int			n = (int) db_execute(&find, values, NULL, false, 0);
+	ItemPointerData *found = palloc(Max(n, 1) * sizeof(ItemPointerData));
 	bool		isnull;
-	char	   *action = TextDatumGetCString(db_datum(row, 5, &isnull));
-	bool		allowed = DatumGetBool(db_datum(row, 9, &isnull));
-	Jsonb	   *headers = get_jsonb(row, 7);
-	Jsonb	   *input = get_jsonb(row, 8);
-	int			timeout;
+
+	for (int i = 0; i < n; i++)
+		found[i] = *(ItemPointer) DatumGetPointer(db_datum(i, 1, &isnull));
+	return claim_places(PERFORMER, may_use, found, n, actions);
+}
+
+/* Who tells by HTTP needs the same right as who asks. */
+static const char *
+guard_of(const char *action)
+{
+	if (strcmp(action, ACTION_HTTP_NAME) == 0 || strcmp(action, WEBHOOK_NAME) == 0)
+		return "std_http";
+	if (strcmp(action, ACTION_WAIT_NAME) == 0)
+		return "std_mistral_http";
+	return strcmp(action, ACTION_MAIL_NAME) == 0 ? "std_email" : NULL;
+}
+
+static bool
+may_use(Oid owner, const char *action)
+{
+	const char *guard = guard_of(action);
+
+	return guard != NULL && db_may_use_action(owner, guard);
+}
+
+/* Makes a request of a claimed action, or a message of one that is refused. */
+static void
+take_claimed(const ClaimedAction *action)
+{
 	HttpRequest *request;
 
-	if (!allowed)
+	if (!action->allowed)
 	{
-		refuse_row(row, action, DatumGetObjectId(db_datum(row, 4, &isnull)));
+		refuse(action);
 		return;
 	}
 	request = http_request_new();
@@ -324,17 +351,15 @@ claim_row(uint64 row)
 	dlist_push_tail(&claimed, &request->node);
 	nclaimed++;
 
-	request->attempt.root_id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
-	request->attempt.action_id = *DatumGetUUIDP(db_datum(row, 2, &isnull));
-	request->attempt.number = DatumGetInt32(db_datum(row, 3, &isnull));
-	request->attempt.safe_rerun = DatumGetBool(db_datum(row, 10, &isnull));
-	request->owner = DatumGetObjectId(db_datum(row, 4, &isnull));
-	request->waits = strcmp(action, ACTION_WAIT_NAME) == 0;
-	timeout = DatumGetInt32(db_datum(row, 6, &isnull));
-	if (isnull)
-		timeout = 0;
-	request->mail = strcmp(action, ACTION_MAIL_NAME) == 0;
-	build(request, strcmp(action, WEBHOOK_NAME) == 0, input, headers, timeout);
+	request->attempt.root_id = action->root_id;
+	request->attempt.action_id = action->action_id;
+	request->attempt.number = action->attempt;
+	request->attempt.safe_rerun = action->safe_rerun;
+	request->attempt.place = action->place;
+	request->owner = action->owner;
+	request->waits = strcmp(action->action, ACTION_WAIT_NAME) == 0;
+	request->mail = strcmp(action->action, ACTION_MAIL_NAME) == 0;
+	build(request, strcmp(action->action, WEBHOOK_NAME) == 0, action->input, action->headers, action->timeout);
 	http_request_pack(request);
 	request->held = sizeof(HttpRequest) + (request->frame ? request->frame->text.capacity : 0);
 	bytes_held += request->held;
@@ -393,36 +418,21 @@ sign(const Jsonb *input, const Jsonb *headers, Oid owner, List **secrets, char *
 }
 
 static void
-refuse_row(uint64 row, const char *action, Oid owner)
+refuse(const ClaimedAction *action)
 {
-	bool		isnull;
-	pg_uuid_t	root_id = *DatumGetUUIDP(db_datum(row, 1, &isnull));
-	pg_uuid_t	action_id = *DatumGetUUIDP(db_datum(row, 2, &isnull));
-	int			attempt = DatumGetInt32(db_datum(row, 3, &isnull));
-	char	   *role = GetUserNameFromId(owner, true);
+	const char *guard = guard_of(action->action);
+	char	   *role = GetUserNameFromId(action->owner, true);
+	char	   *error;
 
-	/* Who tells by HTTP needs the same right. */
-	if (strcmp(action, WEBHOOK_NAME) == 0)
-		action = ACTION_HTTP_NAME;
-	if (strcmp(action, ACTION_HTTP_NAME) != 0 && strcmp(action, ACTION_WAIT_NAME) != 0 && strcmp(action, ACTION_MAIL_NAME) != 0)
-		attempt_put_error(&root_id, &action_id, attempt, psprintf("the HTTP executor does not know action %s", action));
+	if (guard == NULL)
+		error = psprintf("the HTTP executor does not know action %s", action->action);
 	else if (role == NULL)
-		attempt_put_error(&root_id, &action_id, attempt,
-						  psprintf("the execution's owner, role %u, does not exist any more", owner));
+		error = psprintf("the execution's owner, role %u, does not exist any more", action->owner);
 	else
-		attempt_put_error(&root_id, &action_id, attempt,
-						  psprintf("role \"%s\" may not use %s: GRANT EXECUTE ON FUNCTION mistral.std_%s(jsonb) TO %s allows it",
-								   role, action, action + strlen("std."),
-								   quote_identifier(role)));
-}
-
-static Jsonb *
-get_jsonb(uint64 row, int attnum)
-{
-	bool		isnull;
-	Datum		value = db_datum(row, attnum, &isnull);
-
-	return isnull ? NULL : DatumGetJsonbP(value);
+		error = psprintf("role \"%s\" may not use %s: GRANT EXECUTE ON FUNCTION mistral.%s(jsonb) TO %s allows it", role,
+						 strcmp(action->action, WEBHOOK_NAME) == 0 ? ACTION_HTTP_NAME : action->action,
+						 guard, quote_identifier(role));
+	attempt_put_error(&action->root_id, &action->action_id, action->attempt, error);
 }
 
 static void

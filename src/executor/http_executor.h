@@ -23,6 +23,7 @@
 
 #include "postgres.h"
 
+#include "storage/block.h"
 #include "utils/timestamp.h"
 
 /* Once per process, outside a transaction, never in the postmaster.  Raises when it cannot. */
@@ -35,6 +36,12 @@ extern void executor_start(void);
  * nobody knows whether the request took effect.  Returns how many there were.
  */
 extern int	executor_recover(void);
+
+/*
+ * Something has been put into dispatch, on this page or behind it; 0: it may be
+ * anywhere.  At first it may be.
+ */
+extern void executor_look(BlockNumber from);
 
 /*
  * In a transaction: moves at most `max` waiting actions from dispatch to

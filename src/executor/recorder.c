@@ -4,13 +4,20 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/db.h"
@@ -30,6 +37,13 @@
 /* Bytes of results after which they are put and forgotten, so that a batch of large ones is not in memory as a whole. */
 #define PUT_AT_BYTES (1024 * 1024)
 
+/* Columns of mistral.attempt, from 1. */
+enum
+{
+	COL_ACTION_ID = 1,
+	COL_ATTEMPT
+};
+
 /* What a protected call needs. */
 typedef struct Recording
 {
@@ -40,6 +54,7 @@ typedef struct Recording
 static int	settle_lost(Recorder *recorder);
 static Attempt **take_waiting(Recorder *recorder, int max, int *count);
 static bool *delete_attempts(Attempt **attempts, int count, bool again);
+static int	delete_by_place(Attempt **attempts, int count, bool *owned);
 static bool attempt_exists(const Attempt *attempt);
 static void put_results(Recorder *recorder, Attempt **attempts, const bool *owned, int count);
 static void record_protected(Recorder *recorder, Attempt *attempt);
@@ -314,9 +329,11 @@ delete_attempts(Attempt **attempts, int count, bool again)
 	int			nelements = 0;
 	int			i;
 
+	if (!again && delete_by_place(attempts, count, owned) == count)
+		return owned;
 	for (i = 0; i < count; i++)
 	{
-		if ((attempts[i]->record_failures > 0) != again)
+		if ((attempts[i]->record_failures > 0) != again || owned[i])
 			continue;
 		ids[nelements] = UUIDPGetDatum(&attempts[i]->action_id);
 		numbers[nelements++] = Int32GetDatum(attempts[i]->number);
@@ -335,6 +352,42 @@ delete_attempts(Attempt **attempts, int count, bool again)
 				owned[i] = true;
 	}
 	return owned;
+}
+
+/* Those whose rows lie where they were written, without a statement; returns how many. */
+static int
+delete_by_place(Attempt **attempts, int count, bool *owned)
+{
+	Relation	rel = table_open(db_table("attempt"), RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		ItemPointer place = &attempts[i]->place;
+		TM_FailureData failure;
+		bool		isnull;
+
+		/* Reading past the end would be an error. */
+		if (attempts[i]->record_failures > 0 || !ItemPointerIsValid(place) || ItemPointerGetBlockNumber(place) >= nblocks ||
+			!table_tuple_fetch_row_version(rel, place, snapshot, slot))
+			continue;
+		/* A place is only a hint. */
+		if (id_equal(DatumGetUUIDP(slot_getattr(slot, COL_ACTION_ID, &isnull)), &attempts[i]->action_id) &&
+			DatumGetInt32(slot_getattr(slot, COL_ATTEMPT, &isnull)) == attempts[i]->number &&
+			table_tuple_delete(rel, place, GetCurrentCommandId(true), snapshot, InvalidSnapshot, false, &failure, false) == TM_Ok)
+		{
+			owned[i] = true;
+			n++;
+		}
+		ExecClearTuple(slot);
+	}
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return n;
 }
 
 static bool

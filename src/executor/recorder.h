@@ -20,6 +20,7 @@
 
 #include "lib/ilist.h"
 #include "nodes/pg_list.h"
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -34,6 +35,7 @@ typedef struct Attempt
 	pg_uuid_t	action_id;
 	pg_uuid_t	root_id;
 	int			number;
+	ItemPointerData place;		/* of its row; invalid: not known */
 	bool		safe_rerun;		/* may be sent more than once */
 	int			record_failures;
 	TimestampTz record_after;	/* a record that could not be made is tried again later */

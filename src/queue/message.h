@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "storage/block.h"
 #include "storage/itemptr.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
@@ -20,13 +21,13 @@
 #define MESSAGE_STOPPED		"stopped"	/* target: execution that a session stopped */
 
 /*
- * Told of each message put by this transaction, and when a tree's root row was
- * locked; set by the worker layer when the library is preloaded, else NULL.
+ * Told of each message put by this transaction, when a tree's root row was
+ * locked, and when there are new rows of dispatch, on that page or behind it; set by the worker layer when the library is preloaded, else NULL.
  * The receiver passes the hint on when the transaction commits.
  */
 typedef void (*message_put_hook_type) (ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *root_id);
 typedef void (*root_locked_hook_type) (const pg_uuid_t *root_id);
-typedef void (*work_dispatched_hook_type) (const char *performer);
+typedef void (*work_dispatched_hook_type) (const char *performer, BlockNumber from);
 
 extern message_put_hook_type message_put_hook;
 extern root_locked_hook_type root_locked_hook;

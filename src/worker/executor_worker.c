@@ -103,6 +103,8 @@ mistral_executor_main(Datum arg)
 			look = LOOK_ALL;
 			executor.look_at = TimestampTzPlusMilliseconds(now, LOOK_MS);
 		}
+		if (look & LOOK_HTTP)
+			executor_look((look & LOOK_WHOLE) ? 0 : pg_atomic_exchange_u32(&my_worker->look_from, InvalidBlockNumber));
 		if ((look & LOOK_HTTP) || executor_relieved())
 			executor.look = true;
 		if ((look & LOOK_IO) || io_relieved())

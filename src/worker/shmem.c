@@ -124,6 +124,7 @@ initialize_state(SharedState *state)
 
 			worker->ring = -1;
 			pg_atomic_init_u32(&worker->look, 0);
+			pg_atomic_init_u32(&worker->look_from, InvalidBlockNumber);
 			pg_atomic_init_u32(&worker->recheck, 0);
 			pg_atomic_init_u32(&worker->unlocked, 0);
 			pg_atomic_init_u32(&worker->skipping, 0);
@@ -308,6 +309,15 @@ shmem_lease_due(WorkerSlot *engine, TimestampTz due)
 			return true;
 	}
 	return false;
+}
+
+void
+shmem_look_from(WorkerSlot *executor, BlockNumber from)
+{
+	uint32		old = pg_atomic_read_u32(&executor->look_from);
+
+	while (from < old && !pg_atomic_compare_exchange_u32(&executor->look_from, &old, from))
+		;
 }
 
 void

@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "port/atomics.h"
+#include "storage/block.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
@@ -44,7 +45,8 @@ typedef enum WorkerKind
 /* What an executor is to look for. */
 #define LOOK_HTTP		1
 #define LOOK_IO			2
-#define LOOK_ALL		(LOOK_HTTP | LOOK_IO)
+#define LOOK_WHOLE		4		/* and from the table's first page, whatever `look_from` says */
+#define LOOK_ALL		(LOOK_HTTP | LOOK_IO | LOOK_WHOLE)
 
 /* An executor has the place after the engines', SQL workers have those after it. */
 #define EXECUTOR_PLACE	MAX_ENGINES
@@ -89,6 +91,7 @@ typedef struct WorkerSlot
 	TimestampTz last_error_at;
 	char		last_error[ERROR_TEXT_SIZE];
 	pg_atomic_uint32 look;		/* hints were lost: look at the tables; LOOK_ALL, or for an executor one of its two */
+	pg_atomic_uint32 look_from; /* executor only: dispatch has something new for it on this page or behind it */
 	pg_atomic_uint32 schedules; /* a cron trigger has been planned */
 	pg_atomic_uint32 events;	/* first engine only: an event was published, or somebody waits for one */
 	pg_atomic_uint32 recheck;	/* the extension may have gone, or been adopted */
@@ -185,6 +188,9 @@ extern void shmem_ask_sql_worker(DatabaseSlot *db, uint32 wanted);
 
 /* Whoever looks after leases is to look at this time at the latest; tells whether that is sooner than before. */
 extern bool shmem_lease_due(WorkerSlot *engine, TimestampTz due);
+
+/* The executor is to read dispatch from this page on, when it looks next. */
+extern void shmem_look_from(WorkerSlot *executor, BlockNumber from);
 
 /* Gives a ring to a worker, empty, or none.  Exclusive lock held. */
 extern void shmem_take_ring(DatabaseSlot *db, int place);

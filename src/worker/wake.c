@@ -30,6 +30,7 @@ static struct
 	bool		too_many;		/* more messages than are remembered */
 	bool		unlocks;		/* it locked a tree's root row */
 	uint32		dispatched;		/* the executor has new work: LOOK_HTTP, LOOK_IO */
+	BlockNumber dispatched_from;	/* HTTP: on this page or behind it */
 	bool		dispatched_sql; /* SQL workers have */
 	bool		planned;		/* a cron trigger has a new slot */
 	bool		events;			/* an event was published, or somebody waits for one */
@@ -42,7 +43,7 @@ static struct
 
 static void note_message(ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *root_id);
 static void note_root_lock(const pg_uuid_t *root_id);
-static void note_dispatch(const char *performer);
+static void note_dispatch(const char *performer, BlockNumber from);
 static void note_planned(void);
 static void note_events(void);
 static void note_lease(TimestampTz until);
@@ -140,13 +141,18 @@ note_root_lock(const pg_uuid_t *root_id)
 
 /* work_dispatched_hook */
 static void
-note_dispatch(const char *performer)
+note_dispatch(const char *performer, BlockNumber from)
 {
 	arm();
 	if (strcmp(performer, "sql") == 0)
 		pending.dispatched_sql = true;
+	else if (strcmp(performer, "io") == 0)
+		pending.dispatched |= LOOK_IO;
 	else
-		pending.dispatched |= strcmp(performer, "io") == 0 ? LOOK_IO : LOOK_HTTP;
+	{
+		pending.dispatched_from = (pending.dispatched & LOOK_HTTP) ? Min(pending.dispatched_from, from) : from;
+		pending.dispatched |= LOOK_HTTP;
+	}
 }
 
 /* cron_planned_hook */
@@ -254,6 +260,8 @@ tell(bool committed)
 		}
 		if (committed && pending.dispatched)
 		{
+			if (pending.dispatched & LOOK_HTTP)
+				shmem_look_from(&db->workers[EXECUTOR_PLACE], pending.dispatched_from);
 			pg_atomic_fetch_or_u32(&db->workers[EXECUTOR_PLACE].look, pending.dispatched);
 			shmem_wake(&db->workers[EXECUTOR_PLACE]);
 		}
