@@ -1,7 +1,8 @@
 /*
  * executor_worker.c
  *		The process that runs HTTP actions, with the program mistral_http, and
- *		those of modules, with mistral_io: claim, commit, send, record, commit.
+ *		those of modules, with mistral_io: claim, commit, send, record, commit
+ *		(and claim more with that).
  *
  * No transaction is open while bytes travel.  Asked to go, it claims nothing
  * more and stays a moment for what is under way; what it leaves behind has an
@@ -37,6 +38,7 @@ typedef struct Part
 	TimestampTz resume_at;
 } Part;
 
+/* What a part does in one transaction. */
 typedef struct Batch
 {
 	int			max;
@@ -45,6 +47,13 @@ typedef struct Batch
 	int			nhttp;			/* and what they have done */
 	int			nio;
 } Batch;
+
+typedef struct Round
+{
+	Batch		claim;
+	Batch		record;
+	int			room;
+} Round;
 
 static struct
 {
@@ -62,10 +71,12 @@ static struct
 static int	join_descriptors(void);
 static void recover(void);
 static void recover_body(void *arg);
-static void claim(TimestampTz now);
-static void claim_body(void *arg);
-static void record(TimestampTz now);
-static void record_body(void *arg);
+static void drive(void);
+static void move(TimestampTz now);
+static bool run(Round *round);
+static void round_body(void *arg);
+static void claimed(const Round *round);
+static void recorded(const Round *round);
 static void check_leaving(TimestampTz now);
 static void part_failed(Part *part);
 static void part_done(Part *part, int size);
@@ -109,10 +120,8 @@ mistral_executor_main(Datum arg)
 			executor.look = true;
 		if ((look & LOOK_IO) || io_relieved())
 			executor.look_io = true;
-		claim(now);
-		executor.unrecorded = executor_drive();
-		executor.unrecorded_io = io_drive();
-		record(now);
+		drive();
+		move(now);
 		worker_wait(executor_in_flight() + io_in_flight() > 0 ? WORKER_RUNNING : WORKER_IDLE,
 					sleep_time(clock_steady()), executor.poll_fd);
 	}
@@ -166,88 +175,127 @@ recover_body(void *arg)
 }
 
 static void
-claim(TimestampTz now)
+drive(void)
 {
-	Batch		batch;
+	executor.unrecorded = executor_drive();
+	executor.unrecorded_io = io_drive();
+}
 
-	int			room = executor_room();
+/*
+ * Records what has ended and claims what is new: in one transaction, for what a
+ * commit costs is much of what both cost.  After an error each is on its own.
+ */
+static void
+move(TimestampTz now)
+{
+	Round		both = {{0}};
+	Round		one = {{0}};
 
-	/* When requests end, there is room again. */
-	batch.http = executor.look && room > 0;
-	batch.io = executor.look_io && io_room() > 0;
-	batch.max = executor.claiming.size;
-	if ((!batch.http && !batch.io) || executor.leave_at != 0 || now < executor.claiming.resume_at)
-		return;
-	switch (worker_run(claim_body, &batch))
+	both.room = executor_room();
+	if (executor.leave_at == 0 && now >= executor.claiming.resume_at)
+	{
+		/* When requests end, there is room again. */
+		both.claim.http = executor.look && both.room > 0;
+		both.claim.io = executor.look_io && io_room() > 0;
+		both.claim.max = executor.claiming.size;
+	}
+	if (now >= executor.recording.resume_at)
+	{
+		both.record.http = executor.unrecorded > 0;
+		both.record.io = executor.unrecorded_io > 0;
+		both.record.max = executor.recording.size;
+	}
+	if (executor.claiming.backoff > 0 || executor.recording.backoff > 0)
+	{
+		one.record = both.record;
+		(void) run(&one);
+		both.record = (Batch) {0};
+	}
+	/* What was claimed is sent at once. */
+	if (run(&both))
+		drive();
+}
+
+/* True when it has claimed something. */
+static bool
+run(Round *round)
+{
+	bool		claims = round->claim.http || round->claim.io;
+	bool		records = round->record.http || round->record.io;
+
+	if (!claims && !records)
+		return false;
+	switch (worker_run(round_body, round))
 	{
 		case RUN_NO_EXTENSION:
 			leave(ENDING_NO_EXTENSION);
 		case RUN_FAILED:
-			executor_forget_claimed();
-			io_claimed(false);
-			part_failed(&executor.claiming);
-			return;
+			if (claims)
+			{
+				executor_forget_claimed();
+				io_claimed(false);
+			}
+			/* What is to be claimed need not suffer for what cannot be recorded. */
+			if (claims && !records)
+				part_failed(&executor.claiming);
+			if (records)
+			{
+				executor_recorded(false);
+				io_recorded(false);
+				part_failed(&executor.recording);
+			}
+			return false;
 		case RUN_COMMITTED:
 			break;
 	}
-	executor_submit();
-	io_claimed(true);
-	part_done(&executor.claiming, CLAIM_SIZE);
-	/* All of them are taken, and whatever comes after this look says so itself. */
-	if (batch.http)
-		executor.look = batch.nhttp >= Min(batch.max, room);
-	if (batch.io)
-		executor.look_io = batch.nio > 0;
-	pg_atomic_fetch_add_u64(&my_worker->steps, 1);
-	pg_atomic_fetch_add_u64(&my_worker->executions, batch.nhttp + batch.nio);
+	if (records)
+		recorded(round);
+	if (claims)
+		claimed(round);
+	return claims;
 }
 
 static void
-claim_body(void *arg)
+round_body(void *arg)
 {
-	Batch	   *batch = arg;
+	Round	   *round = arg;
+	Batch	   *batch = &round->record;
 
+	batch->nhttp = batch->http ? executor_record(batch->max) : 0;
+	batch->nio = batch->io ? io_record(batch->max) : 0;
+	batch = &round->claim;
 	batch->nhttp = batch->http ? executor_claim(batch->max) : 0;
 	batch->nio = batch->io ? io_claim(batch->max) : 0;
 }
 
 static void
-record(TimestampTz now)
+claimed(const Round *round)
 {
-	Batch		batch;
+	const Batch *batch = &round->claim;
 
-	batch.http = executor.unrecorded > 0;
-	batch.io = executor.unrecorded_io > 0;
-	if ((!batch.http && !batch.io) || now < executor.recording.resume_at)
-		return;
-	batch.max = executor.recording.size;
-	switch (worker_run(record_body, &batch))
-	{
-		case RUN_NO_EXTENSION:
-			leave(ENDING_NO_EXTENSION);
-		case RUN_FAILED:
-			executor_recorded(false);
-			io_recorded(false);
-			part_failed(&executor.recording);
-			return;
-		case RUN_COMMITTED:
-			break;
-	}
-	executor_recorded(true);
-	io_recorded(true);
-	part_done(&executor.recording, RECORD_SIZE);
-	executor.unrecorded -= Min(batch.nhttp, executor.unrecorded);
-	executor.unrecorded_io -= Min(Max(batch.nio, 1), executor.unrecorded_io);
-	pg_atomic_fetch_add_u64(&my_worker->messages, batch.nhttp + batch.nio);
+	executor_submit();
+	io_claimed(true);
+	part_done(&executor.claiming, CLAIM_SIZE);
+	/* All of them are taken, and whatever comes after this look says so itself. */
+	if (batch->http)
+		executor.look = batch->nhttp >= Min(batch->max, round->room);
+	if (batch->io)
+		executor.look_io = batch->nio > 0;
+	pg_atomic_fetch_add_u64(&my_worker->steps, 1);
+	pg_atomic_fetch_add_u64(&my_worker->executions, batch->nhttp + batch->nio);
 }
 
 static void
-record_body(void *arg)
+recorded(const Round *round)
 {
-	Batch	   *batch = arg;
+	const Batch *batch = &round->record;
 
-	batch->nhttp = batch->http ? executor_record(batch->max) : 0;
-	batch->nio = batch->io ? io_record(batch->max) : 0;
+	executor_recorded(true);
+	io_recorded(true);
+	part_done(&executor.recording, RECORD_SIZE);
+	executor.unrecorded -= Min(batch->nhttp, executor.unrecorded);
+	executor.unrecorded_io -= Min(Max(batch->nio, 1), executor.unrecorded_io);
+	pg_atomic_fetch_add_u64(&my_worker->messages, batch->nhttp + batch->nio);
 }
 
 /* Does not return when it is time to go and nothing, or no time, is left. */
