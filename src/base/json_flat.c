@@ -16,6 +16,7 @@
 #define KEPT_NUMBERS 256
 
 static void open_container(JsonFlat *f, uint32 header, int nchildren);
+static void add_aligned(JsonFlat *f, uint32 type, const void *bytes, Size size);
 static void add_child(JsonFlat *f, uint32 type, int start);
 static void pad(JsonFlat *f);
 static Numeric number(int i);
@@ -84,15 +85,35 @@ json_flat_string(JsonFlat *f, const char *s, int len)
 void
 json_flat_int(JsonFlat *f, int i)
 {
-	int			start = f->buf.len;
-	Numeric		value = number(i);
-	int			size = VARSIZE(value);
+	json_flat_numeric(f, number(i));
+}
 
-	pad(f);
-	enlargeStringInfo(&f->buf, size);
-	memcpy(f->buf.data + f->buf.len, value, size);
-	f->buf.len += size;
-	add_child(f, JENTRY_ISNUMERIC, start);
+void
+json_flat_numeric(JsonFlat *f, Numeric number)
+{
+	add_aligned(f, JENTRY_ISNUMERIC, number, VARSIZE(number));
+}
+
+void
+json_flat_jsonb(JsonFlat *f, const Jsonb *value)
+{
+	JsonbValue	v = {.type = jbvNull};
+
+	if (value && !JB_ROOT_IS_SCALAR(value))
+	{
+		add_aligned(f, JENTRY_ISCONTAINER, &value->root, VARSIZE(value) - VARHDRSZ);
+		return;
+	}
+	if (value)
+		JsonbExtractScalar(unconstify(JsonbContainer *, &value->root), &v);
+	if (v.type == jbvString)
+		json_flat_string(f, v.val.string.val, v.val.string.len);
+	else if (v.type == jbvNumeric)
+		json_flat_numeric(f, v.val.numeric);
+	else if (v.type == jbvBool)
+		add_child(f, v.val.boolean ? JENTRY_ISBOOL_TRUE : JENTRY_ISBOOL_FALSE, f->buf.len);
+	else
+		add_child(f, JENTRY_ISNULL, f->buf.len);
 }
 
 Jsonb *
@@ -107,6 +128,18 @@ int
 json_compare_keys(const char *a, int alen, const char *b, int blen)
 {
 	return alen != blen ? (alen > blen ? 1 : -1) : memcmp(a, b, alen);
+}
+
+static void
+add_aligned(JsonFlat *f, uint32 type, const void *bytes, Size size)
+{
+	int			start = f->buf.len;
+
+	pad(f);
+	enlargeStringInfo(&f->buf, size);
+	memcpy(f->buf.data + f->buf.len, bytes, size);
+	f->buf.len += size;
+	add_child(f, type, start);
 }
 
 /* The child that begins at `start` and ends here: its length, or every so often where it ends. */

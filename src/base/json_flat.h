@@ -13,6 +13,7 @@
 
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 
 /* Containers within one another. */
 #define JSON_FLAT_DEPTH 3
@@ -38,6 +39,8 @@ extern void json_flat_open_object(JsonFlat *f, int npairs);
 extern void json_flat_close(JsonFlat *f);
 extern void json_flat_string(JsonFlat *f, const char *s, int len);	/* also a key */
 extern void json_flat_int(JsonFlat *f, int i);
+extern void json_flat_numeric(JsonFlat *f, Numeric number);
+extern void json_flat_jsonb(JsonFlat *f, const Jsonb *value);	/* as it is; NULL: null */
 
 /* The value, in the memory context of json_flat_begin, when all is closed. */
 extern Jsonb *json_flat_finish(JsonFlat *f);

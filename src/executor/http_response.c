@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 
 #include "base/json.h"
+#include "base/json_flat.h"
 #include "executor/http_response.h"
 #include "executor/protect.h"
 #include "guc.h"
@@ -37,6 +38,21 @@ typedef struct Conversion
 	Jsonb	   *json;			/* result of parse_json */
 } Conversion;
 
+/* The body of an answer. */
+typedef struct Content
+{
+	Jsonb	   *json;			/* NULL: no JSON */
+	const char *text;
+	bool		base64;			/* `text` is, for there is no text in it */
+	char	   *encoding;		/* what the answer calls it; may be NULL */
+} Content;
+
+typedef struct HeaderItem
+{
+	char	   *name;
+	StringInfoData value;
+} HeaderItem;
+
 /* What a look at a text says. */
 typedef enum JsonLook
 {
@@ -45,6 +61,7 @@ typedef enum JsonLook
 	JSON_TOO_LARGE				/* it would need more than a result may have */
 } JsonLook;
 
+static Jsonb *make_result(const HttpRequest *request, const Content *content, const char *reason, const Jsonb *headers);
 static size_t body_limit(void);
 static void fail_size(HttpRequest *request);
 static void convert_text(void *arg);
@@ -59,14 +76,15 @@ static char *declared_charset(const HttpRequest *request);
 static Jsonb *head_object(const HttpRequest *request, char **reason);
 static Jsonb *cookies_object(const HttpRequest *request);
 static Jsonb *history_array(const HttpRequest *request);
-static bool add_content(JsonBuilder *b, HttpRequest *request);
+static bool read_content(HttpRequest *request, Content *content);
+static int	compare_items(const void *a, const void *b);
+static void add_text(JsonFlat *f, const char *text);
 static Jsonb *failure_result(HttpRequest *request, bool *failed);
 
 Jsonb *
 http_response_result(HttpRequest *request, bool *failed)
 {
-	JsonBuilder b = {0};
-	JsonbValue	elapsed = {.type = jbvNumeric};
+	Content		content = {0};
 	char	   *reason = NULL;
 	Jsonb	   *headers;
 	Jsonb	   *result;
@@ -82,27 +100,9 @@ http_response_result(HttpRequest *request, bool *failed)
 	}
 
 	headers = head_object(request, &reason);
-	json_begin_object(&b);
-	if (!add_content(&b, request))
+	if (!read_content(request, &content))
 		return failure_result(request, failed);
-	json_add_key(&b, "status");
-	json_add_int(&b, request->status);
-	json_add_key(&b, "headers");
-	json_add_jsonb(&b, headers);
-	json_add_key(&b, "url");
-	json_add_string(&b, text_of(request->final_url, strlen(request->final_url), NULL, NULL));
-	json_add_key(&b, "history");
-	json_add_jsonb(&b, history_array(request));
-	json_add_key(&b, "reason");
-	json_add_string(&b, reason);
-	json_add_key(&b, "cookies");
-	json_add_jsonb(&b, cookies_object(request));
-	json_add_key(&b, "elapsed");
-	elapsed.val.numeric = int64_div_fast_to_numeric(request->elapsed, 6);
-	json_add_value(&b, &elapsed);
-	json_end_object(&b);
-	result = json_finish(&b);
-
+	result = make_result(request, &content, reason, headers);
 	if (VARSIZE(result) > body_limit())
 	{
 		fail_size(request);
@@ -110,6 +110,48 @@ http_response_result(HttpRequest *request, bool *failed)
 	}
 	*failed = request->status < 200 || request->status > 306;
 	return result;
+}
+
+/* Its keys in jsonb's order, then the values. */
+static Jsonb *
+make_result(const HttpRequest *request, const Content *content, const char *reason, const Jsonb *headers)
+{
+	static const char *const keys[] = {
+		"url", "reason", "status", "content", "cookies", "elapsed", "headers", "history", "encoding", "content_encoding"
+	};
+	int			nkeys = lengthof(keys) - (content->base64 ? 0 : 1);
+	JsonFlat	f;
+
+	json_flat_begin(&f, 512 + VARSIZE(headers) + (content->json ? VARSIZE(content->json) : strlen(content->text)));
+	json_flat_open_object(&f, nkeys);
+	for (int i = 0; i < nkeys; i++)
+		add_text(&f, keys[i]);
+	add_text(&f, text_of(request->final_url, strlen(request->final_url), NULL, NULL));
+	add_text(&f, reason);
+	json_flat_int(&f, (int) request->status);
+	if (content->json)
+		json_flat_jsonb(&f, content->json);
+	else
+		add_text(&f, content->text);
+	json_flat_jsonb(&f, cookies_object(request));
+	json_flat_numeric(&f, int64_div_fast_to_numeric(request->elapsed, 6));
+	json_flat_jsonb(&f, headers);
+	json_flat_jsonb(&f, history_array(request));
+	add_text(&f, content->encoding);
+	if (content->base64)
+		add_text(&f, "base64");
+	json_flat_close(&f);
+	return json_flat_finish(&f);
+}
+
+/* NULL is null. */
+static void
+add_text(JsonFlat *f, const char *text)
+{
+	if (text)
+		json_flat_string(f, text, strlen(text));
+	else
+		json_flat_jsonb(f, NULL);
 }
 
 static size_t
@@ -274,12 +316,6 @@ declared_charset(const HttpRequest *request)
 	return NULL;
 }
 
-typedef struct HeaderItem
-{
-	char	   *name;
-	StringInfoData value;
-} HeaderItem;
-
 /*
  * The headers of the last answer as an object, names as they were received
  * first, values of repeated ones joined with commas.  *reason is the phrase of
@@ -288,12 +324,13 @@ typedef struct HeaderItem
 static Jsonb *
 head_object(const HttpRequest *request, char **reason)
 {
-	HeaderItem *items = palloc(HTTP_MAX_LINES * sizeof(HeaderItem));
+	int			maxitems = 16;
+	HeaderItem *items = palloc(maxitems * sizeof(HeaderItem));
 	HeaderItem *last = NULL;
 	int			nitems = 0;
 	const char *line = request->head.data ? request->head.data : "";
 	bool		first = true;
-	JsonBuilder b = {0};
+	JsonFlat	f;
 	int			i;
 
 	while (*line)
@@ -330,6 +367,11 @@ head_object(const HttpRequest *request, char **reason)
 		value += strspn(value, " \t");
 		for (i = 0; i < nitems && pg_strcasecmp(items[i].name, text) != 0; i++)
 			;
+		if (i == maxitems)
+		{
+			maxitems *= 2;
+			items = repalloc(items, maxitems * sizeof(HeaderItem));
+		}
 		last = &items[i];
 		if (i < nitems)
 			appendStringInfoString(&last->value, ", ");
@@ -342,14 +384,25 @@ head_object(const HttpRequest *request, char **reason)
 		appendStringInfoString(&last->value, value);
 	}
 
-	json_begin_object(&b);
+	/* No two names are the same. */
+	qsort(items, nitems, sizeof(HeaderItem), compare_items);
+	json_flat_begin(&f, 2 * request->head.len);
+	json_flat_open_object(&f, nitems);
 	for (i = 0; i < nitems; i++)
-	{
-		json_add_key(&b, items[i].name);
-		json_add_string(&b, items[i].value.data);
-	}
-	json_end_object(&b);
-	return json_finish(&b);
+		add_text(&f, items[i].name);
+	for (i = 0; i < nitems; i++)
+		json_flat_string(&f, items[i].value.data, items[i].value.len);
+	json_flat_close(&f);
+	return json_flat_finish(&f);
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	const char *x = ((const HeaderItem *) a)->name;
+	const char *y = ((const HeaderItem *) b)->name;
+
+	return json_compare_keys(x, strlen(x), y, strlen(y));
 }
 
 /* Cookies that the last answer set and libcurl accepted for its host. */
@@ -399,12 +452,9 @@ history_array(const HttpRequest *request)
 	return json_finish(&b);
 }
 
-/*
- * "content" as JSON, else as text, else as base64 beside "content_encoding",
- * and "encoding".  False: the request is a failed one now.
- */
+/* As JSON, else as text, else as base64.  False: the request is a failed one now. */
 static bool
-add_content(JsonBuilder *b, HttpRequest *request)
+read_content(HttpRequest *request, Content *content)
 {
 	char	   *charset = declared_charset(request);
 	const char *used = charset;
@@ -414,7 +464,6 @@ add_content(JsonBuilder *b, HttpRequest *request)
 		strstr(header_value(request, "Content-Type"), charset) == NULL;
 	Conversion	conversion = {bytes, len};
 	JsonLook	look = JSON_NOT;
-	bool		is_json = false;
 
 	/* A byte order mark says what it is, and is no part of the text. */
 	if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
@@ -430,15 +479,10 @@ add_content(JsonBuilder *b, HttpRequest *request)
 		fail_size(request);
 		return false;
 	}
-	if (look == JSON_MAYBE)
-		is_json = protected_call(parse_json, &conversion) == 0;
-
-	json_add_key(b, "content");
-	if (is_json)
-		json_add_jsonb(b, conversion.json);
-	else if (conversion.text != NULL)
-		json_add_string(b, conversion.text);
-	else
+	if (look == JSON_MAYBE && protected_call(parse_json, &conversion) == 0)
+		content->json = conversion.json;
+	content->text = conversion.text;
+	if (conversion.text == NULL)
 	{
 		int			size = pg_b64_enc_len(request->content.len);
 		char	   *base64;
@@ -453,12 +497,10 @@ add_content(JsonBuilder *b, HttpRequest *request)
 		if (size < 0)
 			elog(ERROR, "could not encode as base64");
 		base64[size] = '\0';
-		json_add_string(b, base64);
-		json_add_key(b, "content_encoding");
-		json_add_string(b, "base64");
+		content->text = base64;
+		content->base64 = true;
 	}
-	json_add_key(b, "encoding");
-	json_add_string(b, used ? text_of(used, strlen(used), NULL, NULL) : NULL);
+	content->encoding = used ? text_of(used, strlen(used), NULL, NULL) : NULL;
 	return true;
 }
 

@@ -22,6 +22,7 @@
 #include "base/db.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/json_flat.h"
 #include "base/rows.h"
 #include "queue/message.h"
 
@@ -86,15 +87,16 @@ message_put_completions(MessageCompletion *completions, int n)
 Jsonb *
 message_action_result(const char *state, const Jsonb *result)
 {
-	JsonBuilder b = {0};
+	JsonFlat	f;
 
-	json_begin_object(&b);
-	json_add_key(&b, "state");
-	json_add_string(&b, state);
-	json_add_key(&b, "result");
-	json_add_jsonb(&b, result);
-	json_end_object(&b);
-	return json_finish(&b);
+	json_flat_begin(&f, 64 + (result ? VARSIZE(result) : 0));
+	json_flat_open_object(&f, 2);
+	json_flat_string(&f, "state", strlen("state"));
+	json_flat_string(&f, "result", strlen("result"));
+	json_flat_string(&f, state, strlen(state));
+	json_flat_jsonb(&f, result);
+	json_flat_close(&f);
+	return json_flat_finish(&f);
 }
 
 static void
