@@ -12,6 +12,7 @@
 
 static bool read_fields(Transfer *transfer, size_t len);
 static bool read_field(Transfer *transfer, const WireField *field);
+static bool add_header(Transfer *transfer, const char *name);
 static void drop_header(Transfer *transfer, const char *name);
 
 Transfer *
@@ -51,6 +52,7 @@ transfer_free(Transfer *transfer)
 	if (transfer->frame)
 		explicit_bzero(transfer->frame, transfer->frame_len);
 	free(transfer->frame);
+	free(transfer->headers);
 	free(transfer);
 }
 
@@ -171,10 +173,7 @@ read_field(Transfer *transfer, const WireField *field)
 			transfer->body_len = field->len;
 			break;
 		case WIRE_HEADER:
-			if (transfer->nheaders == HTTP_MAX_REQUEST_HEADERS)
-				return false;
-			transfer->headers[transfer->nheaders++].name = field->data;
-			break;
+			return add_header(transfer, field->data);
 		case WIRE_HEADER_VALUE:
 			if (transfer->nheaders == 0)
 				return false;
@@ -227,5 +226,25 @@ read_field(Transfer *transfer, const WireField *field)
 		default:
 			return false;
 	}
+	return true;
+}
+
+/* Its value comes with the next field, if it has one. */
+static bool
+add_header(Transfer *transfer, const char *name)
+{
+	if (transfer->nheaders == HTTP_MAX_REQUEST_HEADERS)
+		return false;
+	if (transfer->nheaders == transfer->maxheaders)
+	{
+		int			size = transfer->maxheaders == 0 ? 8 : 2 * transfer->maxheaders;
+		Header	   *headers = realloc(transfer->headers, size * sizeof(Header));
+
+		if (headers == NULL)
+			return false;
+		transfer->headers = headers;
+		transfer->maxheaders = size;
+	}
+	transfer->headers[transfer->nheaders++] = (Header) {name, NULL};
 	return true;
 }

@@ -33,6 +33,7 @@ static bool normalise_url(Transfer *transfer);
 static bool set_options(Transfer *transfer);
 static bool set_http_options(Transfer *transfer);
 static bool may_repeat(const Transfer *transfer);
+static bool sends_body(const Transfer *transfer);
 static bool set_method(Transfer *transfer);
 static bool set_headers(Transfer *transfer);
 static bool append_header(Transfer *transfer, const char *name, const char *value);
@@ -258,18 +259,22 @@ may_repeat(const Transfer *transfer)
 		strcmp(transfer->method, "OPTIONS") == 0;
 }
 
+/* Any other method says how long its body is, also that it has none. */
+static bool
+sends_body(const Transfer *transfer)
+{
+	return strcmp(transfer->method, "HEAD") != 0 && (transfer->body != NULL || strcmp(transfer->method, "GET") != 0);
+}
+
 static bool
 set_method(Transfer *transfer)
 {
-	bool		get = strcmp(transfer->method, "GET") == 0;
-
 	if (strcmp(transfer->method, "HEAD") == 0)
 		SET(CURLOPT_NOBODY, 1L);
-	else if (get && transfer->body == NULL)
+	else if (!sends_body(transfer))
 		SET(CURLOPT_HTTPGET, 1L);
 	else
 	{
-		/* Any other method says how long its body is, also that it has none. */
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) transfer->body_len);
 		SET(CURLOPT_POSTFIELDS, transfer->body ? transfer->body : "");
 		SET(CURLOPT_CUSTOMREQUEST, transfer->method);
@@ -288,9 +293,9 @@ set_headers(Transfer *transfer)
 		if (!append_header(transfer, transfer->headers[i].name, transfer->headers[i].value))
 			return false;
 	/* What libcurl would add to a body by itself. */
-	if (request_find_header(transfer, "Content-Type") == NULL && !append_header(transfer, "Content-Type", NULL))
+	if (sends_body(transfer) && request_find_header(transfer, "Content-Type") == NULL && !append_header(transfer, "Content-Type", NULL))
 		return false;
-	if (request_find_header(transfer, "Expect") == NULL && !append_header(transfer, "Expect", NULL))
+	if (sends_body(transfer) && request_find_header(transfer, "Expect") == NULL && !append_header(transfer, "Expect", NULL))
 		return false;
 	SET(CURLOPT_HTTPHEADER, transfer->header_list);
 	return true;

@@ -40,7 +40,8 @@ typedef struct Transfer
 	const char *body;			/* NULL: none */
 	size_t		body_len;
 	int			nheaders;
-	Header		headers[HTTP_MAX_REQUEST_HEADERS];
+	int			maxheaders;
+	Header	   *headers;
 	const char *proxies[3];		/* for http, for https, for both */
 	const char *mail_from;		/* makes it a mail */
 	struct curl_slist *recipients;
