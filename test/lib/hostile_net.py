@@ -105,10 +105,11 @@ async def http2(reader, writer):
             writer.write(frame(SETTINGS, 1, 0))
         elif kind == HEADERS:
             counts["requests"] += 1
-            # S: a connection that answers once, and then no more
-            if not (answered and b"\x02/S" in payload):
+            # S: a connection that answers it once, and then no more
+            stuck = b"\x02/S" in payload
+            if not (answered and stuck):
                 await answer_http2(writer, stream, payload)
-            answered = True
+            answered |= stuck
 
 
 async def for_ever(writer, data):
