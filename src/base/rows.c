@@ -34,6 +34,7 @@ static const struct
 	{"message", 7},
 	{"timer", 5},
 	{"dispatch", 12},
+	{"attempt", 13},
 	{"offer", 9},
 	{"lease", 11},
 	{"history", 11},

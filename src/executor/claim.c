@@ -38,8 +38,7 @@ enum
 	COL_TIMEOUT,
 	COL_CREATED_AT,
 	COL_HEADERS,
-	COL_INPUT,
-	NCOLUMNS = COL_INPUT
+	COL_INPUT
 };
 
 typedef struct Claim
@@ -152,12 +151,13 @@ is_of_performer(Claim *claim)
 static bool
 take(Claim *claim)
 {
-	Datum		values[NCOLUMNS];
-	bool		nulls[NCOLUMNS];
+	int			natts = RelationGetDescr(claim->rel)->natts;
+	Datum	   *values = palloc(natts * sizeof(Datum));
+	bool	   *nulls = palloc(natts * sizeof(bool));
 	ClaimedAction *action = &claim->actions[claim->n];
 	TM_FailureData failure;
 
-	Assert(RelationGetDescr(claim->rel)->natts == NCOLUMNS);
+	Assert(natts >= COL_INPUT);
 	if (table_tuple_delete(claim->rel, &claim->slot->tts_tid, GetCurrentCommandId(true), claim->snapshot,
 						   InvalidSnapshot, claim->locked, &failure, false) != TM_Ok)
 		return false;
@@ -207,5 +207,5 @@ begin_attempt(Claim *claim, const Datum *values, const bool *nulls, ClaimedActio
 		slot->tts_values[n] = values[column - 1];
 		slot->tts_isnull[n] = nulls[column - 1] || !action->safe_rerun;
 	}
-	Assert(n == claim->attempts.natts);
+	Assert(n == claim->attempts.ncolumns);
 }

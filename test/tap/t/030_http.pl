@@ -729,6 +729,13 @@ subtest 'secrets' => sub {
 	unlike(log_since($node, $start) =~ s/^.*(STATEMENT|statement:|jsonb_to_recordset).*$//gmr, qr/canary/, 'and not in the log');
 };
 
+subtest 'columns that somebody adds to our tables' => sub {
+	sql("ALTER TABLE mistral.$_ ADD COLUMN note text, ADD COLUMN gone int; ALTER TABLE mistral.$_ DROP COLUMN gone") foreach qw(dispatch attempt);
+	my ($answer) = request({ url => "$url/echo" });
+	is($answer->{state}, 'SUCCESS', 'are in nobody\'s way');
+	is(sql('SELECT count(*) FROM mistral.attempt'), 0, 'and nothing is left');
+};
+
 kill 'TERM', map { $_->[0] } values %servers;
 $node->stop;
 done_testing();
