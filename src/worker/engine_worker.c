@@ -181,16 +181,17 @@ collect(TimestampTz now)
 	uint32		unlocked = pg_atomic_read_u32(&my_worker->unlocked);
 	MessageHint hints[64];
 	bool		unasked = now >= engine.full_at || (engine.maintenance && !guc_maintenance);
+	uint32		look = pg_atomic_exchange_u32(&my_worker->look, 0);
 	int			n;
 	int			i;
 
-	if (pg_atomic_exchange_u32(&my_worker->look, 0) != 0 || unasked)
+	if (look != 0 || unasked)
 	{
 		/* What the ring holds is committed, and the look will find it. */
 		ring_clear(my_worker);
 		drop_hints(&engine.waiting, engine.waiting.n);
 		engine.full = true;
-		engine.whole |= unasked;
+		engine.whole |= unasked || (look & LOOK_OTHERS) != 0;
 	}
 	engine.maintenance = guc_maintenance;
 

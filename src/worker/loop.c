@@ -53,6 +53,7 @@ static bool statistics_pending = false;
 static bool wait_once(long timeout, int fd);
 static void attach(void);
 static void detach(int code, Datum arg);
+static void tell_remaining_engine(void);
 static void pin_settings(void);
 static bool begin_transaction(void);
 static void commit_transaction(void);
@@ -352,15 +353,32 @@ detach(int code, Datum arg)
 		my_worker->pid = 0;
 		my_worker->state = WORKER_GONE;
 		shmem_wake_launcher();
-		if (my_order.place > 0 && worker_kind(my_order.place) == WORKER_ENGINE)
-		{
-			/* What lay in this engine's ring is found by the first one. */
-			pg_atomic_write_u32(&my_database->workers[0].look, 1);
-			shmem_wake(&my_database->workers[0]);
-		}
+		if (worker_kind(my_order.place) == WORKER_ENGINE)
+			tell_remaining_engine();
 	}
 	LWLockRelease(registry_lock());
 	my_worker = NULL;
+}
+
+/*
+ * What lay in this engine's ring, and what others gave it of theirs, is found by
+ * one that stays.  Without any, those that come look at the table themselves.
+ */
+static void
+tell_remaining_engine(void)
+{
+	int			i;
+
+	for (i = 0; i < MAX_ENGINES; i++)
+	{
+		WorkerSlot *engine = &my_database->workers[i];
+
+		if (engine->proc == NULL)
+			continue;
+		pg_atomic_fetch_or_u32(&engine->look, LOOK_ALL | LOOK_OTHERS);
+		shmem_wake(engine);
+		return;
+	}
 }
 
 /* What ALTER SYSTEM, DATABASE or ROLE may have set must not steer a worker. */

@@ -354,7 +354,7 @@ ring_push(WorkerSlot *worker, const MessageHint *hints, int nhints)
 
 	if (worker->ring < 0)
 	{
-		pg_atomic_write_u32(&worker->look, LOOK_ALL);
+		pg_atomic_fetch_or_u32(&worker->look, LOOK_ALL);
 		return;
 	}
 	ring = &shared->rings[worker->ring];
@@ -363,7 +363,7 @@ ring_push(WorkerSlot *worker, const MessageHint *hints, int nhints)
 	{
 		if (ring->tail - ring->head >= RING_SIZE)
 		{
-			pg_atomic_write_u32(&worker->look, LOOK_ALL);
+			pg_atomic_fetch_or_u32(&worker->look, LOOK_ALL);
 			break;
 		}
 		ring->entries[ring->tail % RING_SIZE] = hints[i];

@@ -46,6 +46,7 @@ typedef enum WorkerKind
 #define LOOK_HTTP		1
 #define LOOK_IO			2
 #define LOOK_WHOLE		4		/* and from the table's first page, whatever `look_from` says */
+#define LOOK_OTHERS		8		/* engines: and at what falls to others, of whom one has gone */
 #define LOOK_ALL		(LOOK_HTTP | LOOK_IO | LOOK_WHOLE)
 
 /* An executor has the place after the engines', SQL workers have those after it. */

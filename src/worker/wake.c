@@ -299,7 +299,7 @@ tell_engines(DatabaseSlot *db, bool committed)
 		}
 		if (committed && pending.too_many)
 		{
-			pg_atomic_write_u32(&engine->look, 1);
+			pg_atomic_fetch_or_u32(&engine->look, LOOK_ALL);
 			wake = true;
 		}
 		else if (committed && engines == 1 && pending.nhints > 0)

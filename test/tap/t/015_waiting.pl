@@ -187,6 +187,23 @@ subtest 'two engines' => sub {
 	my @done = map { $after[$_] - $before[$_] } 0 .. 1;
 	is($done[0] + $done[1], 6000, 'and each workflow once, where there were too many to be told of');
 	cmp_ok($_, '>', 1000, 'by both of them') foreach @done;
+
+	# Who goes leaves behind what it was given of the other's: those that stay find it, without waiting for the look of each minute.
+	sql('ALTER SYSTEM SET mistral.batch_size = 100');
+	sql('SELECT pg_reload_conf()');
+	ok(wait_for(sub { sql('SHOW mistral.batch_size') eq '100' && sql($engines) eq '2' }), 'both are idle');
+	my ($first) = split /\n/, sql("SELECT pid FROM mistral.workers WHERE kind = 'engine'");
+	kill 'STOP', $first or die "the engine cannot be stopped: $!";
+	# As id_share divides: all of them fall to the second.
+	sql(q{INSERT INTO many SELECT mistral.start_workflow('short', execution_id => id)
+		FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 4000)) AS made
+		WHERE mod(int8and(int8(uuid_hash(id)), 4294967295), 2) = 1});
+	ok(wait_for(sub { sql('SELECT count(*) < 1500 FROM mistral.message') eq 't' && sql($engines) eq '2' }, 30), 'the second has done what it has kept');
+	cmp_ok(sql('SELECT count(*) FROM mistral.message'), '>', 100, 'and has given some to the first');
+	sql("SELECT pg_terminate_backend($first)");
+	kill 'CONT', $first;
+	ok(wait_for(sub { sql('SELECT count(*) FROM mistral.message') eq '0' }, 20), 'which another does when the first ends');
+	sql('ALTER SYSTEM RESET mistral.batch_size');
 	sql('ALTER SYSTEM RESET mistral.engine_workers');
 	sql('SELECT pg_reload_conf()');
 	ok(wait_for(sub { sql("SELECT count(*) FROM mistral.workers WHERE kind = 'engine' AND pid IS NOT NULL") eq '1' }),
