@@ -36,6 +36,8 @@
 #define WIRE_BODY 'b'
 #define WIRE_HEADER 'h'			/* the name */
 #define WIRE_HEADER_VALUE 'v'	/* of the header before; without it, the one that libcurl would add is left out */
+#define WIRE_SECRET_HEADER 'S'	/* the header before holds a secret: it goes to no other origin */
+#define WIRE_SECRET_BODY 'B'	/* so does the body */
 #define WIRE_USER 'n'
 #define WIRE_PASSWORD 'p'
 #define WIRE_DIGEST 'd'			/* the way of authentication */

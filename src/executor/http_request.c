@@ -90,8 +90,12 @@ http_request_pack(HttpRequest *request)
 		wire_add_text(out, proxy_tags[i], request->proxies[i]);
 	for (int i = 0; i < request->nheaders; i++)
 	{
+		const char *value = request->headers[i].value;
+
 		wire_add_text(out, WIRE_HEADER, request->headers[i].name);
-		wire_add_text(out, WIRE_HEADER_VALUE, request->headers[i].value);
+		wire_add_text(out, WIRE_HEADER_VALUE, value);
+		if (value && secret_mask_finds(&request->mask, value, strlen(value)))
+			wire_add_int(out, WIRE_SECRET_HEADER, 1);
 	}
 	wire_add_int(out, WIRE_DIGEST, request->digest);
 	wire_add_int(out, WIRE_VERIFY, request->verify);
@@ -100,7 +104,11 @@ http_request_pack(HttpRequest *request)
 	wire_add_int(out, WIRE_TIMEOUT, request->timeout_ms);
 	wire_add_int(out, WIRE_CONNECT_TIMEOUT, request->connect_timeout_ms);
 	if (request->body)
+	{
 		wire_add(out, WIRE_BODY, request->body, request->body_len);
+		if (secret_mask_finds(&request->mask, request->body, request->body_len))
+			wire_add_int(out, WIRE_SECRET_BODY, 1);
+	}
 	wire_end(out, 0, 0);
 	if (out->failed)
 		out_of_memory();

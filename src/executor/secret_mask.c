@@ -74,6 +74,17 @@ secret_mask_apply(const SecretMask *mask, Jsonb *value)
 	return mask->n > 0 ? json_map_strings(value, mask_text, (void *) mask) : value;
 }
 
+bool
+secret_mask_finds(const SecretMask *mask, const char *bytes, size_t len)
+{
+	const char *end = bytes + len;
+
+	for (; mask->n > 0 && bytes < end; bytes++)
+		if (match(mask, bytes, end) > 0)
+			return true;
+	return false;
+}
+
 /* A form that is there already, as most escaped ones are, is not added again. */
 static void
 add(SecretMask *mask, const char *text)

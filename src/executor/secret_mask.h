@@ -25,6 +25,9 @@ typedef struct SecretMask
 extern void secret_mask_set(SecretMask *mask, List *values, const char *user, const char *password);
 extern void secret_mask_free(SecretMask *mask);
 
+/* Whether one is in these bytes. */
+extern bool secret_mask_finds(const SecretMask *mask, const char *bytes, size_t len);
+
 /* The value with *** in place of each secret, in the current memory context. */
 extern Jsonb *secret_mask_apply(const SecretMask *mask, Jsonb *value);
 

@@ -14,6 +14,7 @@ static bool read_fields(Transfer *transfer, size_t len);
 static bool read_field(Transfer *transfer, const WireField *field);
 static bool add_header(Transfer *transfer, const char *name);
 static void drop_header(Transfer *transfer, const char *name);
+static void drop_secret_headers(Transfer *transfer);
 
 Transfer *
 transfer_new(const char *body, size_t len)
@@ -63,6 +64,7 @@ request_redirect(Transfer *transfer, const char *url)
 	Hop		   *hop = &transfer->hops[transfer->nhops];
 	const char *error = plain_url_parse(url, NULL, &parts);
 	long		status = transfer->status;
+	bool		elsewhere;
 
 	if (error)
 	{
@@ -75,12 +77,14 @@ request_redirect(Transfer *transfer, const char *url)
 	transfer->url = parts.url;
 	parts.url = NULL;
 
-	if (strcmp(transfer->origin, parts.origin) != 0)
+	elsewhere = strcmp(transfer->origin, parts.origin) != 0;
+	if (elsewhere)
 	{
 		drop_header(transfer, "Authorization");
 		drop_header(transfer, "Cookie");
 		drop_header(transfer, "Host");
 		drop_header(transfer, "Mistral-Token");
+		drop_secret_headers(transfer);
 		transfer->user = transfer->password = transfer->cookies = NULL;
 	}
 	free(transfer->origin);
@@ -96,6 +100,11 @@ request_redirect(Transfer *transfer, const char *url)
 		transfer->body = NULL;
 		transfer->body_len = 0;
 		drop_header(transfer, "Content-Type");
+	}
+	else if (elsewhere && transfer->body_secret)
+	{
+		transfer_fail(transfer, "redirect to another origin of a body that holds a secret is not allowed");
+		return false;
 	}
 	return true;
 }
@@ -125,6 +134,17 @@ drop_header(Transfer *transfer, const char *name)
 
 	if (header)
 		transfer->headers[header - transfer->headers] = transfer->headers[--transfer->nheaders];
+}
+
+static void
+drop_secret_headers(Transfer *transfer)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < transfer->nheaders; i++)
+		if (!transfer->headers[i].secret)
+			transfer->headers[kept++] = transfer->headers[i];
+	transfer->nheaders = kept;
 }
 
 static bool
@@ -178,6 +198,14 @@ read_field(Transfer *transfer, const WireField *field)
 			if (transfer->nheaders == 0)
 				return false;
 			transfer->headers[transfer->nheaders - 1].value = field->data;
+			break;
+		case WIRE_SECRET_HEADER:
+			if (transfer->nheaders == 0)
+				return false;
+			transfer->headers[transfer->nheaders - 1].secret = wire_int(field) != 0;
+			break;
+		case WIRE_SECRET_BODY:
+			transfer->body_secret = wire_int(field) != 0;
 			break;
 		case WIRE_USER:
 			transfer->user = field->data;
@@ -245,6 +273,6 @@ add_header(Transfer *transfer, const char *name)
 		transfer->headers = headers;
 		transfer->maxheaders = size;
 	}
-	transfer->headers[transfer->nheaders++] = (Header) {name, NULL};
+	transfer->headers[transfer->nheaders++] = (Header) {name};
 	return true;
 }

@@ -13,6 +13,7 @@ typedef struct Header
 {
 	const char *name;
 	const char *value;			/* NULL: the header that libcurl would add is left out */
+	bool		secret;			/* goes to no other origin */
 } Header;
 
 /* One answer that redirected. */
@@ -39,6 +40,7 @@ typedef struct Transfer
 	const char *cookies;
 	const char *body;			/* NULL: none */
 	size_t		body_len;
+	bool		body_secret;	/* goes to no other origin */
 	int			nheaders;
 	int			maxheaders;
 	Header	   *headers;

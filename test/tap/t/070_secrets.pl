@@ -143,6 +143,39 @@ subtest 'they reach the server' => sub {
 	like(sql("SELECT string_agg(result::text, '') FROM mistral.tasks WHERE execution_id = '$id'"), qr/\*\*\*/, 'answers that hold them are masked');
 };
 
+subtest 'a redirect takes them nowhere else' => sub {
+	my $elsewhere = "http://localhost:$port/echo";
+
+	sql(qq{SET ROLE ann; SELECT mistral.load_workflow(\$y\$
+version: '2.0'
+redirected:
+  tasks:
+    header:
+      action: std.http
+      input: {url: "$url/redirect/302?to=$elsewhere/r1", allow_redirects: true, headers: {X-Key: "Bearer <% secret(s1) %>", X-Other: kept}}
+      on-complete: here
+    here:
+      action: std.http
+      input: {url: "$url/redirect/302?to=/echo/r2", allow_redirects: true, headers: {X-Key: "Bearer <% secret(s1) %>"}}
+      on-complete: body
+    body:
+      action: std.http
+      input: {url: "$url/redirect/307?to=$elsewhere/r3", allow_redirects: true, method: POST, json: {key: "<% secret(s4) %>"}}
+      on-error: innocent
+    innocent:
+      action: std.http
+      input: {url: "$url/redirect/307?to=$elsewhere/r4", allow_redirects: true, method: POST, json: {key: nothing}}
+\$y\$)});
+	my $id = run('ann', 'redirected');
+	my %seen = map { ($_->{target} =~ m{^/echo/(r\d)} ? $1 : '') => $_ } map { decode_json($_) } split(/\n/, slurp_file("$dir/seen"));
+	ok(!exists $seen{r1}->{headers}->{'x-key'}, 'a header with one is left out');
+	is($seen{r1}->{headers}->{'x-other'}, 'kept', 'while others go along');
+	like($seen{r2}->{headers}->{'x-key'}, qr/canary01/, 'to the same place it goes');
+	ok(!exists $seen{r3}, 'a body with one does not go');
+	like($seen{r4}->{body}, qr/nothing/, 'one without does');
+	like(sql("SELECT state_info FROM mistral.tasks WHERE execution_id = '$id' AND name = 'body'"), qr/holds a secret is not allowed/, 'and the task says why');
+};
+
 subtest 'a failure tells nothing' => sub {
 	sql(qq{SET ROLE ann; SELECT mistral.load_workflow(\$y\$
 version: '2.0'
