@@ -94,7 +94,7 @@ http_request_pack(HttpRequest *request)
 
 		wire_add_text(out, WIRE_HEADER, request->headers[i].name);
 		wire_add_text(out, WIRE_HEADER_VALUE, value);
-		if (value && secret_mask_finds(&request->mask, value, strlen(value)))
+		if (request->follow && value && secret_mask_finds(&request->mask, value, strlen(value)))
 			wire_add_int(out, WIRE_SECRET_HEADER, 1);
 	}
 	wire_add_int(out, WIRE_DIGEST, request->digest);
@@ -106,7 +106,7 @@ http_request_pack(HttpRequest *request)
 	if (request->body)
 	{
 		wire_add(out, WIRE_BODY, request->body, request->body_len);
-		if (secret_mask_finds(&request->mask, request->body, request->body_len))
+		if (request->follow && secret_mask_finds(&request->mask, request->body, request->body_len))
 			wire_add_int(out, WIRE_SECRET_BODY, 1);
 	}
 	wire_end(out, 0, 0);
