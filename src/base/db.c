@@ -402,6 +402,16 @@ db_datum(uint64 row, int attnum, bool *isnull)
 }
 
 void
+db_copy_row(TupleTableSlot *slot, Datum **values, bool **nulls)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+
+	*values = palloc(desc->natts * sizeof(Datum));
+	*nulls = palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(ExecCopySlotHeapTuple(slot), desc, *values, *nulls);
+}
+
+void
 db_row(uint64 row, Datum *values, bool *nulls)
 {
 	Assert(row < SPI_processed);

@@ -142,6 +142,12 @@ extern bool db_lookup_delete(DbLookup *lookup, bool wait);
 extern void db_lookup_end(DbLookup *lookup);
 
 /*
+ * All columns of a row, which outlive its slot, in the current memory context; as
+ * many as the table has, to which somebody may have added some.
+ */
+extern void db_copy_row(TupleTableSlot *slot, Datum **values, bool **nulls);
+
+/*
  * A moment lasts until the transaction writes something, or a subtransaction
  * begins or ends: as long, what was just found may be found again without a look.
  */

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -151,18 +150,16 @@ is_of_performer(Claim *claim)
 static bool
 take(Claim *claim)
 {
-	int			natts = RelationGetDescr(claim->rel)->natts;
-	Datum	   *values = palloc(natts * sizeof(Datum));
-	bool	   *nulls = palloc(natts * sizeof(bool));
+	Datum	   *values;
+	bool	   *nulls;
 	ClaimedAction *action = &claim->actions[claim->n];
 	TM_FailureData failure;
 
-	Assert(natts >= COL_INPUT);
+	Assert(RelationGetDescr(claim->rel)->natts >= COL_INPUT);
 	if (table_tuple_delete(claim->rel, &claim->slot->tts_tid, GetCurrentCommandId(true), claim->snapshot,
 						   InvalidSnapshot, claim->locked, &failure, false) != TM_Ok)
 		return false;
-	/* A copy, for it is to outlive the slot. */
-	heap_deform_tuple(ExecCopySlotHeapTuple(claim->slot), RelationGetDescr(claim->rel), values, nulls);
+	db_copy_row(claim->slot, &values, &nulls);
 	action->root_id = *DatumGetUUIDP(values[COL_ROOT_ID - 1]);
 	action->action_id = *DatumGetUUIDP(values[COL_ACTION_ID - 1]);
 	action->attempt = DatumGetInt32(values[COL_ATTEMPT - 1]);

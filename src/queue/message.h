@@ -22,8 +22,9 @@
 
 /*
  * Told of each message put by this transaction, when a tree's root row was
- * locked, and when there are new rows of dispatch, on that page or behind it; set by the worker layer when the library is preloaded, else NULL.
- * The receiver passes the hint on when the transaction commits.
+ * locked, and when there are new rows of dispatch, on that page or behind it;
+ * set by the worker layer when the library is preloaded, else NULL.  The receiver
+ * passes the hint on when the transaction commits.
  */
 typedef void (*message_put_hook_type) (ItemPointer tid, const pg_uuid_t *id, const pg_uuid_t *root_id);
 typedef void (*root_locked_hook_type) (const pg_uuid_t *root_id);

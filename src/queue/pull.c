@@ -139,10 +139,7 @@ take_offers(const PullClaim *claim)
 			!db_lookup_delete(&lookup, false))
 			continue;
 		offer = palloc(sizeof(Offer));
-		/* Somebody may have added columns. */
-		offer->values = palloc(slot->tts_tupleDescriptor->natts * sizeof(Datum));
-		offer->nulls = palloc(slot->tts_tupleDescriptor->natts * sizeof(bool));
-		heap_deform_tuple(ExecCopySlotHeapTuple(slot), slot->tts_tupleDescriptor, offer->values, offer->nulls);
+		db_copy_row(slot, &offer->values, &offer->nulls);
 		offers = lappend(offers, offer);
 	}
 	db_lookup_end(&lookup);
