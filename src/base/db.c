@@ -234,7 +234,15 @@ db_read_latest(DbStatement *statement, Datum *values, long limit)
 void
 db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts)
 {
-	ScanKeyData keys[DB_LOOKUP_KEYS];
+	db_lookup_begin_after(lookup, table, index, texts, ntexts, NULL);
+}
+
+void
+db_lookup_begin_after(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts,
+					  const pg_uuid_t *after)
+{
+	ScanKeyData keys[DB_LOOKUP_KEYS + 1];
+	int			nkeys = ntexts;
 	int			i;
 
 	Assert(ntexts <= DB_LOOKUP_KEYS);
@@ -242,11 +250,13 @@ db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const ch
 	for (i = 0; i < ntexts; i++)
 		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid, lookup->index->rd_indcollation[i],
 							   F_TEXTEQ, CStringGetTextDatum(texts[i]));
+	if (after)
+		ScanKeyInit(&keys[nkeys++], ntexts + 1, BTGreaterStrategyNumber, F_UUID_GT, UUIDPGetDatum(after));
 
 	/* What this transaction has just written is seen, too. */
 	CommandCounterIncrement();
-	begin_lookup(lookup, GetTransactionSnapshot(), ntexts);
-	index_rescan(lookup->scan, keys, ntexts, NULL, 0);
+	begin_lookup(lookup, GetTransactionSnapshot(), nkeys);
+	index_rescan(lookup->scan, keys, nkeys, NULL, 0);
 }
 
 void
@@ -287,6 +297,15 @@ TupleTableSlot *
 db_lookup_next(DbLookup *lookup)
 {
 	return index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot) ? lookup->slot : NULL;
+}
+
+bool
+db_lookup_same(DbLookup *lookup, ItemPointer place)
+{
+	bool		same = table_tuple_fetch_row_version(lookup->rel, place, lookup->snapshot, lookup->slot);
+
+	ExecClearTuple(lookup->slot);
+	return same;
 }
 
 bool

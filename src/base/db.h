@@ -124,6 +124,10 @@ typedef struct DbLookup
 
 extern void db_lookup_begin(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts);
 
+/* Of those rows the ones whose next column of the index, an id, is greater than `after`. */
+extern void db_lookup_begin_after(DbLookup *lookup, const char *table, const char *index, const char *const *texts, int ntexts,
+								  const pg_uuid_t *after);
+
 /*
  * The same by the first column of a primary key, an id (NULL: which one, db_lookup_again says), with the newest snapshot, as
  * db_read_latest.
@@ -133,6 +137,9 @@ extern void db_lookup_latest(DbLookup *lookup, const char *table, const char *in
 /* Looks for another id in the same table, with the same snapshot. */
 extern void db_lookup_again(DbLookup *lookup, const pg_uuid_t *id);
 extern TupleTableSlot *db_lookup_next(DbLookup *lookup);
+
+/* Whether the version of a row at this place, which was seen before, is the one that the lookup's snapshot sees. */
+extern bool db_lookup_same(DbLookup *lookup, ItemPointer place);
 
 /*
  * Deletes the row that db_lookup_next gave last, of a table as rows.h has them.  Where somebody is changing or locking it: waits for

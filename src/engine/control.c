@@ -341,16 +341,22 @@ close_task(Task *task, const char *message, bool reset, Oid role)
 	Tree	   *tree = task->execution->tree;
 	pg_uuid_t	root_id = tree->root_id;
 	pg_uuid_t	id = task->id;
+	const char *sender = history_sender(role);
 	JsonBuilder b = {0};
 
 	json_begin_object(&b);
 	json_add_key(&b, "reset");
 	json_add_bool(&b, reset);
+	if (sender)
+	{
+		json_add_key(&b, MESSAGE_SENDER);
+		json_add_string(&b, sender);
+	}
 	json_end_object(&b);
 	history_session(tree, message, role);
 	task_reopen(task);
 	write_back(tree);
-	(void) message_put(&root_id, message, &id, 0, history_sign(json_finish(&b), history_signature(role)));
+	(void) message_put(&root_id, message, &id, 0, json_finish(&b));
 }
 
 static void

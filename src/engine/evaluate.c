@@ -66,8 +66,14 @@ evaluate_data(const EvalPlace *place, const ExprData *data, Jsonb **result, char
 bool
 evaluate_template(const EvalPlace *place, const ExprTemplate *tmpl, Jsonb **result, char **error)
 {
+	const Jsonb *constant = expr_template_constant(tmpl);
 	Evaluation	e;
 
+	if (constant)
+	{
+		*result = json_copy(constant);
+		return true;
+	}
 	evaluation_begin(&e, place);
 	e.tmpl = tmpl;
 	if (!evaluation_run(&e, error))
@@ -174,6 +180,7 @@ execution_env(Execution *execution)
 static void
 evaluation_begin(Evaluation *e, const EvalPlace *place)
 {
+	static const Value asked = {.kind = VALUE_UNDEFINED};
 	Execution  *execution = place->execution;
 
 	memset(e, 0, sizeof(*e));
@@ -197,9 +204,7 @@ evaluation_begin(Evaluation *e, const EvalPlace *place)
 	if (!place->first)
 		e->sources[e->nsources++] = value_jsonb_source(json_ref_get(execution->cxt, &execution->input));
 	e->env.root = value_view(e->nsources, e->sources);
-	e->env.var_env = host_env_value(execution);
-	e->env.var_execution = host_id_and_name(&execution->id, NULL);
-	e->env.var_task_execution = place->task ? host_id_and_name(&place->task->id, place->task->name) : value_null();
+	e->env.var_env = e->env.var_execution = e->env.var_task_execution = asked;
 	e->env.host = &engine_host;
 	e->env.host_arg = &e->place;
 }
@@ -239,11 +244,11 @@ system_get(void *arg, const char *key, int len, Value *value)
 	if (len < 5 || key[0] != '_' || key[1] != '_')
 		return false;
 	if (is_key(key, len, "__env"))
-		*value = host_env_value(place->execution);
+		*value = host_variable(place, EXPR_ENV);
 	else if (is_key(key, len, "__execution"))
-		*value = host_id_and_name(&place->execution->id, NULL);
+		*value = host_variable(place, EXPR_EXECUTION);
 	else if (place->task && is_key(key, len, "__task_execution"))
-		*value = host_id_and_name(&place->task->id, place->task->name);
+		*value = host_variable(place, EXPR_TASK_EXECUTION);
 	else
 		return false;
 	return true;

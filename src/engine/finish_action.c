@@ -44,6 +44,7 @@ typedef struct FoundAction
 	bool		taken;			/* its lease, or offer, was taken away */
 	Jsonb	   *outcome;		/* what ended it, as it was sent; NULL while it runs */
 	Oid			owner;
+	ItemPointerData place;		/* of the version of its row that was seen */
 	TimestampTz created_at;
 	const Jsonb *question;		/* the input of std.approve; NULL: another action */
 	bool		late;			/* an answer that nobody waits for any more */
@@ -53,19 +54,19 @@ static void finish_all(FinishAction *finishes, int n, State state, Oid role, boo
 static void raise_refusal(const FinishAction *finish);
 static int	compare_finishes(const void *a, const void *b);
 static bool still_runs(const FinishAction *finish, const FoundAction *found);
-static void look(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role, bool again);
-static void look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const Jsonb *payload, FoundAction *found);
+static void look(FinishAction *finishes, FoundAction *found, const char *state, int n, Oid role, bool again);
+static void look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const char *state, FoundAction *found);
 static void check_token(FinishAction *finish, const TokenKey *key);
 static void refuse(FinishAction *finish, int code, const char *message, const char *detail, const char *hint);
 static void end_leases(FinishAction *finishes, FoundAction *found, int n);
-static void put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role);
+static void put_completions(FinishAction *finishes, FoundAction *found, const char *state, int n, Oid role);
 static void check_asked(const pg_uuid_t *id, const FoundAction *found, Oid role);
 static State read_state(TupleTableSlot *slot);
 static bool read_action(TupleTableSlot *slot, Oid role, FoundAction *found);
 static bool may_see(TupleTableSlot *slot, const Jsonb *runtime, Oid role, FoundAction *found);
 static Jsonb *json_column(TupleTableSlot *slot, int attnum);
 static Jsonb *pending_outcome(const pg_uuid_t *id, int attempt);
-static void check_same(FinishAction *finish, const FoundAction *found, const Jsonb *before, const Jsonb *now);
+static void check_same(FinishAction *finish, const FoundAction *found, const Jsonb *before, const char *state);
 
 void
 control_finish_actions(FinishAction *finishes, int n, State state, Oid role)
@@ -110,7 +111,6 @@ static void
 finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 {
 	FoundAction *found = palloc0(sizeof(FoundAction) * n);
-	Jsonb	  **payloads = palloc(sizeof(Jsonb *) * n);
 	bool	   *late = palloc(sizeof(bool) * n);
 	TokenKey	key;
 	bool		have_key = false;
@@ -123,9 +123,8 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("action execution %s is given twice", id_cstring(&finishes[i].id))));
-		payloads[i] = message_action_result(state_name(state), finishes[i].result);
 	}
-	look(finishes, found, payloads, n, role, false);
+	look(finishes, found, state_name(state), n, role, false);
 	for (int i = 0; i < n; i++)
 	{
 		if (finishes[i].token)
@@ -142,10 +141,10 @@ finish_all(FinishAction *finishes, int n, State state, Oid role, bool answer)
 				   "Those who are asked call mistral.approve or mistral.reject.");
 	}
 	end_leases(finishes, found, n);
-	put_completions(finishes, found, payloads, n, role);
+	put_completions(finishes, found, state_name(state), n, role);
 	for (int i = 0; i < n; i++)
 		late[i] = found[i].late && state != STATE_CANCELLED;
-	look(finishes, found, payloads, n, role, true);
+	look(finishes, found, state_name(state), n, role, true);
 	for (int i = 0; i < n; i++)
 	{
 		if (late[i] && still_runs(&finishes[i], &found[i]))
@@ -178,9 +177,9 @@ still_runs(const FinishAction *finish, const FoundAction *found)
 	return finish->refused == 0 && !state_is_final(found->state);
 }
 
-/* What there is of the actions now (again: of those that ran), and whether it refuses their outcomes (NULL: none are given yet). */
+/* What there is of the actions now (again: of those that ran), and whether it refuses their outcomes with this state (NULL: none are given yet). */
 static void
-look(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role, bool again)
+look(FinishAction *finishes, FoundAction *found, const char *state, int n, Oid role, bool again)
 {
 	DbLookup	lookup;
 
@@ -190,20 +189,21 @@ look(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid ro
 		TupleTableSlot *slot;
 
 		CHECK_FOR_INTERRUPTS();
-		if (again && !still_runs(&finishes[i], &found[i]))
+		/* A row that is as it was needs no search. */
+		if (again && (!still_runs(&finishes[i], &found[i]) || db_lookup_same(&lookup, &found[i].place)))
 			continue;
 		db_lookup_again(&lookup, &finishes[i].id);
 		slot = db_lookup_next(&lookup);
 		/* What runs is as it was. */
 		if (!again || slot == NULL || state_is_final(read_state(slot)))
-			look_at(&finishes[i], slot, role, payloads ? payloads[i] : NULL, &found[i]);
+			look_at(&finishes[i], slot, role, state, &found[i]);
 	}
 	db_lookup_end(&lookup);
 }
 
 /* The same of one; without a slot it is not there. */
 static void
-look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const Jsonb *payload, FoundAction *found)
+look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const char *state, FoundAction *found)
 {
 	if (finish->result && VARSIZE(finish->result) > (Size) guc_max_result_size * 1024)
 		refuse(finish, ERRCODE_MISTRAL_TOO_LARGE,
@@ -213,8 +213,8 @@ look_at(FinishAction *finish, TupleTableSlot *slot, Oid role, const Jsonb *paylo
 		refuse(finish, ERRCODE_MISTRAL_UNDEFINED_ACTION,
 			   psprintf("action execution %s does not exist, or nobody has to complete it", id_cstring(&finish->id)), NULL,
 			   "The view mistral.action_executions lists those you may see; RUNNING ones can be completed.");
-	else if (state_is_final(found->state) && payload)
-		check_same(finish, found, found->outcome, payload);
+	else if (state_is_final(found->state) && state)
+		check_same(finish, found, found->outcome, state);
 }
 
 /* A token says which attempt it is, and shows that the action was given out under it. */
@@ -276,11 +276,11 @@ end_leases(FinishAction *finishes, FoundAction *found, int n)
 
 /* Of those that run; where another completion is there already, that one counts. */
 static void
-put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, int n, Oid role)
+put_completions(FinishAction *finishes, FoundAction *found, const char *state, int n, Oid role)
 {
 	MessageCompletion *completions = palloc(sizeof(MessageCompletion) * n);
 	int		   *of = palloc(sizeof(int) * n);
-	const Jsonb *signature = history_signature(role);
+	const char *sender = history_sender(role);
 	int			nputs = 0;
 
 	for (int i = 0; i < n; i++)
@@ -289,7 +289,7 @@ put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, in
 			completions[nputs].root_id = found[i].root_id;
 			completions[nputs].action_id = finishes[i].id;
 			completions[nputs].attempt = found[i].attempt;
-			completions[nputs].payload = history_sign(payloads[i], signature);
+			completions[nputs].payload = message_action_result_from(state, finishes[i].result, sender);
 			completions[nputs].sole = found[i].taken;
 			of[nputs++] = i;
 		}
@@ -303,8 +303,7 @@ put_completions(FinishAction *finishes, FoundAction *found, Jsonb **payloads, in
 		FoundAction *action = &found[of[i]];
 
 		if (!completions[i].put)
-			check_same(&finishes[of[i]], action, pending_outcome(&completions[i].action_id, completions[i].attempt),
-					   payloads[of[i]]);
+			check_same(&finishes[of[i]], action, pending_outcome(&completions[i].action_id, completions[i].attempt), state);
 		else if (action->question)
 			action->late = !pull_answer(&completions[i].action_id);
 	}
@@ -346,6 +345,7 @@ read_action(TupleTableSlot *slot, Oid role, FoundAction *found)
 	memset(found, 0, sizeof(*found));
 	if (!may_see(slot, runtime, role, found))
 		return false;
+	found->place = slot->tts_tid;
 	found->root_id = *DatumGetUUIDP(slot_getattr(slot, ACTION_ROOT_ID, &isnull));
 	found->state = read_state(slot);
 	found->attempt = DatumGetInt32(slot_getattr(slot, ACTION_ATTEMPT, &isnull));
@@ -403,8 +403,9 @@ pending_outcome(const pg_uuid_t *id, int attempt)
 
 /* Refuses the outcome when there is another one. */
 static void
-check_same(FinishAction *finish, const FoundAction *found, const Jsonb *before, const Jsonb *now)
+check_same(FinishAction *finish, const FoundAction *found, const Jsonb *before, const char *state)
 {
+	const Jsonb *now = before ? message_action_result(state, finish->result) : NULL;
 	char	   *by;
 
 	if (before == NULL || json_equal(before, now) ||

@@ -28,12 +28,10 @@
 #include "engine/history.h"
 #include "engine/states.h"
 #include "guc.h"
+#include "queue/message.h"
 
 /* Longest text of a transition, in bytes: the rest is in the object's own row. */
 #define MAX_INFO 1000
-
-/* In a message's payload: who sent it. */
-#define SIGNATURE "role"
 
 static bool wanted(const Tree *tree, HistoryLevel level, const char *role);
 static char *doer(Tree *tree, Task *task, const pg_uuid_t *id);
@@ -102,24 +100,16 @@ history_session(Tree *tree, const char *what, Oid role)
 	tree->session_role = MemoryContextStrdup(tree->step_cxt, GetUserNameFromId(role, false));
 }
 
-Jsonb *
-history_signature(Oid role)
+const char *
+history_sender(Oid role)
 {
-	if (guc_history == HISTORY_OFF)
-		return NULL;
-	return json_pair(SIGNATURE, json_from_string(GetUserNameFromId(role, false)));
-}
-
-Jsonb *
-history_sign(Jsonb *payload, const Jsonb *signature)
-{
-	return signature ? json_merge(payload ? payload : json_empty(), signature) : payload;
+	return guc_history == HISTORY_OFF ? NULL : GetUserNameFromId(role, false);
 }
 
 char *
 history_signer(const Jsonb *payload)
 {
-	return payload ? json_get_string(payload, SIGNATURE) : NULL;
+	return payload ? json_get_string(payload, MESSAGE_SENDER) : NULL;
 }
 
 void

@@ -35,11 +35,10 @@ extern void history_message(Tree *tree, const char *kind, const char *role, cons
 extern void history_session(Tree *tree, const char *what, Oid role);
 
 /*
- * What says in a message's payload that the role has sent it (NULL: no history is kept); the payload (NULL: none) with that in it; and
- * who it was (NULL: it does not say).
+ * The role's name as a message is to say who has sent it (NULL: no history is
+ * kept); and who a message's payload says it was (NULL: it does not).
  */
-extern Jsonb *history_signature(Oid role);
-extern Jsonb *history_sign(Jsonb *payload, const Jsonb *signature);
+extern const char *history_sender(Oid role);
 extern char *history_signer(const Jsonb *payload);
 
 /* Writes the rows of what was noted; part of store_flush. */

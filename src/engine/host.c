@@ -37,6 +37,8 @@ typedef struct TaskFilter
 	Value		list;
 } TaskFilter;
 
+static Value env_value(Execution *execution);
+static Value id_and_name(const pg_uuid_t *id, const char *name);
 static Value time_value(TimestampTz t);
 static Value text_value(const char *s);
 static Value json_value(const Jsonb *json);
@@ -54,6 +56,7 @@ static Value host_executions(void *arg, const char *id, const char *root_id, con
 static Value host_env(void *arg);
 static Value host_global(void *arg, const char *name);
 static Value host_secret(void *arg, const char *name);
+static Value host_variable_of(void *arg, ExprVariable variable);
 static void add_tasks(TaskFilter *filter, Execution *execution);
 static bool has_sub_in_state(const Task *task);
 static pg_uuid_t parse_id(const char *text);
@@ -71,19 +74,37 @@ const ExprHost engine_host = {
 	.env = host_env,
 	.global = host_global,
 	.secret = host_secret,
+	.variable = host_variable_of,
 };
 
 /* ---------------------------------------------------------------- values */
 Value
-host_env_value(Execution *execution)
+host_variable(const EvalPlace *place, ExprVariable variable)
+{
+	switch (variable)
+	{
+		case EXPR_ENV:
+			return env_value(place->execution);
+		case EXPR_EXECUTION:
+			return id_and_name(&place->execution->id, NULL);
+		case EXPR_TASK_EXECUTION:
+			if (place->task)
+				return id_and_name(&place->task->id, place->task->name);
+	}
+	return value_null();
+}
+
+static Value
+env_value(Execution *execution)
 {
 	JsonbValue *env = json_get(json_ref_get(execution->tree->root->cxt, &execution->tree->root->params), "env", 3);
 
 	return env ? value_from_jsonb_value(env) : value_dict_new();
 }
 
-Value
-host_id_and_name(const pg_uuid_t *id, const char *name)
+/* {"id", "name"}; no name: only the id. */
+static Value
+id_and_name(const pg_uuid_t *id, const char *name)
 {
 	Value		dict = value_dict_new();
 
@@ -305,7 +326,7 @@ host_env(void *arg)
 {
 	EvalPlace  *place = arg;
 
-	return host_env_value(place->execution);
+	return env_value(place->execution);
 }
 
 static Value
@@ -330,6 +351,12 @@ host_secret(void *arg, const char *name)
 				(errcode(ERRCODE_MISTRAL_EXPRESSION),
 				 errmsg("%s", error)));
 	return text_value(reference);
+}
+
+static Value
+host_variable_of(void *arg, ExprVariable variable)
+{
+	return host_variable(arg, variable);
 }
 
 /* ---------------------------------------------------------------- finding */

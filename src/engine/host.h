@@ -12,8 +12,7 @@
 /* The callbacks; their argument is an EvalPlace. */
 extern const ExprHost engine_host;
 
-/* The environment, and {"id", "name"} (no name: only the id), as values. */
-extern Value host_env_value(Execution *execution);
-extern Value host_id_and_name(const pg_uuid_t *id, const char *name);
+/* A variable, as a value; null where the place has none. */
+extern Value host_variable(const EvalPlace *place, ExprVariable variable);
 
 #endif							/* MISTRAL_HOST_H */

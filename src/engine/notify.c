@@ -24,11 +24,12 @@ typedef struct Notice
 {
 	const char *channel;
 	char	   *payload;
+	char	   *target;			/* that has work; NULL: it is about something else */
 } Notice;
 
 static bool wanted(const char *kind);
 static char *target_payload(const char *target);
-static void keep_payload(Tree *tree, const char *channel, const char *payload);
+static void keep_payload(Tree *tree, const char *channel, const char *payload, const char *target);
 static void keep(Tree *tree, const char *channel, const pg_uuid_t *id,...);
 
 void
@@ -69,12 +70,15 @@ notify_action(ActionExecution *action)
 			 "execution_id", id_text(&action->task->execution->id, execution), NULL);
 }
 
-/* The same notice again and again within a transaction is sent once. */
+/* The same notice again and again within a transaction is sent once: of a list's items, which have one target, it is made once. */
 void
 notify_target(Tree *tree, const char *target)
 {
-	if (wanted("actions"))
-		keep_payload(tree, "mistral_actions", target_payload(target));
+	const Notice *last = tree->notices ? llast(tree->notices) : NULL;
+
+	if (!wanted("actions") || (last && last->target && strcmp(last->target, target) == 0))
+		return;
+	keep_payload(tree, "mistral_actions", target_payload(target), target);
 }
 
 void
@@ -105,8 +109,11 @@ notify_take(Tree *tree, List *notices)
 
 		copy->channel = notice->channel;
 		copy->payload = pstrdup(notice->payload);
+		copy->target = NULL;
 		notices = lappend(notices, copy);
 		pfree(notice->payload);
+		if (notice->target)
+			pfree(notice->target);
 	}
 	list_free_deep(tree->notices);
 	tree->notices = NIL;
@@ -165,18 +172,19 @@ keep(Tree *tree, const char *channel, const pg_uuid_t *id,...)
 	}
 	va_end(members);
 	appendStringInfoChar(&text, '}');
-	keep_payload(tree, channel, text.data);
+	keep_payload(tree, channel, text.data, NULL);
 	pfree(text.data);
 }
 
 static void
-keep_payload(Tree *tree, const char *channel, const char *payload)
+keep_payload(Tree *tree, const char *channel, const char *payload, const char *target)
 {
 	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
 	Notice	   *notice = palloc(sizeof(Notice));
 
 	notice->channel = channel;
 	notice->payload = pstrdup(payload);
+	notice->target = target ? pstrdup(target) : NULL;
 	tree->notices = lappend(tree->notices, notice);
 	MemoryContextSwitchTo(old);
 }

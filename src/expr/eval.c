@@ -135,6 +135,8 @@ expr_variable(const ExprEnv *env, ExprVariable variable)
 	Value		value = variable == EXPR_ENV ? env->var_env :
 		variable == EXPR_EXECUTION ? env->var_execution : env->var_task_execution;
 
+	if (value.kind == VALUE_UNDEFINED && env->host && env->host->variable)
+		return env->host->variable(env->host_arg, variable);
 	if (value.kind == VALUE_UNDEFINED)
 	{
 		const char *name = variable_names[variable];

@@ -66,14 +66,6 @@ extern Value eval_leave(Eval *ev, const Value *result);
 extern void eval_hold(Eval *ev, const char *text, int len, const ExprEnv *env);
 extern void eval_release(Eval *ev);
 
-/* The variables that an environment has besides its root. */
-typedef enum ExprVariable
-{
-	EXPR_ENV,
-	EXPR_EXECUTION,
-	EXPR_TASK_EXECUTION
-} ExprVariable;
-
 extern Value expr_variable(const ExprEnv *env, ExprVariable variable);	/* null when it has none */
 extern bool expr_find_variable(const ExprEnv *env, const char *name, int len, Value *value);
 

@@ -41,6 +41,7 @@ struct ExprTemplate
 	int			nparts;
 	TemplatePart *parts;
 	JinjaTemplate *jinja;
+	Jsonb	   *constant;		/* the text, where there is nothing else */
 	bool		invalid;		/* the error is one that a check reports */
 	ExprError	error;
 };
@@ -283,7 +284,12 @@ compile(const char *text, int len, bool strict)
 		}
 	}
 	else if (!yaql)
+	{
+		Value		value = value_string(t->text, len);
+
 		t->kind = TEMPLATE_TEXT;
+		t->constant = value_to_jsonb(&value);
+	}
 	else if (!compile_parts(t, strict))
 	{
 		t->kind = TEMPLATE_BROKEN;
@@ -310,6 +316,12 @@ bool
 expr_template_is_text(const ExprTemplate *tmpl)
 {
 	return tmpl->kind == TEMPLATE_TEXT;
+}
+
+const Jsonb *
+expr_template_constant(const ExprTemplate *tmpl)
+{
+	return tmpl->constant;
 }
 
 bool

@@ -30,6 +30,14 @@ typedef struct ExprError
 	bool		limit;			/* not wrong, but nested too deeply */
 } ExprError;
 
+/* The variables that an environment has besides its root. */
+typedef enum ExprVariable
+{
+	EXPR_ENV,
+	EXPR_EXECUTION,
+	EXPR_TASK_EXECUTION
+} ExprVariable;
+
 /*
  * What the engine offers to expressions.  A callback builds its result with the
  * functions of value.h in the current memory context and returns it; absent
@@ -46,9 +54,13 @@ typedef struct ExprHost
 	Value		(*env) (void *arg);
 	Value		(*global) (void *arg, const char *name);
 	Value		(*secret) (void *arg, const char *name);
+	Value		(*variable) (void *arg, ExprVariable variable);
 } ExprHost;
 
-/* What one evaluation sees; a variable that is VALUE_UNDEFINED is the root's key of that name. */
+/*
+ * What one evaluation sees; a variable that is VALUE_UNDEFINED is what the host
+ * says when an expression names it, or, without a host that does, the root's key of that name.
+ */
 typedef struct ExprEnv
 {
 	Value		root;			/* `$` in YAQL, `_` in Jinja2: usually value_view() */
@@ -72,6 +84,9 @@ extern ExprTemplate *expr_template_compile(const char *text, int len, bool lazy,
 
 /* Whether the template is plain text, without any expression. */
 extern bool expr_template_is_text(const ExprTemplate *tmpl);
+
+/* The value of one that is, else NULL. */
+extern const Jsonb *expr_template_constant(const ExprTemplate *tmpl);
 
 /* Whether the string is one expression that fills it (its value keeps its type). */
 extern bool expr_template_is_lone(const ExprTemplate *tmpl);

@@ -87,12 +87,22 @@ message_put_completions(MessageCompletion *completions, int n)
 Jsonb *
 message_action_result(const char *state, const Jsonb *result)
 {
+	return message_action_result_from(state, result, NULL);
+}
+
+Jsonb *
+message_action_result_from(const char *state, const Jsonb *result, const char *sender)
+{
 	JsonFlat	f;
 
-	json_flat_begin(&f, 64 + (result ? VARSIZE(result) : 0));
-	json_flat_open_object(&f, 2);
+	json_flat_begin(&f, 64 + (sender ? strlen(sender) : 0) + (result ? VARSIZE(result) : 0));
+	json_flat_open_object(&f, sender ? 3 : 2);
+	if (sender)
+		json_flat_string(&f, MESSAGE_SENDER, strlen(MESSAGE_SENDER));
 	json_flat_string(&f, "state", strlen("state"));
 	json_flat_string(&f, "result", strlen("result"));
+	if (sender)
+		json_flat_string(&f, sender, strlen(sender));
 	json_flat_string(&f, state, strlen(state));
 	json_flat_jsonb(&f, result);
 	json_flat_close(&f);

@@ -20,6 +20,9 @@
 #define MESSAGE_SKIP		"skip"		/* target: task */
 #define MESSAGE_STOPPED		"stopped"	/* target: execution that a session stopped */
 
+/* In a payload: the role that sent the message. */
+#define MESSAGE_SENDER		"role"
+
 /*
  * Told of each message put by this transaction, when a tree's root row was
  * locked, and when there are new rows of dispatch, on that page or behind it;
@@ -61,7 +64,11 @@ typedef struct MessageCompletion
  */
 extern void message_put_completions(MessageCompletion *completions, int n);
 
-/* The payload of MESSAGE_ACTION: {"state": SUCCESS|ERROR|CANCELLED, "result": ...}. */
+/*
+ * The payload of MESSAGE_ACTION: {"state": SUCCESS|ERROR|CANCELLED, "result": ...},
+ * and with MESSAGE_SENDER the name of the role that sends it (NULL: it does not say).
+ */
 extern Jsonb *message_action_result(const char *state, const Jsonb *result);
+extern Jsonb *message_action_result_from(const char *state, const Jsonb *result, const char *sender);
 
 #endif							/* MISTRAL_MESSAGE_H */

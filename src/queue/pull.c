@@ -9,12 +9,16 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/db.h"
@@ -28,6 +32,12 @@
 
 /* Leases taken back at a time. */
 #define SWEEP_LIMIT 1000
+
+/*
+ * Milliseconds after which a session's claims look at all offers again.  Until
+ * then they begin behind the last one that was claimed.
+ */
+#define LOOK_AT_ALL 100
 
 /* A lease may become an offer and again a lease while somebody ends the action. */
 #define END_TRIES 3
@@ -77,7 +87,21 @@ typedef struct Named
 	Datum		name;			/* 0: there is none */
 } Named;
 
+/* Where this session's claims have got to. */
+typedef struct Reached
+{
+	char	   *target;			/* in TopMemoryContext; NULL: any */
+	Oid			role;			/* InvalidOid: nowhere */
+	pg_uuid_t	action_id;		/* the last one that was claimed */
+	TransactionId xid;			/* and by what: nothing counts unless it is or was committed */
+	TimestampTz looked_at_all;
+} Reached;
+
 static List *take_offers(const PullClaim *claim);
+static bool begin_behind(const PullClaim *claim);
+static List *take_behind(const PullClaim *claim, const pg_uuid_t *after, List *offers);
+static void look_at_all(void);
+static void remember(const PullClaim *claim, const List *offers, bool all);
 static void fill_lease(TupleTableSlot *slot, const PullClaim *claim, const Offer *offer, TimestampTz now);
 static void give_leases(const PullClaim *claim, List *offers, PullClaimed row, void *arg);
 static void find_named(Named *named, TupleTableSlot *action, int attnum);
@@ -90,6 +114,8 @@ static int	compare_id(const void *id, const void *end);
 static void end_unsafe(const pg_uuid_t *root_id, const pg_uuid_t *action_id, int attempt, const char *worker);
 
 lease_given_hook_type lease_given_hook = NULL;
+
+static Reached reached;
 
 void
 pull_claim(const PullClaim *claim, PullClaimed row, void *arg)
@@ -113,21 +139,54 @@ pull_claim(const PullClaim *claim, PullClaimed row, void *arg)
 
 /*
  * Deletes the oldest that the role may have, passing over those that somebody
- * is moving; gives what they held (Offer).  Through the index: a statement would
- * lock each row before, and log that, too.
+ * is moving; gives what they held (Offer).
+ *
+ * Offers lie in the index by their age, and what was claimed stays there until it
+ * is vacuumed: with a long queue, or while an old snapshot keeps it, going over that in each
+ * claim would cost more than the claim.  What comes to lie before the place that was reached,
+ * as an offer does that is made again, is found when those behind it do not suffice, and soon in any case.
  */
 static List *
 take_offers(const PullClaim *claim)
 {
+	bool		behind = begin_behind(claim);
+	List	   *offers = take_behind(claim, behind ? &reached.action_id : NULL, NIL);
+
+	if (behind && list_length(offers) < claim->max)
+	{
+		behind = false;
+		offers = take_behind(claim, NULL, offers);
+	}
+	remember(claim, offers, !behind);
+	return offers;
+}
+
+static bool
+begin_behind(const PullClaim *claim)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return reached.role == claim->role &&
+		(claim->target && reached.target ? strcmp(claim->target, reached.target) == 0 : claim->target == reached.target) &&
+		reached.looked_at_all <= now && !TimestampDifferenceExceeds(reached.looked_at_all, now, LOOK_AT_ALL) &&
+		(TransactionIdIsCurrentTransactionId(reached.xid) || TransactionIdDidCommit(reached.xid));
+}
+
+/*
+ * Adds those with greater ids than `after` (NULL: all).  Through the index: a
+ * statement would lock each row before, and log that, too.
+ */
+static List *
+take_behind(const PullClaim *claim, const pg_uuid_t *after, List *offers)
+{
 	const char *texts[1] = {claim->target};
-	List	   *offers = NIL;
 	DbLookup	lookup;
 	TupleTableSlot *slot;
 
 	if (claim->target)
-		db_lookup_begin(&lookup, "offer", "offer_target", texts, 1);
+		db_lookup_begin_after(&lookup, "offer", "offer_target", texts, 1, after);
 	else
-		db_lookup_begin(&lookup, "offer", "offer_pkey", NULL, 0);
+		db_lookup_begin_after(&lookup, "offer", "offer_pkey", NULL, 0, after);
 	while (list_length(offers) < claim->max && (slot = db_lookup_next(&lookup)) != NULL)
 	{
 		Offer	   *offer;
@@ -144,6 +203,33 @@ take_offers(const PullClaim *claim)
 	}
 	db_lookup_end(&lookup);
 	return offers;
+}
+
+/* This session itself makes offers that may lie before the place that was reached. */
+static void
+look_at_all(void)
+{
+	reached.role = InvalidOid;
+}
+
+/* `all`: all offers were looked at. */
+static void
+remember(const PullClaim *claim, const List *offers, bool all)
+{
+	if (offers == NIL)
+		return;
+	if (all)
+	{
+		char	   *target = claim->target ? MemoryContextStrdup(TopMemoryContext, claim->target) : NULL;
+
+		if (reached.target)
+			pfree(reached.target);
+		reached.target = target;
+		reached.role = claim->role;
+		reached.looked_at_all = GetCurrentTimestamp();
+	}
+	reached.xid = GetCurrentTransactionId();
+	reached.action_id = *DatumGetUUIDP(((const Offer *) llast(offers))->values[OFFER_ACTION_ID]);
 }
 
 /* The columns of lease in their order. */
@@ -464,6 +550,7 @@ pull_hold(Datum ids, bool held)
 	Datum		values[2] = {ids, BoolGetDatum(held)};
 
 	db_execute(&update, values, NULL, false, 0);
+	look_at_all();
 }
 
 /* ---------------------------------------------------------------- leases that run out */
@@ -494,6 +581,8 @@ pull_sweep(void (*told) (const char *target), TimestampTz *next)
 	values[0] = TimestampTzGetDatum(clock_timers());
 	values[1] = Int32GetDatum(SWEEP_LIMIT);
 	n = db_execute(&sweep, values, NULL, false, 0);
+	if (n > 0)
+		look_at_all();
 	rows = SPI_tuptable;
 	for (i = 0; i < n; i++)
 	{

@@ -185,6 +185,40 @@ SELECT mistral.adopt();
 SELECT throws_ok(format('SELECT mistral.complete_action(%L, ''1'', token => %L)', :'a', :'token'), 'MS025', NULL, 'a token from before the database was adopted is none');
 SELECT mistral.complete_action(:'a'), pg_temp.run();
 
+-- ------------------------------------------------------------------ the oldest first
+
+SELECT pg_temp.at(0);
+SELECT pg_temp.start('tasks: {t: {with-items: "i in <% range(300) %>", action: bill amount=<% $.i %>}}') AS e \gset
+CREATE FUNCTION pg_temp.claim(n int) RETURNS text LANGUAGE sql AS $$
+    SELECT format('%s-%s', min((input ->> 'amount')::int), max((input ->> 'amount')::int)) FROM mistral.claim_actions('billing', 'ann', n, '10 s')
+$$;
+SELECT is(pg_temp.claim(10), '0-9', 'the oldest are claimed');
+SELECT is(pg_temp.claim(10), '10-19', 'then those behind them');
+SAVEPOINT s;
+SELECT is(pg_temp.claim(10), '20-29', 'and so on');
+ROLLBACK TO s;
+SELECT is(pg_temp.claim(10), '20-29', 'what was claimed in vain is claimed again');
+SELECT is((SELECT count(*) FROM mistral.claim_actions(max => 10)), 10::bigint, 'of any target');
+-- Another session has given these back, long ago.
+CREATE TEMP TABLE back AS WITH l AS (DELETE FROM mistral.lease WHERE action_id IN (SELECT action_id FROM mistral.lease ORDER BY action_id LIMIT 5) RETURNING *)
+SELECT * FROM l;
+INSERT INTO mistral.offer (action_id, root_id, target, owner, action, attempt, safe_rerun, held, created_at)
+SELECT action_id, root_id, target, owner, action, attempt + 1, safe_rerun, false, created_at FROM back;
+CREATE FUNCTION pg_temp.claims_until_given_back() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + '10 s';
+BEGIN
+    LOOP
+        IF (SELECT attempt = 2 FROM mistral.claim_actions('billing', 'ann', 1)) THEN RETURN true; END IF;
+        IF clock_timestamp() > deadline OR (SELECT count(*) FROM mistral.offer WHERE attempt = 1) = 0 THEN RETURN false; END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+SELECT ok(pg_temp.claims_until_given_back(), 'what lies before the place that claims have reached is found soon, with others behind it');
+SELECT is((SELECT count(*) FROM mistral.claim_actions('billing', max => 1000) WHERE attempt = 2), 4::bigint, 'and at once where those do not suffice');
+SELECT mistral.cancel_workflow(:'e'), pg_temp.run();
+DELETE FROM mistral.lease;
+
 -- ------------------------------------------------------------------ many results at once
 
 SELECT pg_temp.at(0);
