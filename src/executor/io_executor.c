@@ -42,6 +42,14 @@
 #include "queue/message.h"
 
 #define MAX_FLYING 4000
+
+/* An owner who has so many of them is left out; no more are claimed at a time than leaves room for others then. */
+#define MAX_OF_OWNER (MAX_FLYING / 2)
+#define CLAIM_MAX (MAX_FLYING / 8)
+
+/* A claim that leaves owners out reads past their actions: the next one waits so many times as long as it took. */
+#define CLAIM_REST 10
+
 #define MAX_QUEUED (64 * 1024 * 1024)	/* bytes */
 
 #define WANTED_MS 5000			/* how often we look whether somebody has ended what is under way */
@@ -49,6 +57,7 @@
 typedef struct IoRequest
 {
 	Attempt		attempt;		/* first */
+	Oid			owner;
 	dlist_node	node;			/* while it is claimed */
 	IoFrame    *frame;			/* until the action has ended */
 	bool		answered;		/* somebody completes the action later */
@@ -64,6 +73,12 @@ typedef struct FlyingEntry
 	IoRequest  *request;
 } FlyingEntry;
 
+typedef struct OwnerEntry
+{
+	Oid			owner;			/* the key */
+	int			flying;
+} OwnerEntry;
+
 static Jsonb *result_of(Attempt *attempt);
 static void spoil_result(Attempt *attempt, int sqlstate);
 static void forget_recorded(Attempt *attempt);
@@ -74,6 +89,9 @@ static Recorder recorder = {.performer = IO_PERFORMER, .program = "the program m
 static dlist_head claimed = DLIST_STATIC_INIT(claimed);
 static int	nclaimed = 0;
 static HTAB *flying = NULL;
+static HTAB *owners = NULL;		/* of them */
+static TimestampTz selective_after = 0; /* a claim that leaves owners out rests until then */
+static bool selective_owed = false; /* one was asked for meanwhile */
 
 static IoProgram program = IO_PROGRAM(program, .name = "mistral_io", .does = "runs the actions of modules", .handle = handle_frame);
 
@@ -83,9 +101,11 @@ static char *modules_given;		/* mistral.io_modules as the program was started wi
 static char *allow_given;		/* the egress rules that it has */
 static char *deny_given;
 
+static Datum full_owners(int *n);
 static void claim_row(uint64 row);
 static void refuse_row(uint64 row, const char *action);
 static void begin_flight(IoRequest *request);
+static void count_flight(const IoRequest *request, int change);
 static bool build(IoRequest *request, const char *action, int timeout, Jsonb *input, Oid owner);
 static void set_error(IoRequest *request, const char *text);
 static IoFrame *submit_frame(const Attempt *attempt, Oid owner, const char *action, int timeout, const Jsonb *input, bool secret);
@@ -104,6 +124,9 @@ io_start(void)
 
 	recorder_init(&recorder);
 	flying = hash_create("mistral io actions", 256, &ctl, HASH_ELEM | HASH_BLOBS);
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(OwnerEntry);
+	owners = hash_create("mistral io owners", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 	(void) io_program_poll_fd(&program);
 }
 
@@ -136,6 +159,11 @@ io_relieved(void)
 	bool		relieved = recorder_relieved(&recorder) || again;
 
 	again = false;
+	if (selective_owed && clock_steady() >= selective_after)
+	{
+		selective_owed = false;
+		relieved = true;
+	}
 	return relieved;
 }
 
@@ -149,7 +177,7 @@ io_claim(int max)
 {
 	static DbStatement claim = {
 		"WITH taken AS (DELETE FROM mistral.dispatch WHERE ctid = ANY (ARRAY("
-		"SELECT ctid FROM mistral.dispatch WHERE performer = $1 LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
+		"SELECT ctid FROM mistral.dispatch WHERE performer = $1 AND owner <> ALL ($5) LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING *), "
 		"guarded AS MATERIALIZED (SELECT taken.*, action = ANY ($4) AS known, coalesce(pg_catalog.to_regprocedure("
 		"'mistral.' || pg_catalog.quote_ident(pg_catalog.replace(action, '.', '_')) || '(jsonb)'), "
 		"'mistral.module_action(jsonb)'::pg_catalog.regprocedure)::pg_catalog.oid AS guard FROM taken), "
@@ -159,17 +187,26 @@ io_claim(int max)
 		"SELECT action_id, attempt, root_id, performer, owner, action, safe_rerun, timeout, $3, headers, input "
 		"FROM checked WHERE known AND allowed) "
 		"SELECT root_id, action_id, attempt, owner, action, timeout, input, safe_rerun, known, allowed, guard FROM checked",
-		4, {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTARRAYOID}
+		5, {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTARRAYOID, OIDARRAYOID}
 	};
+	TimestampTz begin = clock_steady();
 	DbSession	session;
-	Datum		values[4];
+	Datum		values[5];
+	int			nfull;
 	uint64		n;
 	SPITupleTable *rows;
 
-	max = Min(max, io_room());
+	max = Min(Min(max, CLAIM_MAX), io_room());
 	if (max <= 0)
 		return 0;
 	db_enter(&session);
+	values[4] = full_owners(&nfull);
+	if (nfull > 0 && begin < selective_after)
+	{
+		selective_owed = true;
+		db_leave(&session);
+		return 0;
+	}
 	if (program.ready)
 		io_sources_read();
 	values[0] = CStringGetTextDatum(IO_PERFORMER);
@@ -185,6 +222,8 @@ io_claim(int max)
 		SPI_processed = n;
 		claim_row(i);
 	}
+	if (nfull > 0)
+		selective_after = clock_steady() + CLAIM_REST * (clock_steady() - begin);
 	db_leave(&session);
 	return (int) n;
 }
@@ -214,7 +253,7 @@ io_poll_fd(void)
 TimestampTz
 io_next(void)
 {
-	TimestampTz next = recorder_next(&recorder, 0);
+	TimestampTz next = recorder_next(&recorder, selective_owed ? selective_after : 0);
 	TimestampTz due = io_program_runs(&program) ? io_program_next(&program) : guc_io_modules[0] != '\0' ? program.start_at : 0;
 
 	if (due != 0)
@@ -284,6 +323,22 @@ io_shutdown(void)
 
 /* ---------------------------------------------------------------- claiming */
 
+/* Those who have as many under way as one may have: an array. */
+static Datum
+full_owners(int *n)
+{
+	Datum		full[MAX_FLYING / MAX_OF_OWNER + 1];
+	HASH_SEQ_STATUS scan;
+	OwnerEntry *entry;
+
+	*n = 0;
+	hash_seq_init(&scan, owners);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		if (entry->flying >= MAX_OF_OWNER && *n < lengthof(full))
+			full[(*n)++] = ObjectIdGetDatum(entry->owner);
+	return PointerGetDatum(construct_array(full, *n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
 /* Makes a request of a claimed row, or a message of one that is refused. */
 static void
 claim_row(uint64 row)
@@ -313,6 +368,7 @@ claim_row(uint64 row)
 		request->attempt.number = DatumGetInt32(db_datum(row, 3, &isnull));
 		request->attempt.safe_rerun = DatumGetBool(db_datum(row, 8, &isnull));
 		request->answered = io_catalog_answered(action);
+		request->owner = DatumGetObjectId(db_datum(row, 4, &isnull));
 	}
 	input = db_datum(row, 7, &isnull);
 	if (request == NULL || !build(request, action, timeout, isnull ? json_empty() : DatumGetJsonbP(input),
@@ -436,11 +492,31 @@ begin_flight(IoRequest *request)
 	if (found && entry->request->frame->queued && !entry->request->frame->begun)
 		io_program_unsend(&program, entry->request->frame);
 	if (found)
-		free_request(entry->request);	/* an attempt before, which somebody has ended */
+	{
+		/* An attempt before, which somebody has ended. */
+		count_flight(entry->request, -1);
+		free_request(entry->request);
+	}
 	entry->request = request;
+	count_flight(request, 1);
 	/* Without a program it waits for the next one. */
 	if (io_program_runs(&program))
 		io_program_send(&program, request->frame);
+}
+
+/* One more or one less of its owner is under way. */
+static void
+count_flight(const IoRequest *request, int change)
+{
+	bool		found;
+	OwnerEntry *entry = hash_search(owners, &request->owner, HASH_ENTER, &found);
+
+	entry->flying = (found ? entry->flying : 0) + change;
+	/* There may be more of an owner who was left out. */
+	if (change < 0 && entry->flying == MAX_OF_OWNER - 1)
+		again = true;
+	if (entry->flying == 0)
+		(void) hash_search(owners, &request->owner, HASH_REMOVE, NULL);
 }
 
 /* ---------------------------------------------------------------- the program */
@@ -554,6 +630,7 @@ handle_finish(PlainJson frame)
 	if (entry == NULL || entry->request->frame->queued)
 		return;
 	request = entry->request;
+	count_flight(request, -1);
 	(void) hash_search(flying, &id, HASH_REMOVE, NULL);
 	io_frame_free(request->frame);
 	request->frame = NULL;
@@ -580,6 +657,7 @@ program_died(void)
 	{
 		if (!entry->request->frame->begun)
 			continue;
+		count_flight(entry->request, -1);
 		recorder_lose(&recorder, &entry->request->attempt);
 		(void) hash_search(flying, &entry->action_id, HASH_REMOVE, NULL);
 	}

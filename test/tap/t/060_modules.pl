@@ -181,6 +181,14 @@ $node->safe_psql('postgres', "SELECT mistral.cancel_action('$lone')");
 ok(wait_for(sub { log_since($node, $offset) =~ /example\.echo_slow was cancelled/ }), 'one that somebody has cancelled is so in the module');
 ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM mistral.attempt") == 0 }), 'and leaves nothing');
 
+# ---- one role's actions, and another's
+
+my $hog = start('many', '{"n": 4100, "seconds": 15}');
+ok(wait_for(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM mistral.attempt') >= 2000 }, 60), 'a role has as many under way as one may have');
+is(ended($node->safe_psql('postgres', "SET ROLE ann; SELECT mistral.start_workflow('echo')")), 'SUCCESS', 'another one has room');
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM mistral.attempt'), '<=', 2500, 'so much is kept free');
+is(ended($hog, 120), 'SUCCESS', 'the others have their turn');
+
 # ---- a crash in a library
 
 my $born = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
