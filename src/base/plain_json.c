@@ -98,14 +98,15 @@ plain_json_next(PlainJson container, size_t *cursor, PlainJson *key, PlainJson *
 char *
 plain_json_string(PlainJson value)
 {
-	const char *p = value.text + 1;
-	const char *end = value.text + value.len - 1;
+	const char *end;
 	char	   *text;
 	char	   *to;
 
 	if (plain_json_kind(value) != '"' || (text = malloc(value.len)) == NULL)
 		return NULL;
-	for (to = text; p < end; p++)
+	to = text;
+	end = value.text + value.len - 1;
+	for (const char *p = value.text + 1; p < end; p++)
 	{
 		if (*p != '\\')
 		{

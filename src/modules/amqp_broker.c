@@ -147,7 +147,7 @@ amqp_broker_open(const AmqpBroker *broker, char *error, bool *refused)
 		amqp_tcp_socket_set_sockfd(socket, fd);
 		amqp_set_handshake_timeout(connection, &timeout);
 		amqp_set_rpc_timeout(connection, &timeout);
-		reply = amqp_login(connection, info->vhost, AMQP_MAX_CHANNELS, AMQP_DEFAULT_FRAME_SIZE, HEARTBEAT_S,
+		reply = amqp_login(connection, info->vhost, AMQP_MAX_CHANNELS, AMQP_FRAME_SIZE, HEARTBEAT_S,
 						   AMQP_SASL_METHOD_PLAIN, info->user, info->password);
 		if (reply.reply_type == AMQP_RESPONSE_NORMAL)
 			return connection;
@@ -161,33 +161,38 @@ amqp_broker_open(const AmqpBroker *broker, char *error, bool *refused)
 }
 
 bool
-amqp_read_content(amqp_connection_state_t connection, int channel, size_t keep, AmqpContent *content, AmqpOtherFrame other, void *arg,
+amqp_read_content(amqp_connection_state_t connection, int channel, size_t keep, AmqpContent *content, const AmqpReader *reader,
 				  char *error)
 {
 	int64_t		deadline = amqp_now() + MESSAGE_MS;
 	uint64_t	received = 0;
+	bool		begun = false;
 
 	memset(content, 0, sizeof(*content));
-	while (content->properties == NULL || received < content->size)
+	while (!begun || received < content->size)
 	{
 		amqp_frame_t frame;
 		amqp_bytes_t piece;
 
+		/* Else all frames of the message would be kept, however large it is. */
+		amqp_maybe_release_buffers(connection);
 		/* Heartbeats are no pieces, and do not come here. */
 		if (!next_frame(connection, deadline, &frame, error))
 			break;
 		if (frame.channel != channel)
 		{
 			error[0] = '\0';
-			if (!other(arg, &frame))
+			if (!reader->other(reader->arg, &frame))
 				break;
 		}
-		else if (content->properties == NULL && frame.frame_type == AMQP_FRAME_HEADER)
+		/* Other classes have properties of other types. */
+		else if (!begun && frame.frame_type == AMQP_FRAME_HEADER && frame.payload.properties.class_id == AMQP_BASIC_CLASS)
 		{
-			content->properties = frame.payload.properties.decoded;
+			reader->properties(reader->arg, frame.payload.properties.decoded);
 			content->size = frame.payload.properties.body_size;
+			begun = true;
 		}
-		else if (content->properties && frame.frame_type == AMQP_FRAME_BODY && frame.payload.body_fragment.len > 0)
+		else if (begun && frame.frame_type == AMQP_FRAME_BODY && frame.payload.body_fragment.len > 0)
 		{
 			piece = frame.payload.body_fragment;
 			received += piece.len;
@@ -202,7 +207,7 @@ amqp_read_content(amqp_connection_state_t connection, int channel, size_t keep, 
 			break;
 		}
 	}
-	if (content->properties && received >= content->size && !content->body.failed)
+	if (begun && received >= content->size && !content->body.failed)
 		return true;
 	if (content->body.failed)
 		snprintf(error, AMQP_ERROR_SIZE, "out of memory");

@@ -24,6 +24,17 @@
 #define AMQP_ERROR_SIZE 512
 #define AMQP_MAX_CHANNELS 64
 
+/*
+ * The library decodes tables within tables by recursion: each six bytes of a
+ * frame may take some 200 of the stack, so what is allowed of a frame, and the
+ * stack of every thread that reads them, belong together.
+ */
+#define AMQP_FRAME_SIZE 65536
+#define AMQP_STACK_SIZE (4 * 1024 * 1024)
+
+/* Frames that are read before anything else is looked at. */
+#define AMQP_FRAMES_AT_ONCE 1000
+
 /* malloc'd with all that it points to. */
 typedef struct AmqpBroker
 {
@@ -49,18 +60,22 @@ extern void amqp_broker_free(AmqpBroker *broker);
  */
 extern amqp_connection_state_t amqp_broker_open(const AmqpBroker *broker, char *error, bool *refused);
 
-/*
- * A message that a method frame has begun.  The properties are the connection's until its buffers are released.
- */
+/* Who reads a message that a method frame has begun. */
+typedef struct AmqpReader
+{
+	/* Is given its properties, which vanish when this returns, as does what the method frame held. */
+	void		(*properties) (void *arg, const amqp_basic_properties_t *properties);
+
+	/* Is given a frame of another channel that came in between; false: there is no connection any more. */
+	bool		(*other) (void *arg, amqp_frame_t *frame);
+	void	   *arg;
+} AmqpReader;
+
 typedef struct AmqpContent
 {
-	const amqp_basic_properties_t *properties;
 	uint64_t	size;
 	PlainBuffer body;			/* no more than was asked for */
 } AmqpContent;
-
-/* Is given a frame of another channel that came in between; false: there is no connection any more. */
-typedef bool (*AmqpOtherFrame) (void *arg, amqp_frame_t *frame);
 
 /*
  * Reads it, waiting no longer than for a broker that goes on sending it, and
@@ -68,7 +83,7 @@ typedef bool (*AmqpOtherFrame) (void *arg, amqp_frame_t *frame);
  * connection is to be given up; with an empty reason `other` has done so.
  */
 extern bool amqp_read_content(amqp_connection_state_t connection, int channel, size_t keep, AmqpContent *content,
-							  AmqpOtherFrame other, void *arg, char *error);
+							  const AmqpReader *reader, char *error);
 extern void amqp_describe_reply(amqp_rpc_reply_t reply, char *error);
 
 extern int64_t amqp_now(void);

@@ -20,12 +20,12 @@
 #include "modules/amqp_link.h"
 
 #define MAX_LINKS 32
+#define MAX_OF_OWNER 16			/* of them, that actions of one role have made */
 #define MAX_UNCONFIRMED 1000	/* messages on their way at once */
 #define LOOK_MS 5000			/* heartbeats and deadlines are looked at at least so often */
 #define IDLE_MS 60000			/* then a connection is given up */
 #define FIRST_RETRY_MS 100
 #define LONGEST_RETRY_MS 3000
-#define STACK_SIZE (512 * 1024)
 
 typedef struct JobList
 {
@@ -37,11 +37,13 @@ struct AmqpLink
 {
 	struct AmqpLink *next;
 	AmqpBroker *broker;
+	uint32_t	owner;			/* whose action made it */
 	pthread_t	thread;
 	int			wake_fd;
-	pthread_mutex_t lock;		/* for the next three */
+	pthread_mutex_t lock;		/* for the next four */
 	JobList		incoming;
 	int			njobs;			/* that it has in any of its lists */
+	bool		rests;			/* the thread waits for nothing but to be woken, and then looks at `stop` */
 	bool		stop;
 
 	/* Of the thread alone. */
@@ -60,20 +62,28 @@ struct AmqpLink
 	char		error[AMQP_ERROR_SIZE]; /* of the last attempt to connect */
 };
 
+/* A message that is coming back. */
+typedef struct Returned
+{
+	AmqpLink   *link;
+	int			channel;
+} Returned;
+
 static AmqpLink *links = NULL;
 static int	nlinks = 0;
 static pthread_mutex_t ended_lock = PTHREAD_MUTEX_INITIALIZER;
 static JobList ended;
 static int	ended_fd = -1;
 
-static AmqpLink *find_link(AmqpBroker *broker, char *error);
-static AmqpLink *new_link(AmqpBroker *broker, char *error);
-static bool drop_idle_link(void);
+static AmqpLink *find_link(AmqpBroker *broker, uint32_t owner, char *error);
+static AmqpLink *new_link(AmqpBroker *broker, uint32_t owner, char *error);
+static bool drop_idle_link(const uint32_t *owner);
 static void free_link(AmqpLink *link);
 static void *run_link(void *arg);
 static void take_incoming(AmqpLink *link);
 static void drop_late(AmqpLink *link, JobList *list, int64_t now);
 static void wait_for_events(AmqpLink *link, int64_t now);
+static void set_rests(AmqpLink *link, bool rests);
 static bool open_connection(AmqpLink *link);
 static void lose_connection(AmqpLink *link, const char *why);
 static void close_connection(AmqpLink *link);
@@ -83,6 +93,7 @@ static int	send_message(AmqpLink *link, AmqpJob *job);
 static void read_frames(AmqpLink *link);
 static bool handle_frame(AmqpLink *link, amqp_frame_t *frame);
 static void handle_return(AmqpLink *link, int channel);
+static void note_return(void *arg, const amqp_basic_properties_t *properties);
 static bool handle_between(void *arg, amqp_frame_t *frame);
 static void settle(AmqpLink *link, int channel, uint64_t tag, bool multiple, const char *error);
 static void end_job(AmqpLink *link, AmqpJob *job, bool success, const char *error);
@@ -120,7 +131,7 @@ amqp_links_stop(void)
 bool
 amqp_link_send(AmqpBroker *broker, AmqpJob *job)
 {
-	AmqpLink   *link = find_link(broker, job->error);
+	AmqpLink   *link = find_link(broker, job->owner, job->error);
 
 	if (link == NULL)
 		return false;
@@ -167,26 +178,30 @@ amqp_job_free(AmqpJob *job)
 
 /* Its broker is the link's from then on, or freed; NULL, and why. */
 static AmqpLink *
-find_link(AmqpBroker *broker, char *error)
+find_link(AmqpBroker *broker, uint32_t owner, char *error)
 {
+	int			nowned = 0;
+
 	for (AmqpLink *link = links; link; link = link->next)
 	{
+		nowned += link->owner == owner;
 		if (!amqp_broker_equal(link->broker, broker))
 			continue;
 		amqp_broker_free(broker);
 		return link;
 	}
-	if (nlinks >= MAX_LINKS && !drop_idle_link())
+	if (nowned >= MAX_OF_OWNER ? !drop_idle_link(&owner) : nlinks >= MAX_LINKS && !drop_idle_link(NULL))
 	{
-		snprintf(error, AMQP_ERROR_SIZE, "there are connections to %d brokers already", MAX_LINKS);
+		snprintf(error, AMQP_ERROR_SIZE, nowned >= MAX_OF_OWNER ? "this role has connections to %d brokers already" :
+				 "there are connections to %d brokers already", nowned >= MAX_OF_OWNER ? MAX_OF_OWNER : MAX_LINKS);
 		amqp_broker_free(broker);
 		return NULL;
 	}
-	return new_link(broker, error);
+	return new_link(broker, owner, error);
 }
 
 static AmqpLink *
-new_link(AmqpBroker *broker, char *error)
+new_link(AmqpBroker *broker, uint32_t owner, char *error)
 {
 	AmqpLink   *link = calloc(1, sizeof(AmqpLink));
 	pthread_attr_t attributes;
@@ -199,6 +214,7 @@ new_link(AmqpBroker *broker, char *error)
 		return NULL;
 	}
 	link->broker = broker;
+	link->owner = owner;
 	if ((link->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		snprintf(error, AMQP_ERROR_SIZE, "could not make a descriptor: %s", strerror(errno));
 	else
@@ -209,7 +225,7 @@ new_link(AmqpBroker *broker, char *error)
 		link->used_at = amqp_now();
 		pthread_mutex_init(&link->lock, NULL);
 		pthread_attr_init(&attributes);
-		pthread_attr_setstacksize(&attributes, STACK_SIZE);
+		pthread_attr_setstacksize(&attributes, AMQP_STACK_SIZE);
 		rc = pthread_create(&link->thread, &attributes, run_link, link);
 		pthread_attr_destroy(&attributes);
 		if (rc != 0)
@@ -226,17 +242,19 @@ new_link(AmqpBroker *broker, char *error)
 	return link;
 }
 
-/* Makes room for another one; false when all are at work. */
+/* Makes room for another one, by one of the owner's (NULL: of anybody's); false when all are at work. */
 static bool
-drop_idle_link(void)
+drop_idle_link(const uint32_t *owner)
 {
 	for (AmqpLink **place = &links; *place; place = &(*place)->next)
 	{
 		AmqpLink   *link = *place;
 		bool		idle;
 
+		if (owner && link->owner != *owner)
+			continue;
 		pthread_mutex_lock(&link->lock);
-		idle = link->njobs == 0;
+		idle = link->njobs == 0 && link->rests;
 		link->stop = idle;
 		pthread_mutex_unlock(&link->lock);
 		if (!idle)
@@ -357,7 +375,17 @@ wait_for_events(AmqpLink *link, int64_t now)
 		timeout = link->retry_at > now ? link->retry_at - now : 0;
 	if (link->waiting.first || link->unconfirmed.first)
 		timeout = timeout < 200 ? timeout : 200;
+	set_rests(link, true);
 	(void) poll(fds, 2, (int) timeout);
+	set_rests(link, false);
+}
+
+static void
+set_rests(AmqpLink *link, bool rests)
+{
+	pthread_mutex_lock(&link->lock);
+	link->rests = rests;
+	pthread_mutex_unlock(&link->lock);
 }
 
 static bool
@@ -533,7 +561,7 @@ read_frames(AmqpLink *link)
 {
 	struct timeval none = {0};
 
-	while (link->connection)
+	for (int n = 0; link->connection && n < AMQP_FRAMES_AT_ONCE; n++)
 	{
 		amqp_frame_t frame;
 		int			rc = amqp_simple_wait_frame_noblock(link->connection, &frame, &none);
@@ -555,6 +583,12 @@ handle_frame(AmqpLink *link, amqp_frame_t *frame)
 {
 	char		error[AMQP_ERROR_SIZE];
 
+	/* The library keeps a buffer for each channel that it hears of. */
+	if (frame->channel >= AMQP_MAX_CHANNELS)
+	{
+		lose_connection(link, "the broker speaks on a channel that is not open");
+		return false;
+	}
 	if (frame->frame_type != AMQP_FRAME_METHOD)
 		return true;
 	switch (frame->payload.method.id)
@@ -584,11 +618,8 @@ handle_frame(AmqpLink *link, amqp_frame_t *frame)
 				snprintf(error, sizeof(error), "%.*s", (int) (closed->reply_text.len < 400 ? closed->reply_text.len : 400),
 						 (char *) closed->reply_text.bytes);
 				(void) amqp_send_method(link->connection, frame->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &answer);
-				if (frame->channel < AMQP_MAX_CHANNELS)
-				{
-					free(link->channels[frame->channel].exchange);
-					link->channels[frame->channel].exchange = NULL;
-				}
+				free(link->channels[frame->channel].exchange);
+				link->channels[frame->channel].exchange = NULL;
 				settle(link, frame->channel, 0, true, error);
 				break;
 			}
@@ -611,19 +642,26 @@ handle_frame(AmqpLink *link, amqp_frame_t *frame)
 static void
 handle_return(AmqpLink *link, int channel)
 {
+	Returned	returned = {link, channel};
+	AmqpReader	reader = {note_return, handle_between, &returned};
 	AmqpContent message;
 	char		error[AMQP_ERROR_SIZE];
 
-	if (!amqp_read_content(link->connection, channel, 0, &message, handle_between, link, error))
-	{
-		if (error[0])
-			lose_connection(link, error);
+	if (!amqp_read_content(link->connection, channel, 0, &message, &reader, error) && error[0])
+		lose_connection(link, error);
+}
+
+static void
+note_return(void *arg, const amqp_basic_properties_t *properties)
+{
+	Returned   *returned = arg;
+	amqp_bytes_t id = properties->message_id;
+
+	if (!(properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG))
 		return;
-	}
-	for (AmqpJob *job = link->unconfirmed.first; job; job = job->next)
+	for (AmqpJob *job = returned->link->unconfirmed.first; job; job = job->next)
 	{
-		if (job->channel == channel && strlen(job->id) == message.properties->message_id.len &&
-			memcmp(job->id, message.properties->message_id.bytes, message.properties->message_id.len) == 0)
+		if (job->channel == returned->channel && strlen(job->id) == id.len && memcmp(job->id, id.bytes, id.len) == 0)
 			job->returned = true;
 	}
 }
@@ -632,7 +670,7 @@ handle_return(AmqpLink *link, int channel)
 static bool
 handle_between(void *arg, amqp_frame_t *frame)
 {
-	AmqpLink   *link = arg;
+	AmqpLink   *link = ((Returned *) arg)->link;
 
 	if (frame->frame_type != AMQP_FRAME_METHOD || frame->payload.method.id != AMQP_BASIC_RETURN_METHOD)
 		return handle_frame(link, frame);

@@ -15,6 +15,7 @@ typedef struct AmqpJob
 {
 	struct AmqpJob *next;
 	char	   *id;				/* of the action, and the message */
+	uint32_t	owner;			/* whose action it is */
 	char	   *exchange;
 	char	   *routing_key;
 	char	   *body;

@@ -121,6 +121,7 @@ build(AmqpJob *job, const MistralRequest *request, PlainJson input)
 	PlainJson	body = plain_json_get(input, "body");
 	bool		wrong = false;
 
+	job->owner = request->owner;
 	job->safe_rerun = request->safe_rerun;
 	job->deadline = amqp_now() + (request->timeout > 0 ? request->timeout : DEFAULT_TIMEOUT_S) * INT64_C(1000);
 	job->persistent = plain_json_get_bool(input, "persistent", true);

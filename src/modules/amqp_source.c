@@ -21,12 +21,13 @@
 
 #define CHANNEL 1
 #define LOOK_MS 5000			/* heartbeats */
+#define FULL_MS 50				/* until it is looked whether there is room again */
 #define FIRST_RETRY_MS 200
 #define LONGEST_RETRY_MS 10000
 #define DEFAULT_PREFETCH 100
 #define MAX_PREFETCH 1000
 #define MAX_MESSAGE (16 * 1024 * 1024)
-#define STACK_SIZE (512 * 1024)
+#define MAX_ARRIVED (64 * 1024 * 1024)	/* bytes; with more no queue is read */
 
 /* What became of a message. */
 typedef struct Verdict
@@ -50,7 +51,7 @@ typedef struct AmqpSource
 	pthread_mutex_t lock;		/* for the next two */
 	Verdict    *verdicts;
 	bool		stop;			/* the thread frees it all, and ends */
-	int			connection_number;	/* of the thread, as is what follows */
+	int			connection_number;	/* of all sources' together; of the thread, as is what follows */
 	amqp_connection_state_t connection;
 	int64_t		retry_at;
 	int64_t		retry_ms;
@@ -65,18 +66,29 @@ typedef struct Message
 	char	   *source;
 	char	   *key;			/* NULL: none */
 	char	   *json;			/* NULL: a line for the log, in key */
+	size_t		size;			/* of the JSON */
 	uint64_t	tag;
 	int			connection;
 } Message;
+
+/* A message that is being read. */
+typedef struct Incoming
+{
+	AmqpSource *source;
+	PlainBuffer json;
+	char	   *key;			/* NULL: none */
+} Incoming;
 
 static const MistralHost *host;
 static AmqpSource *sources = NULL;
 static pthread_mutex_t arrived_lock = PTHREAD_MUTEX_INITIALIZER;
 static Message *arrived = NULL;
 static Message **arrived_end = &arrived;
+static size_t arrived_bytes = 0;	/* of what waits there */
 static int	arrived_fd = -1;
 static Message *delivered = NULL;	/* and no verdict yet */
 static int64_t last_number = 0;
+static int	last_connection = 0;
 
 static AmqpSource *new_source(PlainJson source);
 static void stop_source(AmqpSource *source);
@@ -87,7 +99,9 @@ static bool consume(AmqpSource *source);
 static void lose(AmqpSource *source, const char *why);
 static void tell_broker(AmqpSource *source);
 static void read_messages(AmqpSource *source);
+static bool is_full(void);
 static void take_message(AmqpSource *source, amqp_basic_deliver_t *deliver);
+static void take_properties(void *arg, const amqp_basic_properties_t *properties);
 static bool handle_between(void *arg, amqp_frame_t *frame);
 static void append_bytes(PlainBuffer *json, const char *key, amqp_bytes_t bytes);
 static void append_headers(PlainBuffer *json, const amqp_table_t *headers);
@@ -123,6 +137,7 @@ amqp_sources_drive(void)
 			arrived = message->next;
 			if (arrived == NULL)
 				arrived_end = &arrived;
+			arrived_bytes -= message->size;
 		}
 		else
 			(void) eventfd_read(arrived_fd, &count);
@@ -144,6 +159,7 @@ amqp_sources_drive(void)
 			arrived = message;
 			if (message->next == NULL)
 				arrived_end = &message->next;
+			arrived_bytes += message->size;
 			(void) eventfd_read(arrived_fd, &count);
 			pthread_mutex_unlock(&arrived_lock);
 			return;
@@ -257,7 +273,7 @@ new_source(PlainJson given)
 			source->broker->info.password = source->password;
 		pthread_mutex_init(&source->lock, NULL);
 		pthread_attr_init(&attributes);
-		pthread_attr_setstacksize(&attributes, STACK_SIZE);
+		pthread_attr_setstacksize(&attributes, AMQP_STACK_SIZE);
 		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 		rc = pthread_create(&(pthread_t) {0}, &attributes, run_source, source);
 		pthread_attr_destroy(&attributes);
@@ -344,7 +360,9 @@ run_source(void *arg)
 			lose(source, source->error);
 		tell_broker(source);
 		read_messages(source);
-		if (source->connection)
+		if (source->connection && is_full())
+			timeout = FULL_MS;
+		else if (source->connection)
 		{
 			if (amqp_frames_enqueued(source->connection) || amqp_data_in_buffer(source->connection))
 				continue;
@@ -369,7 +387,8 @@ consume(AmqpSource *source)
 	source->connection = amqp_broker_open(source->broker, source->error, &refused);
 	if (source->connection == NULL)
 		return false;
-	source->connection_number++;
+	/* Never the number of another source of the same name, before a change: its verdicts are no concern of this connection's. */
+	source->connection_number = __atomic_add_fetch(&last_connection, 1, __ATOMIC_RELAXED);
 	amqp_channel_open(source->connection, CHANNEL);
 	reply = amqp_get_rpc_reply(source->connection);
 	if (reply.reply_type == AMQP_RESPONSE_NORMAL)
@@ -442,7 +461,7 @@ read_messages(AmqpSource *source)
 {
 	struct timeval none = {0};
 
-	while (source->connection)
+	for (int n = 0; source->connection && n < AMQP_FRAMES_AT_ONCE && !is_full(); n++)
 	{
 		amqp_frame_t frame;
 		int			rc = amqp_simple_wait_frame_noblock(source->connection, &frame, &none);
@@ -451,6 +470,8 @@ read_messages(AmqpSource *source)
 			break;
 		if (rc != AMQP_STATUS_OK)
 			lose(source, amqp_error_string2(rc));
+		else if (frame.channel > CHANNEL)
+			lose(source, "the broker speaks on a channel that is not open");
 		else if (frame.frame_type == AMQP_FRAME_METHOD && frame.payload.method.id == AMQP_BASIC_DELIVER_METHOD)
 			take_message(source, frame.payload.method.decoded);
 		else if (frame.frame_type == AMQP_FRAME_METHOD &&
@@ -462,72 +483,89 @@ read_messages(AmqpSource *source)
 	}
 }
 
+/* Whether more has come than the host takes now: what is not read waits at the broker. */
+static bool
+is_full(void)
+{
+	bool		full;
+
+	pthread_mutex_lock(&arrived_lock);
+	full = arrived_bytes > MAX_ARRIVED;
+	pthread_mutex_unlock(&arrived_lock);
+	return full;
+}
+
 static void
 take_message(AmqpSource *source, amqp_basic_deliver_t *deliver)
 {
+	Incoming	incoming = {source};
+	AmqpReader	reader = {take_properties, handle_between, &incoming};
 	AmqpContent message;
-	PlainBuffer json = {0};
+	PlainBuffer *json = &incoming.json;
 	PlainJson	body;
-	amqp_bytes_t text;
 	uint64_t	tag = deliver->delivery_tag;
-	char	   *key = NULL;
-	const amqp_basic_properties_t *properties;
 	char		error[AMQP_ERROR_SIZE];
 
-	plain_append_text(&json, deliver->redelivered ? "{\"redelivered\":true" : "{\"redelivered\":false");
-	append_bytes(&json, "exchange", deliver->exchange);
-	append_bytes(&json, "routing_key", deliver->routing_key);
-	if (!amqp_read_content(source->connection, CHANNEL, MAX_MESSAGE, &message, handle_between, source, error))
+	plain_append_text(json, deliver->redelivered ? "{\"redelivered\":true" : "{\"redelivered\":false");
+	append_bytes(json, "exchange", deliver->exchange);
+	append_bytes(json, "routing_key", deliver->routing_key);
+	if (!amqp_read_content(source->connection, CHANNEL, MAX_MESSAGE, &message, &reader, error))
 	{
-		plain_reset(&json);
+		free(incoming.key);
+		plain_reset(json);
 		if (error[0])
 			lose(source, error);
 		return;
 	}
-	properties = message.properties;
-	if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
-	{
-		append_bytes(&json, "message_id", properties->message_id);
-		key = strndup(properties->message_id.bytes, properties->message_id.len);
-	}
-	if (properties->_flags & AMQP_BASIC_CORRELATION_ID_FLAG)
-		append_bytes(&json, "correlation_id", properties->correlation_id);
-	if (properties->_flags & AMQP_BASIC_TYPE_FLAG)
-		append_bytes(&json, "type", properties->type);
-	if (properties->_flags & AMQP_BASIC_HEADERS_FLAG)
-		append_headers(&json, &properties->headers);
-	text.bytes = message.body.data;
-	text.len = message.body.len;
 	if (message.size > MAX_MESSAGE)
-		plain_append_text(&json, ",\"body\":null");
-	else if (plain_json_check(text.bytes ? text.bytes : "", text.len, &body))
+		plain_append_text(json, ",\"body\":null");
+	else if (plain_json_check(message.body.data ? message.body.data : "", message.body.len, &body))
 	{
-		plain_append_text(&json, ",\"body\":");
-		plain_append(&json, body.text, body.len);
+		plain_append_text(json, ",\"body\":");
+		plain_append(json, body.text, body.len);
 	}
 	else
-		append_bytes(&json, "body", text);
-	plain_append_text(&json, "}");
+		append_bytes(json, "body", (amqp_bytes_t) {message.body.len, message.body.data});
+	plain_append_text(json, "}");
 	plain_reset(&message.body);
-	if (json.failed)
+	if (json->failed)
 	{
-		free(key);
-		plain_reset(&json);
+		free(incoming.key);
+		plain_reset(json);
 		lose(source, "out of memory");
 		return;
 	}
-	pass_on(source, key, json.data, tag);
+	pass_on(source, incoming.key, json->data, tag);
+}
+
+static void
+take_properties(void *arg, const amqp_basic_properties_t *properties)
+{
+	Incoming   *incoming = arg;
+	PlainBuffer *json = &incoming->json;
+
+	if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
+	{
+		append_bytes(json, "message_id", properties->message_id);
+		incoming->key = strndup(properties->message_id.bytes, properties->message_id.len);
+	}
+	if (properties->_flags & AMQP_BASIC_CORRELATION_ID_FLAG)
+		append_bytes(json, "correlation_id", properties->correlation_id);
+	if (properties->_flags & AMQP_BASIC_TYPE_FLAG)
+		append_bytes(json, "type", properties->type);
+	if (properties->_flags & AMQP_BASIC_HEADERS_FLAG)
+		append_headers(json, &properties->headers);
 }
 
 /* Only the connection itself says anything besides. */
 static bool
 handle_between(void *arg, amqp_frame_t *frame)
 {
-	AmqpSource *source = arg;
+	Incoming   *incoming = arg;
 
 	if (frame->frame_type != AMQP_FRAME_METHOD || frame->payload.method.id != AMQP_CONNECTION_CLOSE_METHOD)
 		return true;
-	lose(source, "the broker has ended it");
+	lose(incoming->source, "the broker has ended it");
 	return false;
 }
 
@@ -585,11 +623,13 @@ pass_on(AmqpSource *source, char *key, char *json, uint64_t tag)
 	}
 	message->key = key;
 	message->json = json;
+	message->size = json ? strlen(json) : 0;
 	message->tag = tag;
 	message->connection = source->connection_number;
 	pthread_mutex_lock(&arrived_lock);
 	*arrived_end = message;
 	arrived_end = &message->next;
+	arrived_bytes += message->size;
 	pthread_mutex_unlock(&arrived_lock);
 	(void) eventfd_write(arrived_fd, 1);
 }

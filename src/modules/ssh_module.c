@@ -28,6 +28,7 @@
 #define MAX_HOSTS 1000
 #define STACK_SIZE (512 * 1024)
 #define DEFAULT_TIMEOUT_S 3600
+#define GRACE_MS 1000
 
 typedef struct Job
 {
@@ -57,6 +58,7 @@ static void submit(const MistralRequest *request);
 static void cancel(const char *id);
 static int	pollfds(struct pollfd *fds, int max);
 static void drive(int64_t now);
+static int64_t next_timeout(int64_t now);
 static const char *build(Job *job, PlainJson input, bool proxied);
 static const char *take_gateway(Job *job, PlainJson input);
 static const char *take_hosts(Job *job, PlainJson value);
@@ -83,7 +85,8 @@ static const MistralModule module = {
 	.submit = submit,
 	.cancel = cancel,
 	.pollfds = pollfds,
-	.drive = drive
+	.drive = drive,
+	.next_timeout = next_timeout
 };
 
 const MistralModule *
@@ -172,7 +175,6 @@ drive(int64_t now)
 	Job		  **place = &running;
 	eventfd_t	count;
 
-	(void) now;
 	(void) eventfd_read(ended_fd, &count);
 	while (*place)
 	{
@@ -184,6 +186,9 @@ drive(int64_t now)
 		pthread_mutex_unlock(&job->handle.lock);
 		if (!done)
 		{
+			/* Its thread looks at the time whenever it waits; a host that never lets it wait is not waited for. */
+			if (now > job->deadline + GRACE_MS)
+				ssh_cancel(&job->handle);
 			place = &job->next;
 			continue;
 		}
@@ -192,6 +197,22 @@ drive(int64_t now)
 		finish(job);
 	}
 	start_waiting();
+}
+
+static int64_t
+next_timeout(int64_t now)
+{
+	int64_t		next = -1;
+
+	for (Job *job = running; job; job = job->next)
+	{
+		int64_t		left = job->deadline + GRACE_MS - now;
+
+		/* One that was cancelled is about to end. */
+		if (left > 0 && (next < 0 || left < next))
+			next = left;
+	}
+	return next;
 }
 
 /* Fills in what is to be done; what is wrong with the input, or NULL. */

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,9 @@
 #define CONNECT_MS 10000
 #define MAX_OUTPUT (16 * 1024 * 1024)
 
+/* Of a session: the library keeps what the other side sends unasked, also before anybody knows who that is. */
+#define MAX_MEMORY (8 * 1024 * 1024)
+
 /* A session to a gateway, and the channel over it that is the inner session's socket. */
 typedef struct Tunnel
 {
@@ -30,6 +34,20 @@ typedef struct Tunnel
 	LIBSSH2_CHANNEL *channel;
 	int			fd;
 } Tunnel;
+
+/* What the library gives back to our functions; it has to outlive its session. */
+typedef struct Context
+{
+	Tunnel	   *tunnel;			/* NULL: the session goes over a socket */
+	size_t		memory;			/* bytes that it has */
+} Context;
+
+/* In front of what the library is given. */
+typedef union Chunk
+{
+	size_t		size;
+	max_align_t align;
+} Chunk;
 
 /* A host that a session is with. */
 typedef struct Target
@@ -43,8 +61,11 @@ static bool split_host(const char *name, Target *target);
 static bool set_fd(SshHandle *handle, int fd);
 static bool run_over_gateway(int fd, const Target *gateway, const Target *target, const SshLogin *login, const char *command,
 							 int64_t deadline, int *status, PlainBuffer *output, char *error);
-static LIBSSH2_SESSION *begin_session(int fd, Tunnel *tunnel, const Target *target, const SshLogin *login, int64_t deadline, char *error);
+static LIBSSH2_SESSION *begin_session(int fd, Context *context, const Target *target, const SshLogin *login, int64_t deadline, char *error);
 static void end_session(LIBSSH2_SESSION *session);
+static LIBSSH2_ALLOC_FUNC(allocate);
+static LIBSSH2_REALLOC_FUNC(reallocate);
+static LIBSSH2_FREE_FUNC(release);
 static void use_tunnel(LIBSSH2_SESSION *session);
 static LIBSSH2_RECV_FUNC(tunnel_receive);
 static LIBSSH2_SEND_FUNC(tunnel_send);
@@ -67,6 +88,7 @@ ssh_run(const MistralHost *host, SshHandle *handle, const char *name, const SshL
 	Target		gateway = {.username = login->gateway_username ? login->gateway_username : login->username};
 	const Target *first = login->gateway ? &gateway : &target;
 	LIBSSH2_SESSION *session;
+	Context		context = {0};
 	int			fd;
 	bool		done = false;
 	int64_t		left = deadline - ssh_now();
@@ -91,7 +113,7 @@ ssh_run(const MistralHost *host, SshHandle *handle, const char *name, const SshL
 		snprintf(error, SSH_ERROR_SIZE, "it was cancelled");
 	else if (login->gateway)
 		done = run_over_gateway(fd, &gateway, &target, login, command, deadline, status, output, error);
-	else if ((session = begin_session(fd, NULL, &target, login, deadline, error)) != NULL)
+	else if ((session = begin_session(fd, &context, &target, login, deadline, error)) != NULL)
 	{
 		done = execute(session, fd, command, deadline, status, output, error);
 		end_session(session);
@@ -165,11 +187,13 @@ run_over_gateway(int fd, const Target *gateway, const Target *target, const SshL
 				 int64_t deadline, int *status, PlainBuffer *output, char *error)
 {
 	Tunnel		tunnel = {.fd = fd};
+	Context		outer = {0};
+	Context		inner = {.tunnel = &tunnel};
 	LIBSSH2_SESSION *session;
 	char		why[SSH_ERROR_SIZE];
 	bool		done = false;
 
-	tunnel.session = begin_session(fd, NULL, gateway, login, deadline, why);
+	tunnel.session = begin_session(fd, &outer, gateway, login, deadline, why);
 	if (tunnel.session == NULL)
 	{
 		snprintf(error, SSH_ERROR_SIZE, "gateway %.200s: %.280s", login->gateway, why);
@@ -181,7 +205,7 @@ run_over_gateway(int fd, const Target *gateway, const Target *target, const SshL
 	else
 	{
 		libssh2_session_set_blocking(tunnel.session, 0);
-		session = begin_session(fd, &tunnel, target, login, deadline, error);
+		session = begin_session(fd, &inner, target, login, deadline, error);
 		if (session)
 		{
 			done = execute(session, fd, command, deadline, status, output, error);
@@ -195,11 +219,11 @@ run_over_gateway(int fd, const Target *gateway, const Target *target, const SshL
 	return done;
 }
 
-/* The user is logged in, at a host whose key is known; NULL, and why not.  `tunnel` is what the session goes over, NULL: `fd`. */
+/* The user is logged in, at a host whose key is known; NULL, and why not.  It goes over `fd`, or the context's tunnel. */
 static LIBSSH2_SESSION *
-begin_session(int fd, Tunnel *tunnel, const Target *target, const SshLogin *login, int64_t deadline, char *error)
+begin_session(int fd, Context *context, const Target *target, const SshLogin *login, int64_t deadline, char *error)
 {
-	LIBSSH2_SESSION *session = libssh2_session_init_ex(NULL, NULL, NULL, tunnel);
+	LIBSSH2_SESSION *session = libssh2_session_init_ex(allocate, release, reallocate, context);
 	int64_t		left = deadline - ssh_now();
 
 	if (session == NULL)
@@ -207,7 +231,7 @@ begin_session(int fd, Tunnel *tunnel, const Target *target, const SshLogin *logi
 		snprintf(error, SSH_ERROR_SIZE, "out of memory");
 		return NULL;
 	}
-	if (tunnel)
+	if (context->tunnel)
 		use_tunnel(session);
 	libssh2_session_set_timeout(session, left > 0 ? left : 1);
 	if (libssh2_session_handshake(session, fd) != 0)
@@ -230,6 +254,44 @@ end_session(LIBSSH2_SESSION *session)
 	libssh2_session_free(session);
 }
 
+static
+LIBSSH2_ALLOC_FUNC(allocate)
+{
+	Context    *context = *abstract;
+	Chunk	   *chunk;
+
+	if (count > MAX_MEMORY - context->memory || (chunk = malloc(sizeof(Chunk) + count)) == NULL)
+		return NULL;
+	chunk->size = count;
+	context->memory += count;
+	return chunk + 1;
+}
+
+static
+LIBSSH2_REALLOC_FUNC(reallocate)
+{
+	Context    *context = *abstract;
+	Chunk	   *chunk = ptr ? (Chunk *) ptr - 1 : NULL;
+	size_t		before = chunk ? chunk->size : 0;
+
+	if (count > MAX_MEMORY - (context->memory - before) || (chunk = realloc(chunk, sizeof(Chunk) + count)) == NULL)
+		return NULL;
+	chunk->size = count;
+	context->memory += count - before;
+	return chunk + 1;
+}
+
+static
+LIBSSH2_FREE_FUNC(release)
+{
+	Context    *context = *abstract;
+
+	if (ptr == NULL)
+		return;
+	context->memory -= ((Chunk *) ptr - 1)->size;
+	free((Chunk *) ptr - 1);
+}
+
 /* ---------------------------------------------------------------- a session over another one's channel */
 
 static void
@@ -248,7 +310,7 @@ use_tunnel(LIBSSH2_SESSION *session)
 static ssize_t
 tunnel_receive(libssh2_socket_t fd, void *buffer, size_t len, int flags, void **abstract)
 {
-	Tunnel	   *tunnel = *abstract;
+	Tunnel	   *tunnel = ((Context *) *abstract)->tunnel;
 	ssize_t		rc;
 
 	(void) fd;
@@ -264,7 +326,7 @@ tunnel_receive(libssh2_socket_t fd, void *buffer, size_t len, int flags, void **
 static ssize_t
 tunnel_send(libssh2_socket_t fd, const void *buffer, size_t len, int flags, void **abstract)
 {
-	Tunnel	   *tunnel = *abstract;
+	Tunnel	   *tunnel = ((Context *) *abstract)->tunnel;
 	ssize_t		rc;
 
 	(void) fd;
