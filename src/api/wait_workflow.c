@@ -4,17 +4,15 @@
  *
  * Each look takes a snapshot of its own, also in a REPEATABLE READ transaction
  * whose snapshot would never see the end.  Between looks the session sleeps on
- * a condition variable that engines broadcast after their commits.
+ * a condition variable that engines broadcast after commits in which executions of its group ended.
  */
 #include "postgres.h"
 
-#include "access/transam.h"
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
@@ -28,6 +26,8 @@
 #include "base/clock.h"
 #include "base/db.h"
 #include "base/ids.h"
+#include "engine/engine.h"
+#include "engine/execution_row.h"
 #include "errcodes.h"
 #include "worker/shmem.h"
 
@@ -37,8 +37,10 @@
 SQL_FUNCTION(mistral_wait_workflow);
 
 static char *look(const pg_uuid_t *id, bool *ended);
-static bool row_is_ours(uint64 row, int xmin);
-static void sleep_until(TimestampTz deadline);
+static ConditionVariable *watch(const pg_uuid_t *id);
+static Datum column(TupleTableSlot *slot, ExecutionColumn which);
+static bool row_is_ours(TupleTableSlot *slot);
+static void sleep_until(ConditionVariable *ended, TimestampTz deadline);
 
 Datum
 mistral_wait_workflow(PG_FUNCTION_ARGS)
@@ -47,6 +49,7 @@ mistral_wait_workflow(PG_FUNCTION_ARGS)
 	TimestampTz deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 																   TimestampTzGetDatum(clock_steady()),
 																   PG_GETARG_DATUM(1)));
+	ConditionVariable *watched;
 	bool		checked = false;
 	char	   *state;
 	bool		ended;
@@ -58,6 +61,7 @@ mistral_wait_workflow(PG_FUNCTION_ARGS)
 				 errhint("Ask the primary server.")));
 	for (;;)
 	{
+		watched = watch(id);
 		state = look(id, &ended);
 		if (ended || clock_steady() >= deadline)
 			break;
@@ -71,50 +75,64 @@ mistral_wait_workflow(PG_FUNCTION_ARGS)
 			workers_check_running();
 		checked = true;
 		pfree(state);
-		sleep_until(deadline);
+		sleep_until(watched, deadline);
 	}
 	ConditionVariableCancelSleep();
 	PG_RETURN_TEXT_P(cstring_to_text(state));
+}
+
+/*
+ * From here on an end wakes this session, also one that comes before it sleeps.
+ * NULL: there are no workers in this database.
+ */
+static ConditionVariable *
+watch(const pg_uuid_t *id)
+{
+	ConditionVariable *ended;
+	DatabaseSlot *db;
+
+	if (shared == NULL)
+		return NULL;
+	LWLockAcquire(registry_lock(), LW_SHARED);
+	db = shmem_find_database(MyDatabaseId);
+	LWLockRelease(registry_lock());
+	if (db == NULL)
+		return NULL;
+	ended = &db->ended[ENDED_GROUP(id)];
+	ConditionVariablePrepareToSleep(ended);
+	return ended;
 }
 
 /* The execution's state now, in the current context; raises when the caller may not see it. */
 static char *
 look(const pg_uuid_t *id, bool *ended)
 {
-	static DbStatement find = {
-		"SELECT state, owner, root_id, xmin, finished_at IS NOT NULL FROM mistral.execution WHERE id OPERATOR(pg_catalog.=) $1",
-		1, {UUIDOID}
-	};
-	MemoryContext context = CurrentMemoryContext;
-	Datum		argument = UUIDPGetDatum(id);
-	DbSession	session;
+	DbLookup	lookup;
+	TupleTableSlot *slot;
 	char	   *state = NULL;
 	bool		own_change = false;
-	bool		isnull;
 
-	PushActiveSnapshot(GetLatestSnapshot());
-	db_enter(&session);
-	if (db_execute(&find, &argument, NULL, true, 1) == 1 &&
-		has_privs_of_role(session.caller, DatumGetObjectId(db_datum(0, 2, &isnull))))
+	db_lookup_latest(&lookup, "execution", "execution_pkey", id);
+	slot = db_lookup_next(&lookup);
+	if (slot && has_privs_of_role(GetUserId(), DatumGetObjectId(column(slot, EXECUTION_OWNER))))
 	{
-		MemoryContext spi = MemoryContextSwitchTo(context);
-
-		state = TextDatumGetCString(db_datum(0, 1, &isnull));
-		MemoryContextSwitchTo(spi);
-		*ended = DatumGetBool(db_datum(0, 5, &isnull));
+		state = TextDatumGetCString(column(slot, EXECUTION_STATE));
+		*ended = !slot_attisnull(slot, EXECUTION_FINISHED_AT + 1);
 		if (!*ended)
 		{
-			pg_uuid_t	root_id = *DatumGetUUIDP(db_datum(0, 3, &isnull));
+			pg_uuid_t	root_id = *DatumGetUUIDP(column(slot, EXECUTION_ROOT_ID));
 
 			/* What a session does to a sub-workflow it may have left in the root's row only. */
-			own_change = row_is_ours(0, 4);
-			argument = UUIDPGetDatum(&root_id);
+			own_change = row_is_ours(slot);
 			if (!own_change && !id_equal(&root_id, id))
-				own_change = db_execute(&find, &argument, NULL, true, 1) == 1 && row_is_ours(0, 4);
+			{
+				db_lookup_again(&lookup, &root_id);
+				slot = db_lookup_next(&lookup);
+				own_change = slot && row_is_ours(slot);
+			}
 		}
 	}
-	db_leave(&session);
-	PopActiveSnapshot();
+	db_lookup_end(&lookup);
 	if (state == NULL)
 	{
 		char		text[UUID_TEXT_LEN + 1];
@@ -132,30 +150,34 @@ look(const pg_uuid_t *id, bool *ended)
 	return state;
 }
 
-/* Whether this transaction has written the row of the last result, whose xmin is that column. */
-static bool
-row_is_ours(uint64 row, int xmin)
+/* A column that is never null. */
+static Datum
+column(TupleTableSlot *slot, ExecutionColumn which)
 {
 	bool		isnull;
 
-	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(db_datum(row, xmin, &isnull)));
+	return slot_getattr(slot, which + 1, &isnull);
 }
 
-/* Sleeps until some execution of this database ended, at most until the deadline. */
+/* Whether this transaction has written the row. */
+static bool
+row_is_ours(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull)));
+}
+
+/* Sleeps until an execution of the group ended, at most until the deadline. */
 static void
-sleep_until(TimestampTz deadline)
+sleep_until(ConditionVariable *ended, TimestampTz deadline)
 {
 	long		timeout = TimestampDifferenceMilliseconds(clock_steady(), deadline);
-	DatabaseSlot *db;
 
 	timeout = Min(Max(timeout, 1), LONGEST_SLEEP_MS);
-	LWLockAcquire(registry_lock(), LW_SHARED);
-	db = shmem_find_database(MyDatabaseId);
-	LWLockRelease(registry_lock());
-	if (db != NULL)
+	if (ended != NULL)
 	{
-		/* The first sleep only enters the queue: the look after it cannot miss an end. */
-		(void) ConditionVariableTimedSleep(&db->finished, timeout, PG_WAIT_EXTENSION);
+		(void) ConditionVariableTimedSleep(ended, timeout, PG_WAIT_EXTENSION);
 		return;
 	}
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

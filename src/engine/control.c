@@ -401,7 +401,7 @@ static void
 write_back(Tree *tree)
 {
 	tree->notices = NIL;
-	tree->nfinished = 0;
+	tree->ended = 0;
 
 	/*
 	 * What the change has queued is found again from the rows, by the engine.

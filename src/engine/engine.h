@@ -24,13 +24,21 @@ typedef struct MessageHint
 	pg_uuid_t	root_id;
 } MessageHint;
 
+/*
+ * Whoever waits for an execution is told when one of its group has ended: of
+ * many who wait, few look in vain, and no memory is needed for each.
+ */
+#define ENDED_GROUPS	64
+#define ENDED_GROUP(id) id_share(id, ENDED_GROUPS)
+#define ENDED_BIT(id)	(UINT64CONST(1) << ENDED_GROUP(id))
+
 typedef struct EngineStepResult
 {
 	int			executions;		/* trees stepped */
 	int			messages;		/* messages and timers consumed */
 	int			skipped;		/* trees locked by others: their hints are in skipped_hints */
 	MessageHint *skipped_hints;	/* in the caller's memory context */
-	int			nfinished;		/* executions that reached a final state */
+	uint64		ended;			/* the groups of executions that reached a final state: ENDED_BIT of each */
 	bool		dispatched;		/* the executor has new work */
 	bool		more;			/* there is surely more to do now */
 	List	   *notices;		/* what listeners are to be told, in the caller's memory context */

@@ -304,7 +304,7 @@ apply_stopped(Tree *tree, const TreeEvent *event)
 		return;
 	notify_execution(execution);
 	if (state_is_final(execution->state))
-		tree->nfinished++;
+		tree->ended |= ENDED_BIT(&execution->id);
 }
 
 static void

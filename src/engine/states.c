@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "engine/engine.h"
 #include "engine/history.h"
 #include "engine/notify.h"
 #include "engine/state_event.h"
@@ -94,7 +95,7 @@ execution_set_state(Execution *execution, State state, const char *info)
 	if (state_is_final(state))
 	{
 		execution->finished_at = execution->updated_at;
-		execution->tree->nfinished++;
+		execution->tree->ended |= ENDED_BIT(&execution->id);
 	}
 	else
 		execution->finished_at = DT_NOBEGIN;

@@ -138,8 +138,8 @@ engine_step(const MessageHint *hints, int nhints, bool full_look, const EngineSh
 			Tree	   *tree = lfirst(lc);
 
 			result->notices = notify_take(tree, result->notices);
-			result->nfinished += tree->nfinished;
-			tree->nfinished = 0;
+			result->ended |= tree->ended;
+			tree->ended = 0;
 		}
 		note_skipped(&batch);
 		MemoryContextSwitchTo(cxt);

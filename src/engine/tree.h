@@ -323,7 +323,7 @@ struct Tree
 	List	   *notices;		/* notify.c keeps and sends them */
 	List	   *webhooks;		/* webhook.c keeps and writes them */
 	List	   *changes;		/* state_event.c keeps what somebody listens to */
-	int			nfinished;
+	uint64		ended;			/* ENDED_BIT of its executions that have ended since it was taken */
 
 	dlist_node	lru;
 	Size		cached_bytes;	/* what the cache has counted for it */

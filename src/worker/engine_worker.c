@@ -406,9 +406,9 @@ after_step(const EngineStepResult *result, bool full_look)
 	pg_atomic_fetch_add_u64(&my_worker->steps, 1);
 	pg_atomic_fetch_add_u64(&my_worker->executions, result->executions);
 	pg_atomic_fetch_add_u64(&my_worker->messages, result->messages);
-	if (result->nfinished > 0)
+	if (result->ended != 0)
 	{
-		wake_finished();
+		wake_waiting(result->ended);
 		chores_executions_ended();
 	}
 	remember_skipped(result, full_look);
@@ -533,7 +533,6 @@ try_suspect(TimestampTz now)
 				back_off();
 				break;
 			case RUN_COMMITTED:
-				wake_finished();
 				tell_parked(suspect);
 				done = true;
 				break;

@@ -116,7 +116,8 @@ initialize_state(SharedState *state)
 	{
 		DatabaseSlot *db = &state->databases[i];
 
-		ConditionVariableInit(&db->finished);
+		for (int group = 0; group < ENDED_GROUPS; group++)
+			ConditionVariableInit(&db->ended[group]);
 		pg_atomic_init_u32(&db->sql_demand, 0);
 		for (place = 0; place < WORKER_PLACES; place++)
 		{

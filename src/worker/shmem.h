@@ -111,7 +111,7 @@ typedef struct DatabaseSlot
 	bool		extension;		/* an engine has found the extension here */
 	bool		probe;			/* look again: something changed */
 	bool		stopped;		/* mistral.stop_worker() was called */
-	ConditionVariable finished; /* an execution ended */
+	ConditionVariable ended[ENDED_GROUPS];	/* an execution of the group ended */
 	pg_atomic_uint32 sql_demand;	/* so many SQL workers are wanted */
 	WorkerSlot	workers[WORKER_PLACES];
 } DatabaseSlot;

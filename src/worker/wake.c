@@ -50,6 +50,7 @@ static void note_lease(TimestampTz until);
 static void arm(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg);
+static bool is_engine(const DatabaseSlot *db);
 static void tell(bool committed);
 static void tell_engines(DatabaseSlot *db, bool committed);
 
@@ -74,15 +75,16 @@ wake_launcher_at_commit(void)
 }
 
 void
-wake_finished(void)
+wake_waiting(uint64 groups)
 {
 	DatabaseSlot *db;
 
 	LWLockAcquire(registry_lock(), LW_SHARED);
 	db = shmem_find_database(MyDatabaseId);
 	LWLockRelease(registry_lock());
-	if (db != NULL)
-		ConditionVariableBroadcast(&db->finished);
+	for (int group = 0; db != NULL && group < ENDED_GROUPS; group++)
+		if (groups & (UINT64CONST(1) << group))
+			ConditionVariableBroadcast(&db->ended[group]);
 }
 
 void
@@ -238,6 +240,7 @@ static void
 tell(bool committed)
 {
 	DatabaseSlot *db;
+	bool		engine = false;
 
 	if (committed && pending.probe)
 		shmem_request_probe(MyDatabaseId);
@@ -245,6 +248,7 @@ tell(bool committed)
 	db = shmem_find_database(MyDatabaseId);
 	if (db != NULL)
 	{
+		engine = is_engine(db);
 		if (pending.unlocks || (committed && (pending.nhints > 0 || pending.too_many)))
 			tell_engines(db, committed);
 		if (committed && pending.planned && db->workers[0].proc != MyProc)
@@ -271,9 +275,19 @@ tell(bool committed)
 	LWLockRelease(registry_lock());
 	if (db != NULL && committed && pending.dispatched_sql)
 		shmem_ask_sql_worker(db, 1);
-	/* A session may have ended an execution itself (stop_workflow). */
-	if (db != NULL && committed && pending.unlocks)
-		ConditionVariableBroadcast(&db->finished);
+	/* A session may have ended executions itself (stop_workflow); of its own an engine knows which. */
+	if (db != NULL && committed && pending.unlocks && !engine)
+		wake_waiting(PG_UINT64_MAX);
+}
+
+/* Whether this process is one of the database's engines.  The registry lock is held. */
+static bool
+is_engine(const DatabaseSlot *db)
+{
+	for (int number = 0; number < MAX_ENGINES; number++)
+		if (db->workers[number].proc == MyProc)
+			return true;
+	return false;
 }
 
 /* Gives each engine the hints of its trees.  The registry lock is held. */

@@ -18,10 +18,10 @@ extern void wake_install(void);
 extern void wake_launcher_at_commit(void);
 
 /*
- * Wakes who waits for an execution (wait_workflow): after a commit in which one
- * ended.  Raises nothing.
+ * Wakes who waits for an execution (wait_workflow) of these groups (ENDED_BIT):
+ * after a commit in which some ended.  Raises nothing.
  */
-extern void wake_finished(void);
+extern void wake_waiting(uint64 groups);
 
 /* Makes every engine and executor of this database look at its tables, now. */
 extern void wake_everything(void);

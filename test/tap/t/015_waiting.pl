@@ -10,7 +10,7 @@ use Time::HiRes qw(time usleep);
 
 use MistralTest;
 
-my $node = new_server('main', 'max_prepared_transactions = 5');
+my $node = new_server('main', 'max_prepared_transactions = 5', 'max_connections = 40');
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION mistral;
@@ -86,6 +86,38 @@ subtest 'wait_workflow' => sub {
 	like($cancel->query_safe('SELECT 2'), qr/got CANCELLED/, 'is woken by a session that ends the execution');
 	cmp_ok(time - $start, '<', 2, 'at once');
 	$cancel->quit;
+};
+
+subtest 'many who wait' => sub {
+	my @waiters;
+	for (1 .. 10)
+	{
+		my $waiter = $node->background_psql('postgres');
+		my $id = start('open');
+		$waiter->query_until(qr/^$/m, "\\echo\nSELECT 'got ' || mistral.wait_workflow('$id', '60 s');\n");
+		push @waiters, $waiter;
+	}
+	ok(wait_for(sub { sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'Extension' AND query LIKE '%wait_workflow%'") == 10 }, 10),
+		'ten sessions wait');
+	my $looks = "SELECT sum(idx_scan) FROM pg_stat_user_indexes WHERE indexrelname = 'execution_pkey'";
+	# What a session counts it tells when its transaction ends, or later.
+	my $settled = sub {
+		my ($last, $now) = (-1, -2);
+		wait_for(sub { ($last, $now) = ($now, sql($looks)); usleep(1_200_000); return $last == $now; }, 30);
+		return $now;
+	};
+	my $before = $settled->();
+	for (1 .. 100)
+	{
+		my $id = start('short');
+		sql("SELECT mistral.wait_workflow('$id')");
+	}
+	sql("SELECT mistral.complete_action(id, '1') FROM mistral.action_executions WHERE state = 'RUNNING'");
+	like($_->query_safe('SELECT 2'), qr/got SUCCESS/, 'each hears of its own') for @waiters;
+	$_->quit for @waiters;
+	my $each = ($settled->() - $before) / 110;
+	# Some five of an execution are its start's, the engine's and the one waiter's; ten who looked at each end would be ten more.
+	cmp_ok($each, '<', 8, "and of few others: $each looks for each execution");
 };
 
 subtest 'what cannot be waited for' => sub {
