@@ -11,6 +11,7 @@
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "executor/executor.h"
+#include "nodes/primnodes.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -40,11 +41,21 @@ static const struct
 	{"history", 11},
 };
 
+/* A plain index. */
+typedef struct RowIndex
+{
+	Relation	rel;
+	IndexInfo  *info;
+	AttrNumber	tested;			/* it has only rows in which this column is NULL, or is not; 0: all */
+	bool		wants_null;
+} RowIndex;
+
 static void open_table(RowWriter *writer);
 static int	our_columns(const char *table);
 static void clear_slot(RowWriter *writer, TupleTableSlot *slot);
 static void open_indexes(RowWriter *writer);
-static bool index_is_plain(Relation index, const IndexInfo *info);
+static bool index_is_plain(RowIndex *index);
+static bool predicate_is_plain(RowIndex *index);
 static void open_executor(RowWriter *writer);
 static void close_indexes(RowWriter *writer);
 static bool insert_index_entries(RowWriter *writer, TupleTableSlot *slot);
@@ -109,16 +120,14 @@ open_indexes(RowWriter *writer)
 	ListCell   *lc;
 	bool		plain = true;
 
-	writer->indexes = palloc(sizeof(Relation) * Max(list_length(oids), 1));
-	writer->infos = palloc(sizeof(IndexInfo *) * Max(list_length(oids), 1));
+	writer->indexes = palloc(sizeof(RowIndex) * Max(list_length(oids), 1));
 	foreach(lc, oids)
 	{
-		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
-		IndexInfo  *info = BuildIndexInfo(index);
+		RowIndex   *index = &writer->indexes[writer->nindexes++];
 
-		writer->indexes[writer->nindexes] = index;
-		writer->infos[writer->nindexes++] = info;
-		plain = plain && index_is_plain(index, info);
+		index->rel = index_open(lfirst_oid(lc), RowExclusiveLock);
+		index->info = BuildIndexInfo(index->rel);
+		plain = index_is_plain(index) && plain;
 	}
 	list_free(oids);
 	if (plain)
@@ -128,10 +137,31 @@ open_indexes(RowWriter *writer)
 }
 
 static bool
-index_is_plain(Relation index, const IndexInfo *info)
+index_is_plain(RowIndex *index)
 {
-	return index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indimmediate && info->ii_ReadyForInserts &&
-		info->ii_Expressions == NIL && info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL;
+	const IndexInfo *info = index->info;
+
+	return index->rel->rd_rel->relam == BTREE_AM_OID && index->rel->rd_index->indimmediate && info->ii_ReadyForInserts &&
+		info->ii_Expressions == NIL && info->ii_ExclusionOps == NULL && predicate_is_plain(index);
+}
+
+/* None, or that one column is NULL, or is not. */
+static bool
+predicate_is_plain(RowIndex *index)
+{
+	List	   *predicate = index->info->ii_Predicate;
+	NullTest   *test;
+
+	index->tested = 0;
+	if (predicate == NIL)
+		return true;
+	test = linitial(predicate);
+	if (list_length(predicate) > 1 || !IsA(test, NullTest) || test->argisrow || !IsA(test->arg, Var) ||
+		((Var *) test->arg)->varattno <= 0)
+		return false;
+	index->tested = ((Var *) test->arg)->varattno;
+	index->wants_null = test->nulltesttype == IS_NULL;
+	return true;
 }
 
 static void
@@ -151,8 +181,8 @@ close_indexes(RowWriter *writer)
 
 	for (i = 0; i < writer->nindexes; i++)
 	{
-		index_close(writer->indexes[i], NoLock);
-		pfree(writer->infos[i]);
+		index_close(writer->indexes[i].rel, NoLock);
+		pfree(writer->indexes[i].info);
 	}
 	writer->nindexes = 0;
 }
@@ -170,12 +200,14 @@ insert_index_entries(RowWriter *writer, TupleTableSlot *slot)
 
 	for (i = 0; i < writer->nindexes; i++)
 	{
-		Relation	index = writer->indexes[i];
-		bool		unique = index->rd_index->indisunique;
+		RowIndex   *index = &writer->indexes[i];
+		bool		unique = index->rel->rd_index->indisunique;
 
-		FormIndexDatum(writer->infos[i], slot, NULL, values, isnull);
-		if (!index_insert(index, values, isnull, &slot->tts_tid, writer->rel, unique ? check : UNIQUE_CHECK_NO, false,
-						  writer->infos[i]) && unique && writer->lenient)
+		if (index->tested != 0 && slot_attisnull(slot, index->tested) != index->wants_null)
+			continue;
+		FormIndexDatum(index->info, slot, NULL, values, isnull);
+		if (!index_insert(index->rel, values, isnull, &slot->tts_tid, writer->rel, unique ? check : UNIQUE_CHECK_NO, false,
+						  index->info) && unique && writer->lenient)
 			sure = false;
 	}
 	if (writer->estate == NULL)

@@ -21,8 +21,7 @@ typedef struct RowWriter
 {
 	const char *table;
 	Relation	rel;			/* NULL until there is a row */
-	Relation   *indexes;		/* plain ones, with what describes each of them */
-	IndexInfo **infos;
+	struct RowIndex *indexes;	/* plain ones */
 	int			nindexes;
 	EState	   *estate;			/* NULL when all indexes are plain; else it and rri have them */
 	ResultRelInfo *rri;

@@ -729,6 +729,15 @@ SELECT pg_temp.run();
 SELECT is(pg_temp.by_index($$SELECT count(*) FROM unique_only i JOIN mistral.tasks t ON t.execution_id = i.id
                              WHERE EXISTS (SELECT FROM mistral.task k WHERE k.id = t.id AND k.name = t.name)$$), 40::bigint,
           'a plain index of somebody else''s has every task, too');
+CREATE INDEX by_null ON mistral.task (name) WHERE triggered_by IS NULL;
+CREATE INDEX by_not_null ON mistral.task (name, id) WHERE triggered_by IS NOT NULL;
+SELECT pg_temp.load('pairs', 'tasks: {earlier: {on-success: later}, later: {action: std.noop}}');
+SELECT count(mistral.start_workflow('pairs')) FROM generate_series(1, 20)
+\g /dev/null
+SELECT pg_temp.run();
+SELECT is(pg_temp.by_index(format('SELECT count(*) FROM mistral.task WHERE name = %L AND triggered_by IS %s', task, what)), expected,
+          format('one of those where a column is %s has %s of the tasks "%s"', what, expected, task))
+  FROM (VALUES ('earlier', 'NULL', 20::bigint), ('later', 'NULL', 0), ('earlier', 'NOT NULL', 0), ('later', 'NOT NULL', 20)) x (task, what, expected);
 
 -- ------------------------------------------------------------------ columns that somebody adds, and drops again
 
