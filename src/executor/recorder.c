@@ -402,7 +402,10 @@ attempt_exists(const Attempt *attempt)
 	return db_execute(&find, values, NULL, false, 1) > 0;
 }
 
-/* The messages of those whose rows are deleted, with few statements. */
+/*
+ * The messages of those whose rows are deleted.  What was tried before goes by
+ * the statement, for somebody may hold back another one all the time.
+ */
 static void
 put_results(Recorder *recorder, Attempt **attempts, const bool *owned, int count)
 {
@@ -421,7 +424,8 @@ put_results(Recorder *recorder, Attempt **attempts, const bool *owned, int count
 		if (owned[i] && (payload = recorder->result(attempts[i])) != NULL)
 		{
 			completions[n++] = (MessageCompletion) {
-				attempts[i]->root_id, attempts[i]->action_id, attempts[i]->number, payload
+				attempts[i]->root_id, attempts[i]->action_id, attempts[i]->number, payload,
+				.sole = attempts[i]->record_failures == 0
 			};
 			bytes += VARSIZE(payload);
 		}

@@ -54,13 +54,31 @@ typedef struct MessageCompletion
 	pg_uuid_t	action_id;
 	int			attempt;		/* at least 1 */
 	const Jsonb *payload;
-	bool		sole;			/* whoever might be putting another one now waits for a row that this transaction has deleted */
+	bool		sole;			/* nobody else can be putting the same one as a sole one, see below */
 	bool		put;			/* set: false when another one is there already */
 } MessageCompletion;
 
 /*
  * The same for MESSAGE_ACTION of many actions, each another one: of those that
  * are sole without a statement, of the others in their order with one.
+ *
+ * A sole one is written first, row and index entry, and only then is it known
+ * whether the index has another entry of its kind.  Two that did so at once could
+ * each find the other's and wait for it in a circle.  Therefore a completion is
+ * sole only where the transaction has deleted the row that an action under way
+ * has once, and that everybody must have deleted who calls the completion sole:
+ * its lease (whoever deletes it, too, waits), or its attempt (an executor passes
+ * over one that it cannot delete).  An action has the one or the other, never both.
+ *
+ * Whoever completes the same attempt besides, with complete_action for
+ * instance, does so by a statement, which puts its entry speculatively.  Entries
+ * are put and looked for under the lock of the same page of the index, so that
+ * only the later of two sees the other.  If that is ours, it is taken back and
+ * left to the statement, which waits for that transaction; if it is the statement's,
+ * it withdraws its entry before it waits for us.  So one of them waits, not both.
+ * In a circle with completions of several actions two transactions can wait
+ * as before, whichever way they put them: an executor gives up after 20 ms, and a session
+ * is told of the deadlock.
  */
 extern void message_put_completions(MessageCompletion *completions, int n);
 
