@@ -96,7 +96,7 @@ COMMENT ON TABLE mistral.execution IS
 
 -- A task's context is not copied into it: scope maps each visible variable to
 -- the ordinal of the task that published it (merged: values that a join made);
--- where there are many, [base, {own}], the base in one row and its ordinal in the others.
+-- [{own}, n] is what task n sees with these added.
 CREATE TABLE mistral.task (
     id uuid PRIMARY KEY,
     execution_id uuid NOT NULL,

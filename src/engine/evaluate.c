@@ -285,9 +285,10 @@ static void
 scope_keys(void *arg, void (*emit) (void *emit_arg, const char *key, int len), void *emit_arg)
 {
 	EvalPlace  *place = arg;
-	ScopeWalk	walk = {place->scope};
+	ScopeWalk	walk;
 	const ScopeEntry *entry;
 
+	scope_tree_walk(&walk, place->scope->variables);
 	while ((entry = scope_next(&walk)) != NULL)
 		emit(emit_arg, entry->key, entry->len);
 }

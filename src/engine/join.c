@@ -76,7 +76,7 @@ join_arrive(Execution *execution, const Command *command)
 		join = execution_add_task(execution, command->spec);
 		/* What it sees should it fail without ever running. */
 		if (from)
-			join->scope = scope_outbound(from);
+			scope_give(join, scope_outbound(from));
 		wait_for_branches(join);
 		return;
 	}
@@ -540,7 +540,7 @@ run_join(Task *task, JoinView *view)
 	sources = palloc(sizeof(Task *) * (list_length(found) + 1));
 	foreach(lc, found)
 		sources[nsources++] = lfirst(lc);
-	task->scope = scope_merge(execution, sources, nsources, task->ordinal, &merged);
+	scope_give(task, scope_merge(execution, sources, nsources, task->ordinal, &merged));
 	json_ref_set(&task->merged, merged);
 
 	task->triggered_by = MemoryContextAlloc(task->cxt, sizeof(TriggeredBy) * (view->nrunning + 1));

@@ -4,8 +4,7 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -14,140 +13,71 @@
 #include "base/json_flat.h"
 #include "engine/scope.h"
 
-/* A scope has no base up to this many variables, and at least as many of its own before it gets a new one. */
-#define OWN_VARIABLES 32
-
-static int	compare_keys(const char *a, int alen, const char *b, int blen);
+static Scope *new_scope(Tree *tree, int room);
 static int	compare_entries(const void *a, const void *b);
-static const ScopeEntry *search(const ScopeEntry *entries, int n, const char *key, int len);
-static Scope *new_scope(Tree *tree, ScopeBase *base, int room);
-static const Scope *with_new_base(Tree *tree, const Scope *scope);
-static void store_entries(JsonFlat *f, const ScopeEntry *entries, int n);
-static int	stored_size(const ScopeEntry *entries, int n);
-static int	compare_stored(const void *a, const void *b);
 static bool may_hold(const Task *task);
-static ScopeBase *load_base(Task *task, const Jsonb *stored);
-static int	load_entries(ScopeEntry *entries, const Jsonb *stored);
+static const ScopeEntry **all_entries(const Scope *scope, int *n);
+static const ScopeEntry **own_entries(const Scope *scope);
+static void store_entries(JsonFlat *f, const ScopeEntry **entries, int n);
+static int	stored_size(const ScopeEntry **entries, int n);
+static int	compare_stored(const void *a, const void *b);
+static Scope *load_entries(Tree *tree, const Jsonb *stored);
+static Scope *load_array(Tree *tree, const Jsonb *stored);
+static int	stored_int(const JsonbValue *v);
+static void complete(Task *task);
+static void missing(const Task *task, int holder) pg_attribute_noreturn();
 
-const ScopeEntry *
-scope_find(const Scope *scope, const char *key, int len)
+void
+scope_give(Task *task, const Scope *scope)
 {
-	const ScopeEntry *own = search(scope->entries, scope->n, key, len);
-
-	if (own || scope->base == NULL)
-		return own;
-	return search(scope->base->entries, scope->base->n, key, len);
+	task->scope = scope;
+	if (scope->holder < 0 && !SCOPE_IS_EMPTY(scope) && may_hold(task))
+		unconstify(Scope *, scope)->holder = task->ordinal;
 }
 
-const ScopeEntry *
-scope_next(ScopeWalk *walk)
+/* Whoever holds a scope keeps it: a join gets another one when it runs. */
+static bool
+may_hold(const Task *task)
 {
-	const Scope *scope = walk->scope;
-	int			nbase = scope->base ? scope->base->n : 0;
-	int			cmp;
-
-	if (walk->own >= scope->n && walk->base >= nbase)
-		return NULL;
-	cmp = walk->own >= scope->n ? 1 : walk->base >= nbase ? -1
-		: scope_compare(&scope->entries[walk->own], &scope->base->entries[walk->base]);
-	/* Its own one hides the base's. */
-	if (cmp == 0)
-		walk->base++;
-	return cmp <= 0 ? &scope->entries[walk->own++] : &scope->base->entries[walk->base++];
+	return task->spec >= 0 && task->execution->workflow && task_spec(task)->join == JOIN_NONE;
 }
 
 const Scope *
 scope_with(Tree *tree, const Scope *before, ScopeEntry *new, int nnew)
 {
-	Scope	   *scope = new_scope(tree, before->base, before->n + nnew);
-	int			limit = OWN_VARIABLES;
+	/* What no row has for others is added once more. */
+	bool		held = before->holder >= 0;
+	int			nbefore = !held && before->over >= 0 ? before->n : 0;
+	Scope	   *scope = new_scope(tree, nbefore + nnew);
 	int			i = 0;
 	int			k = 0;
 
 	qsort(new, nnew, sizeof(ScopeEntry), compare_entries);
-	while (i < before->n || k < nnew)
+	while (i < nbefore || k < nnew)
 	{
-		int			cmp = i >= before->n ? 1 : k >= nnew ? -1 : scope_compare(&before->entries[i], &new[k]);
+		int			cmp = i >= nbefore ? 1 : k >= nnew ? -1 : scope_compare(&before->entries[i], &new[k]);
 
 		scope->entries[scope->n++] = cmp < 0 ? before->entries[i] : new[k];
 		i += cmp <= 0;
 		k += cmp >= 0;
 	}
-	/* What each task adds to memory and rows, and what a new base adds now and then, are of one order. */
-	if (scope->base)
-		limit = Max(limit, (int) sqrt(scope->base->n));
-	return scope->n > limit ? with_new_base(tree, scope) : scope;
-}
-
-const Scope *
-scope_make(Tree *tree, const ScopeEntry *entries, int n)
-{
-	Scope	   *scope = new_scope(tree, NULL, n);
-
-	memcpy(scope->entries, entries, sizeof(ScopeEntry) * n);
-	scope->n = n;
-	return n > OWN_VARIABLES ? with_new_base(tree, scope) : scope;
-}
-
-int
-scope_compare(const ScopeEntry *a, const ScopeEntry *b)
-{
-	return compare_keys(a->key, a->len, b->key, b->len);
-}
-
-static Scope *
-new_scope(Tree *tree, ScopeBase *base, int room)
-{
-	Scope	   *scope = MemoryContextAllocHuge(tree->cxt, offsetof(Scope, entries) + sizeof(ScopeEntry) * room);
-
-	scope->base = base;
-	scope->n = 0;
+	scope->variables = scope_tree_with(tree->cxt, before->variables, scope->entries, scope->n);
+	/* One that has little else is stored as a whole. */
+	if (2 * scope->n < scope->variables->n)
+		scope->over = held ? before->holder : before->over;
 	return scope;
 }
 
-/* All that the scope has as a base, with nothing of its own. */
-static const Scope *
-with_new_base(Tree *tree, const Scope *scope)
+static Scope *
+new_scope(Tree *tree, int room)
 {
-	int			room = scope->n + (scope->base ? scope->base->n : 0);
-	ScopeBase  *base = MemoryContextAllocHuge(tree->cxt, offsetof(ScopeBase, entries) + sizeof(ScopeEntry) * room);
-	ScopeWalk	walk = {scope};
-	const ScopeEntry *entry;
+	Scope	   *scope = MemoryContextAllocHuge(tree->cxt, offsetof(Scope, entries) + sizeof(ScopeEntry) * room);
 
-	base->holder = -1;
-	base->n = 0;
-	while ((entry = scope_next(&walk)) != NULL)
-		base->entries[base->n++] = *entry;
-	return new_scope(tree, base, 0);
-}
-
-static const ScopeEntry *
-search(const ScopeEntry *entries, int n, const char *key, int len)
-{
-	int			low = 0;
-	int			high = n - 1;
-
-	while (low <= high)
-	{
-		int			mid = (low + high) / 2;
-		int			cmp = compare_keys(key, len, entries[mid].key, entries[mid].len);
-
-		if (cmp == 0)
-			return &entries[mid];
-		if (cmp < 0)
-			high = mid - 1;
-		else
-			low = mid + 1;
-	}
-	return NULL;
-}
-
-static int
-compare_keys(const char *a, int alen, const char *b, int blen)
-{
-	int			cmp = memcmp(a, b, Min(alen, blen));
-
-	return cmp != 0 ? cmp : alen - blen;
+	scope->variables = NULL;
+	scope->holder = scope->over = -1;
+	scope->base = NULL;
+	scope->n = 0;
+	return scope;
 }
 
 static int
@@ -162,80 +92,109 @@ Jsonb *
 scope_store(const Task *task)
 {
 	const Scope *scope = task->scope;
-	ScopeBase  *base = scope->base;
-	bool		elsewhere;
+	bool		elsewhere = scope->holder >= 0 && scope->holder != task->ordinal;
+	const ScopeEntry **entries;
+	const ScopeEntry **base;
+	int			n;
+	int			nbase;
 	JsonFlat	f;
 
 	if (SCOPE_IS_EMPTY(scope))
 		return NULL;
-	if (base == NULL)
+	/* Of a single variable the whole is smaller. */
+	elsewhere = elsewhere && scope->variables->n > 1;
+	if (elsewhere || scope->over >= 0)
 	{
-		json_flat_begin(&f, stored_size(scope->entries, scope->n));
-		store_entries(&f, scope->entries, scope->n);
-		return json_flat_finish(&f);
+		n = elsewhere ? 0 : scope->n;
+		entries = own_entries(scope);
+		json_flat_begin(&f, stored_size(entries, n) + 32);
+		json_flat_open_array(&f, 2);
+		store_entries(&f, entries, n);
+		json_flat_int(&f, elsewhere ? scope->holder : scope->over);
+		json_flat_close(&f);
 	}
-	if (base->holder < 0 && may_hold(task))
-		base->holder = task->ordinal;
-	elsewhere = base->holder >= 0 && base->holder != task->ordinal;
-	json_flat_begin(&f, stored_size(scope->entries, scope->n) + (elsewhere ? 32 : stored_size(base->entries, base->n)));
-	json_flat_open_array(&f, 2);
-	if (elsewhere)
-		json_flat_int(&f, base->holder);
+	else if (scope->base)
+	{
+		/* Others name the base. */
+		base = all_entries(scope->base, &nbase);
+		entries = own_entries(scope);
+		json_flat_begin(&f, stored_size(base, nbase) + stored_size(entries, scope->n) + 32);
+		json_flat_open_array(&f, 2);
+		store_entries(&f, base, nbase);
+		store_entries(&f, entries, scope->n);
+		json_flat_close(&f);
+	}
 	else
-		store_entries(&f, base->entries, base->n);
-	store_entries(&f, scope->entries, scope->n);
-	json_flat_close(&f);
+	{
+		entries = all_entries(scope, &n);
+		json_flat_begin(&f, stored_size(entries, n));
+		store_entries(&f, entries, n);
+	}
 	return json_flat_finish(&f);
 }
 
-/* Whoever holds a base keeps its scope: a join gets another one when it runs. */
-static bool
-may_hold(const Task *task)
+static const ScopeEntry **
+all_entries(const Scope *scope, int *n)
 {
-	return task->spec >= 0 && task->execution->workflow && task_spec(task)->join == JOIN_NONE;
+	const ScopeEntry **entries = palloc_extended(sizeof(ScopeEntry *) * scope->variables->n, MCXT_ALLOC_HUGE);
+	const ScopeEntry *entry;
+	ScopeWalk	walk;
+
+	*n = 0;
+	scope_tree_walk(&walk, scope->variables);
+	while ((entry = scope_next(&walk)) != NULL)
+		entries[(*n)++] = entry;
+	return entries;
+}
+
+static const ScopeEntry **
+own_entries(const Scope *scope)
+{
+	const ScopeEntry **entries = palloc_extended(sizeof(ScopeEntry *) * Max(scope->n, 1), MCXT_ALLOC_HUGE);
+	int			i;
+
+	for (i = 0; i < scope->n; i++)
+		entries[i] = &scope->entries[i];
+	return entries;
 }
 
 /* About the bytes that store_entries adds. */
 static int
-stored_size(const ScopeEntry *entries, int n)
+stored_size(const ScopeEntry **entries, int n)
 {
 	int			size = 2 * sizeof(uint32);
 
 	/* Besides the key: its entry, its value's, and the number with its padding. */
 	for (int i = 0; i < n; i++)
-		size += entries[i].len + 20;
+		size += entries[i]->len + 20;
 	return size;
 }
 
-/* Built in one pass: every task's row has one. */
+/* Built in one pass: every task's row has one.  Puts them in another order. */
 static void
-store_entries(JsonFlat *f, const ScopeEntry *entries, int n)
+store_entries(JsonFlat *f, const ScopeEntry **entries, int n)
 {
-	const ScopeEntry **sorted = palloc(sizeof(ScopeEntry *) * Max(n, 1));
 	int			i;
 
-	for (i = 0; i < n; i++)
-		sorted[i] = &entries[i];
-	qsort(sorted, n, sizeof(ScopeEntry *), compare_stored);
+	qsort(entries, n, sizeof(ScopeEntry *), compare_stored);
 	json_flat_open_object(f, n);
 	for (i = 0; i < n; i++)
-		json_flat_string(f, sorted[i]->key, sorted[i]->len);
+		json_flat_string(f, entries[i]->key, entries[i]->len);
 	for (i = 0; i < n; i++)
 	{
-		int			ordinal = sorted[i]->merged ? -1 - sorted[i]->ordinal : sorted[i]->ordinal;
+		int			ordinal = entries[i]->merged ? -1 - entries[i]->ordinal : entries[i]->ordinal;
 
-		if (sorted[i]->version == 1)
+		if (entries[i]->version == 1)
 		{
 			json_flat_int(f, ordinal);
 			continue;
 		}
 		json_flat_open_array(f, 2);
 		json_flat_int(f, ordinal);
-		json_flat_int(f, sorted[i]->version);
+		json_flat_int(f, entries[i]->version);
 		json_flat_close(f);
 	}
 	json_flat_close(f);
-	pfree(sorted);
 }
 
 static int
@@ -249,54 +208,121 @@ compare_stored(const void *a, const void *b)
 
 /* Keys point into `stored`, which must be in the tree's context. */
 const Scope *
-scope_load(Task *task, const Jsonb *stored, int *holder)
+scope_load(Task *task, const Jsonb *stored)
 {
 	Tree	   *tree = task->execution->tree;
-	ScopeBase  *base = NULL;
 	Scope	   *scope;
 
-	*holder = -1;
 	if (stored && JB_ROOT_IS_ARRAY(stored) && JB_ROOT_COUNT(stored) == 2)
+		scope = load_array(tree, stored);
+	else if (json_is_object(stored) && json_count(stored) > 0)
 	{
-		MemoryContext old = MemoryContextSwitchTo(tree->cxt);
-		JsonbValue *first = getIthJsonbValueFromContainer((JsonbContainer *) &stored->root, 0);
-
-		if (first->type == jbvNumeric)
-			*holder = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(first->val.numeric)));
-		else
-			base = load_base(task, json_from_value(first));
-		stored = json_from_value(getIthJsonbValueFromContainer((JsonbContainer *) &stored->root, 1));
-		MemoryContextSwitchTo(old);
+		scope = load_entries(tree, stored);
+		scope->variables = scope_tree_with(tree->cxt, NULL, scope->entries, scope->n);
 	}
-	if (!json_is_object(stored) || (json_count(stored) == 0 && base == NULL && *holder < 0))
+	else
 		return &empty_scope;
-	scope = new_scope(tree, base, json_count(stored));
-	scope->n = load_entries(scope->entries, stored);
+	if (may_hold(task))
+		scope->holder = task->ordinal;
 	return scope;
 }
 
-void
-scope_resolve(Task *task, int holder)
+static Scope *
+load_array(Tree *tree, const Jsonb *stored)
 {
-	Execution  *execution = task->execution;
-	Task	   *found = holder >= 0 && holder < execution->ntasks ? execution->tasks[holder] : NULL;
+	MemoryContext old = MemoryContextSwitchTo(tree->cxt);
+	JsonbValue *first = getIthJsonbValueFromContainer((JsonbContainer *) &stored->root, 0);
+	JsonbValue *second = getIthJsonbValueFromContainer((JsonbContainer *) &stored->root, 1);
+	Scope	   *base;
+	Scope	   *scope;
 
-	if (found == NULL || found->scope->base == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the variables of task \"%s\" are missing: task %d of its execution does not hold them",
-						task->name, holder)));
-	unconstify(Scope *, task->scope)->base = found->scope->base;
+	if (second->type == jbvNumeric)
+	{
+		scope = load_entries(tree, json_from_value(first));
+		scope->over = stored_int(second);
+	}
+	else
+	{
+		scope = load_entries(tree, json_from_value(second));
+		if (first->type == jbvNumeric)
+		{
+			scope->over = stored_int(first);
+			scope->base = &empty_scope;
+		}
+		else
+		{
+			base = load_entries(tree, json_from_value(first));
+			base->variables = scope_tree_with(tree->cxt, NULL, base->entries, base->n);
+			scope->base = base;
+			scope->variables = scope_tree_with(tree->cxt, base->variables, scope->entries, scope->n);
+		}
+	}
+	MemoryContextSwitchTo(old);
+	return scope;
 }
 
-static ScopeBase *
-load_base(Task *task, const Jsonb *stored)
+bool
+scope_is_open(const Scope *scope)
 {
-	ScopeBase  *base = palloc_extended(offsetof(ScopeBase, entries) + sizeof(ScopeEntry) * json_count(stored), MCXT_ALLOC_HUGE);
+	return scope->variables == NULL && scope != &empty_scope;
+}
 
-	base->n = load_entries(base->entries, stored);
-	base->holder = may_hold(task) ? task->ordinal : -1;
-	return base;
+/* Along a chain of scopes, each of which needs the next; usually all but the first are complete. */
+void
+scope_resolve(Task *task)
+{
+	Execution  *execution = task->execution;
+	List	   *chain = NIL;
+
+	while (scope_is_open(task->scope))
+	{
+		int			over = task->scope->over;
+
+		CHECK_FOR_INTERRUPTS();
+		if (over < 0 || over >= execution->ntasks || execution->tasks[over] == NULL || list_length(chain) >= execution->ntasks)
+			missing(task, over);
+		chain = lappend(chain, task);
+		task = execution->tasks[over];
+	}
+	while (chain != NIL)
+	{
+		complete(llast(chain));
+		chain = list_delete_last(chain);
+	}
+}
+
+/* The one that it is over is complete. */
+static void
+complete(Task *task)
+{
+	Scope	   *scope = unconstify(Scope *, task->scope);
+	const Scope *found = task->execution->tasks[scope->over]->scope;
+
+	if (scope->base)
+		found = found->base;
+	if (found == NULL || SCOPE_IS_EMPTY(found))
+		missing(task, scope->over);
+	if (scope->base)
+	{
+		/* Next time it is stored as a whole. */
+		scope->over = -1;
+		scope->base = NULL;
+	}
+	else if (scope->n == 0)
+	{
+		task->scope = found;
+		return;
+	}
+	scope->variables = scope_tree_with(task->execution->tree->cxt, found->variables, scope->entries, scope->n);
+}
+
+static void
+missing(const Task *task, int holder)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the variables of task \"%s\" are missing: task %d of its execution does not hold them",
+					task->name, holder)));
 }
 
 static int
@@ -327,12 +353,15 @@ load_entry(void *arg, const char *key, int len, const JsonbValue *value)
 	entry->version = pair ? stored_int(getIthJsonbValueFromContainer(value->val.binary.data, 1)) : 1;
 }
 
-static int
-load_entries(ScopeEntry *entries, const Jsonb *stored)
+static Scope *
+load_entries(Tree *tree, const Jsonb *stored)
 {
-	EntryFill	fill = {entries, 0};
+	Scope	   *scope = new_scope(tree, json_is_object(stored) ? json_count(stored) : 0);
+	EntryFill	fill = {scope->entries, 0};
 
-	json_members(stored, load_entry, &fill);
-	qsort(entries, fill.n, sizeof(ScopeEntry), compare_entries);
-	return fill.n;
+	if (json_is_object(stored))
+		json_members(stored, load_entry, &fill);
+	scope->n = fill.n;
+	qsort(scope->entries, scope->n, sizeof(ScopeEntry), compare_entries);
+	return scope;
 }

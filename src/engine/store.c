@@ -40,8 +40,7 @@ typedef struct Load
 	HTAB	   *tasks;
 	List	   *all;			/* of Execution * */
 	List	   *parents;		/* of pg_uuid_t *, beside `all`: the parent task, or NULL */
-	List	   *unresolved;		/* of Task *: the base of its variables is in another row */
-	List	   *holders;		/* of int, beside it: whose */
+	List	   *unresolved;		/* of Task *: other rows have a part of its variables */
 } Load;
 
 static void load_trees(List *trees, bool whole);
@@ -109,7 +108,6 @@ load_trees(List *trees, bool whole)
 {
 	Load		load = {.whole = whole};
 	ListCell   *lc;
-	ListCell   *lh;
 
 	load.trees = id_table("mistral load: trees");
 	load.executions = id_table("mistral load: executions");
@@ -130,8 +128,8 @@ load_trees(List *trees, bool whole)
 		execution_attach(execution, definition_by_id(&execution->definition_id));
 	}
 	load_tasks(&load);
-	forboth(lc, load.unresolved, lh, load.holders)
-		scope_resolve(lfirst(lc), lfirst_int(lh));
+	foreach(lc, load.unresolved)
+		scope_resolve(lfirst(lc));
 	load_actions(&load);
 	link_executions(&load);
 	hash_destroy(load.trees);
@@ -248,7 +246,6 @@ load_task_row(Load *load, uint64 row)
 	Task	   *task = task_alloc(execution);
 	MemoryContext old = MemoryContextSwitchTo(task->cxt);
 	JsonRef		ref;
-	int			holder;
 
 	task->tid = get_place(row, 1);
 	task->id = get_id(row, 2, &isnull);
@@ -267,7 +264,7 @@ load_task_row(Load *load, uint64 row)
 	task->state_info = get_text(row, 18);
 	task->published = get_json(row, 21);
 	ref = get_json(row, 22);
-	task->scope = scope_load(task, json_ref_get(tree->cxt, &ref), &holder);
+	task->scope = scope_load(task, json_ref_get(tree->cxt, &ref));
 	task->merged = get_json(row, 23);
 	ref = get_json(row, 24);
 	load_triggered_by(task, json_ref_get(task->cxt, &ref));
@@ -285,11 +282,8 @@ load_task_row(Load *load, uint64 row)
 	}
 	add_folded_action(task, row);
 	MemoryContextSwitchTo(old);
-	if (holder >= 0)
-	{
+	if (scope_is_open(task->scope))
 		load->unresolved = lappend(load->unresolved, task);
-		load->holders = lappend_int(load->holders, holder);
-	}
 	id_put(load->tasks, &task->id, task);
 }
 

@@ -48,12 +48,12 @@ run_new(Execution *execution, const Command *command, const TaskSpec *spec)
 	{
 		Jsonb	   *merged;
 
-		task->scope = reverse_inbound(execution, command->spec, task->ordinal, &merged);
+		scope_give(task, reverse_inbound(execution, command->spec, task->ordinal, &merged));
 		json_ref_set(&task->merged, merged);
 	}
 	else if (command->from >= 0)
 	{
-		task->scope = scope_outbound(execution->tasks[command->from]);
+		scope_give(task, scope_outbound(execution->tasks[command->from]));
 		set_triggered_by(task, command->from, command->event);
 	}
 	task_set_state(task, STATE_RUNNING, NULL);

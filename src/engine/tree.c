@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "engine/tree.h"
 
-const Scope empty_scope = {0};
+const Scope empty_scope = {.holder = -1, .over = -1};
 
 static void grow_tasks(Execution *execution, int needed);
 

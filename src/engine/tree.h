@@ -51,21 +51,19 @@ typedef struct ScopeEntry
 	int			version;		/* times it was published along the branch */
 } ScopeEntry;
 
-/* Many variables that scopes have in common, ordered by key. */
-typedef struct ScopeBase
-{
-	int			holder;			/* the task whose row holds it, -1: none yet */
-	int			n;
-	ScopeEntry	entries[FLEXIBLE_ARRAY_MEMBER];
-} ScopeBase;
+typedef struct ScopeNode ScopeNode;
 
-/* A branch's variables, ordered by key, over those of the base; immutable, shared between tasks. */
-typedef struct Scope
+/* A branch's variables; shared between tasks, and nothing but its holder ever changes. */
+typedef struct Scope Scope;
+struct Scope
 {
-	ScopeBase  *base;			/* NULL: none */
+	const ScopeNode *variables; /* all of them: scope_tree.h */
+	int			holder;			/* the task whose row has it, for other rows to name; -1: none yet */
+	int			over;			/* the task whose scope this one adds `entries` to; -1: stored as a whole */
+	const Scope *base;			/* in rows of before: the part of it that others name; NULL: none */
 	int			n;
 	ScopeEntry	entries[FLEXIBLE_ARRAY_MEMBER];
-} Scope;
+};
 
 /* What happened to a row since it was last written. */
 typedef enum RowChange
