@@ -33,7 +33,8 @@ my @kinds = (
 	{ name => 'fork', tasks => 5 },
 	{ name => 'delayed', tasks => 2 },
 	{ name => 'waits', tasks => 2 },
-	{ name => 'parent', tasks => 2 });
+	{ name => 'parent', tasks => 2 },
+	{ name => 'many', tasks => 43 });
 
 install();
 my $test_pid = $$;
@@ -97,7 +98,20 @@ done_testing();
 
 sub install
 {
-	$node->safe_psql('postgres', <<'SQL');
+	# Each task has a variable of its own, and the last one still sees them all.
+	my %next = map { ("m$_" => 'm' . ($_ + 1)) } 1 .. 39;
+	my $many = '';
+
+	@next{qw(m20 x y j)} = ('[x, y]', 'j', 'j', 'm21');
+	foreach my $task ((map { "m$_" } 1 .. 40), qw(x y j))
+	{
+		my $action = $task =~ /^(?:m10|m30|x)$/ ? 'std.async_noop' : 'std.noop';
+		my $value = $task =~ /^m(\d+)/ ? $1 : 1;
+
+		$many .= "    $task: {action: $action, publish: {v$task: $value}"
+		  . ($next{$task} ? ", on-success: $next{$task}" : '') . ($task eq 'j' ? ', join: all' : '') . "}\n";
+	}
+	$node->safe_psql('postgres', <<'SQL' =~ s/^MANY\n/$many/mr);
 CREATE EXTENSION mistral;
 CREATE TABLE ledger (id uuid PRIMARY KEY, kind text NOT NULL);
 SELECT mistral.load_workflow($yaml$
@@ -133,6 +147,10 @@ parent:
   tasks:
     a: {workflow: seq, publish: {sum: <% task().result.sum %>}, on-success: b}
     b: {action: std.noop}
+many:
+  output: {sum: <% $.vm1 + $.vm20 + $.vm40 - $.vm19 - $.vm39 + $.vx + $.vy %>}
+  tasks:
+MANY
 $yaml$);
 SQL
 	foreach my $kind (@kinds)
