@@ -165,6 +165,21 @@ json_finish(JsonBuilder *b)
 	return JsonbValueToJsonb(b->result);
 }
 
+Numeric
+json_float(const char *digits)
+{
+	Datum		n = DirectFunctionCall3(numeric_in, CStringGetDatum(digits), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+
+	if (DatumGetInt32(DirectFunctionCall1(numeric_scale, n)) == 0)
+	{
+		char	   *whole = DatumGetCString(DirectFunctionCall1(numeric_out, n));
+
+		n = DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("%s.0", whole)), ObjectIdGetDatum(InvalidOid),
+								Int32GetDatum(-1));
+	}
+	return DatumGetNumeric(n);
+}
+
 Jsonb *
 json_empty(void)
 {

@@ -10,6 +10,7 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -34,6 +35,9 @@ extern void json_add_time(JsonBuilder *b, TimestampTz t);	/* DT_NOBEGIN: null */
 extern void json_add_jsonb(JsonBuilder *b, const Jsonb *value); /* NULL: null */
 extern void json_add_value(JsonBuilder *b, const JsonbValue *value);
 extern Jsonb *json_finish(JsonBuilder *b);
+
+/* The number that a text of a float stands for, with a decimal at least: jsonb tells floats from integers by it. */
+extern Numeric json_float(const char *digits);
 
 /* The empty object. */
 extern Jsonb *json_empty(void);

@@ -57,7 +57,8 @@ resolve_word(const char *text, int len, YamlScalar *out)
 		{"false", YAML_SCALAR_BOOL, false}, {"False", YAML_SCALAR_BOOL, false}, {"FALSE", YAML_SCALAR_BOOL, false},
 		{"on", YAML_SCALAR_BOOL, true}, {"On", YAML_SCALAR_BOOL, true}, {"ON", YAML_SCALAR_BOOL, true},
 		{"off", YAML_SCALAR_BOOL, false}, {"Off", YAML_SCALAR_BOOL, false}, {"OFF", YAML_SCALAR_BOOL, false},
-		{"<<", YAML_SCALAR_MERGE}, {"=", YAML_SCALAR_DEFAULT}
+		{"<<", YAML_SCALAR_MERGE}, {"=", YAML_SCALAR_DEFAULT},
+		{"&", YAML_SCALAR_INDICATOR}, {"*", YAML_SCALAR_INDICATOR}
 	};
 
 	if (len == 0)

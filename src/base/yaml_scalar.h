@@ -19,7 +19,8 @@ typedef enum YamlScalarKind
 	YAML_SCALAR_DATE,			/* year, month, day */
 	YAML_SCALAR_TIMESTAMP,		/* and a time of day */
 	YAML_SCALAR_MERGE,			/* << */
-	YAML_SCALAR_DEFAULT			/* = ; SafeLoader refuses it as a value */
+	YAML_SCALAR_DEFAULT,		/* = ; SafeLoader refuses it as a value */
+	YAML_SCALAR_INDICATOR		/* & or * with nothing behind it; SafeLoader refuses it */
 } YamlScalarKind;
 
 typedef struct YamlScalar

@@ -277,10 +277,12 @@ check_task(Check *check, const YamlNode *key, const YamlNode *task, bool reverse
 	sound = check_table(check, task, reverse ? &reverse_task_keys : &direct_task_keys);
 	for (i = 0; i < task->nitems; i++)
 	{
-		if (task->items[i]->kind == YAML_TIME && (yaml_is(task->keys[i], "name") || yaml_is(task->keys[i], "version")))
+		if (task->items[i]->kind == YAML_TIME && (yaml_is(task->keys[i], "name") || yaml_is(task->keys[i], "type") || yaml_is(task->keys[i], "version")))
 			sound = check_problem(check, task->items[i], NULL, "expected a text, found %s", yaml_describe(task->items[i]));
 	}
-	if (pg_mbstrlen_with_len(key->text, key->len) > MAX_NAME_LENGTH)
+	if (key->len == 0)
+		sound = check_problem(check, key, NULL, "expected a task's name, found %s", yaml_describe(key));
+	else if (pg_mbstrlen_with_len(key->text, key->len) > MAX_NAME_LENGTH)
 		sound = check_problem(check, key, NULL, "expected a task's name of at most %d characters, found %d",
 							  MAX_NAME_LENGTH, pg_mbstrlen_with_len(key->text, key->len));
 	else if (yaml_truth(yaml_get(task, "join", NULL)) &&

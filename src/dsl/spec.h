@@ -189,6 +189,7 @@ typedef struct ActionSpec		/* ad-hoc action */
 	int			nparams;
 	SpecParam  *params;
 	ExprData   *output;			/* NULL: the base's result as it is */
+	Jsonb	   *output_as_written;	/* what it is where there is nothing to evaluate it on */
 	List	   *tags;
 } ActionSpec;
 

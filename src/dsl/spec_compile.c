@@ -283,7 +283,10 @@ spec_compile_action(const char *text, int len)
 	action->nparams = compile_params(&compiler, yaml_get(compiler.definition, "input", NULL), &action->params);
 	output = yaml_get(compiler.definition, "output", NULL);
 	if (yaml_truth(output))
+	{
 		action->output = compile_data(&compiler, output);
+		action->output_as_written = yaml_to_jsonb(output);
+	}
 	action->tags = keep_tags(&compiler, yaml_get(compiler.definition, "tags", NULL));
 	compiler_end(&compiler);
 	return action;

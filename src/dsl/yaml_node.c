@@ -13,6 +13,7 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "base/json.h"
 #include "dsl/yaml.h"
 
 /* libyaml takes no longer key for a key that no question mark announces. */
@@ -314,8 +315,7 @@ push_value(JsonbParseState **state, const YamlNode *node, JsonbIteratorToken tok
 
 				double_to_shortest_decimal_buf(node->real, digits);
 				value.type = jbvNumeric;
-				value.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(digits),
-																		ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+				value.val.numeric = json_float(digits);
 				break;
 			}
 		case YAML_STRING:

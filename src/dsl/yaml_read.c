@@ -2,12 +2,6 @@
  * yaml_read.c
  *		From libyaml's events to a tree.
  *
- * Mistral's reader takes the indicators `&`, `*` and `@` as the first letters
- * of plain text.  libyaml's scanner cannot be taught that, so each of them is
- * shown to it as a character of the private use area that the document does
- * not hold, and shown back in what it returns.  One character stands for one
- * character: lines and columns stay true.
- *
  * libyaml's memory is its own; a callback of the memory context frees it when
  * an error leaves this file by longjmp, which can only happen between two
  * calls of the library.
@@ -23,17 +17,11 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/yaml_plain.h"
 #include "base/yaml_scalar.h"
 #include "dsl/yaml.h"
 
 #define TAG_PREFIX "tag:yaml.org,2002:"
-
-/* The private use area of the basic plane, three bytes in UTF-8. */
-#define PRIVATE_FIRST 0xE000
-#define PRIVATE_COUNT 6400
-
-#define NINDICATORS 3
-static const char indicators[NINDICATORS] = {'&', '*', '@'};
 
 typedef struct Reader
 {
@@ -41,8 +29,7 @@ typedef struct Reader
 	bool		parser_live;
 	yaml_event_t event;
 	bool		event_live;
-	unsigned char stand_ins[NINDICATORS][3];
-	bool		indicators_hidden;
+	YamlHidden	hidden;
 	YamlError  *error;
 	int			nnodes;
 	int			depth;
@@ -52,7 +39,6 @@ typedef struct Reader
 } Reader;
 
 static void release_reader(void *arg);
-static const char *hide_indicators(Reader *reader, const char *text, int len, int *hidden_len);
 static bool read_events(Reader *reader);
 static bool handle_event(Reader *reader, bool *done);
 static bool add_node(Reader *reader, YamlNode *node);
@@ -98,7 +84,11 @@ yaml_read(const char *text, int len, YamlError *error)
 		utf8 = NULL;
 	}
 	else
-		utf8 = hide_indicators(reader, utf8, utf8_len, &utf8_len);
+	{
+		utf8 = yaml_hide(&reader->hidden, utf8, utf8_len, &utf8_len);
+		if (utf8 == NULL)
+			fail(reader, 1, 1, "the document holds every character of the private use area", NULL);
+	}
 	if (utf8 != NULL)
 	{
 		if (!yaml_parser_initialize(&reader->parser))
@@ -124,77 +114,6 @@ release_reader(void *arg)
 	if (reader->parser_live)
 		yaml_parser_delete(&reader->parser);
 	reader->parser_live = false;
-}
-
-/* Replaces the indicators; NULL and the error when no stand-in is free. */
-static const char *
-hide_indicators(Reader *reader, const char *text, int len, int *hidden_len)
-{
-	const unsigned char *p = (const unsigned char *) text;
-	bool	   *used;
-	int			count = 0;
-	int			found = 0;
-	Size		size;
-	char	   *out;
-	char	   *to;
-	int			i;
-	int			k;
-
-	for (i = 0; i < len; i++)
-	{
-		if (text[i] == '&' || text[i] == '*' || text[i] == '@')
-			count++;
-	}
-	*hidden_len = len;
-	if (count == 0)
-		return text;
-
-	used = palloc0(PRIVATE_COUNT * sizeof(bool));
-	for (i = 0; i + 2 < len; i++)
-	{
-		if (p[i] == 0xEE || p[i] == 0xEF)
-		{
-			int			c = ((p[i] & 0x0F) << 12 | (p[i + 1] & 0x3F) << 6 | (p[i + 2] & 0x3F)) - PRIVATE_FIRST;
-
-			if (c >= 0 && c < PRIVATE_COUNT)
-				used[c] = true;
-		}
-	}
-	for (i = 0; i < PRIVATE_COUNT && found < NINDICATORS; i++)
-	{
-		int			c = PRIVATE_FIRST + i;
-
-		if (used[i])
-			continue;
-		reader->stand_ins[found][0] = 0xE0 | (c >> 12);
-		reader->stand_ins[found][1] = 0x80 | ((c >> 6) & 0x3F);
-		reader->stand_ins[found][2] = 0x80 | (c & 0x3F);
-		found++;
-	}
-	if (found < NINDICATORS)
-	{
-		fail(reader, 1, 1, "the document holds every character of the private use area", NULL);
-		return NULL;
-	}
-
-	size = add_size(len, mul_size(count, 2)) + 1;
-	out = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	for (i = 0, to = out; i < len; i++)
-	{
-		for (k = 0; k < NINDICATORS && text[i] != indicators[k]; k++)
-			;
-		if (k == NINDICATORS)
-			*to++ = text[i];
-		else
-		{
-			memcpy(to, reader->stand_ins[k], 3);
-			to += 3;
-		}
-	}
-	*to = '\0';
-	*hidden_len = to - out;
-	reader->indicators_hidden = true;
-	return out;
 }
 
 static bool
@@ -405,27 +324,9 @@ read_scalar(Reader *reader)
 static char *
 restore_text(Reader *reader, const char *text, int len, int *out_len)
 {
-	char	   *out = palloc(len + 1);
-	int			n = 0;
-	int			i;
-	int			k;
+	int			n;
+	char	   *out = yaml_show(&reader->hidden, text, len, &n);
 
-	for (i = 0; i < len;)
-	{
-		for (k = 0; k < NINDICATORS; k++)
-		{
-			if (reader->indicators_hidden && i + 3 <= len && memcmp(text + i, reader->stand_ins[k], 3) == 0)
-				break;
-		}
-		if (k < NINDICATORS)
-		{
-			out[n++] = indicators[k];
-			i += 3;
-		}
-		else
-			out[n++] = text[i++];
-	}
-	out[n] = '\0';
 	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII && n > 0)
 	{
 		Oid			proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
@@ -521,6 +422,9 @@ resolve_scalar(Reader *reader, YamlNode *node, const char *tag)
 						 scalar.hour, scalar.minute, scalar.second, scalar.microsecond);
 			node->len = strlen(node->text);
 			break;
+		case YAML_SCALAR_INDICATOR:
+			return fail(reader, node->line, node->col, psprintf("expected a value, found \"%s\"", node->text),
+						"Quote it when it is meant as text.");
 		case YAML_SCALAR_MERGE:
 		case YAML_SCALAR_DEFAULT:
 			if (!is_key)

@@ -36,18 +36,17 @@ static Jsonb *engine_headers(ActionExecution *action);
 static bool too_large(const Jsonb *value);
 
 bool
-action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced)
+action_schedule(Task *task, Jsonb *input, const Jsonb *items, int item, char **error, bool *forced)
 {
 	ActionExecution *action;
 	AdhocChain	chain;
 	EvalPlace	place;
-	Jsonb	   *input;
 	char	   *name;
 	char	   *target;
 	int			timeout;
 
 	*forced = true;
-	if (!action_input(task, items, &input, error) || !action_name(task, &name, error))
+	if (!action_name(task, &name, error))
 		return false;
 	add_defaults(task, &input);
 	task_place(&place, task);

@@ -178,7 +178,7 @@ adhoc_apply_outputs(const EvalPlace *place, const Jsonb *runtime, Jsonb **result
 		definition = definition_by_id(&id);
 		if (definition == NULL || definition->action == NULL || definition->action->output == NULL)
 			continue;
-		if (!evaluate_output(place, definition->action->output, *result, result, error))
+		if (!evaluate_output(place, definition->action, *result, result, error))
 			return false;
 	}
 	return true;

@@ -111,13 +111,19 @@ evaluate_truth(const EvalPlace *place, const ExprData *data, bool *result, char 
 }
 
 bool
-evaluate_output(const EvalPlace *place, const ExprData *data, const Jsonb *root, Jsonb **result, char **error)
+evaluate_output(const EvalPlace *place, const ActionSpec *action, const Jsonb *root, Jsonb **result, char **error)
 {
 	Evaluation	e;
 
 	evaluation_begin(&e, place);
 	e.env.root = root ? value_from_jsonb(root) : value_null();
-	e.data = data;
+	/* As in the original, nothing is evaluated without anything to look at. */
+	if (!value_truth(&e.env.root))
+	{
+		*result = json_copy(action->output_as_written);
+		return true;
+	}
+	e.data = action->output;
 	if (!evaluation_run(&e, error))
 		return false;
 	*result = e.result;

@@ -30,7 +30,7 @@ extern bool evaluate_guard(const EvalPlace *place, const ExprTemplate *guard, bo
 extern bool evaluate_truth(const EvalPlace *place, const ExprData *data, bool *result, char **error);
 
 /* An ad-hoc action's output: `$` is the result itself. */
-extern bool evaluate_output(const EvalPlace *place, const ExprData *data, const Jsonb *root, Jsonb **result, char **error);
+extern bool evaluate_output(const EvalPlace *place, const ActionSpec *action, const Jsonb *root, Jsonb **result, char **error);
 
 /* The result of a task as expressions see it: NULL for null. In the tree's context. */
 extern Jsonb *task_result(Task *task);

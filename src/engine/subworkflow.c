@@ -29,7 +29,7 @@ static int	depth_of(Execution *execution);
  * that an expression which cannot be evaluated is forced.
  */
 bool
-subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced)
+subworkflow_schedule(Task *task, Jsonb *input, int item, char **error, bool *forced)
 {
 	Execution  *parent = task->execution;
 	Tree	   *tree = parent->tree;
@@ -37,12 +37,11 @@ subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, boo
 	ExecutionStart start = {0};
 	InputSplit	split;
 	Execution  *child;
-	Jsonb	   *input;
 	Jsonb	   *notify;
 	char	   *name;
 
 	*forced = true;
-	if (!action_input(task, items, &input, error) || !workflow_name(task, &name, error))
+	if (!workflow_name(task, &name, error))
 		return false;
 	*forced = false;
 	definition = definition_find(SPEC_WORKFLOW, name, parent->namespace_, true, parent->workbook, parent->owner);

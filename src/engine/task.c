@@ -79,13 +79,16 @@ task_start(Task *task)
 	char	   *error = NULL;
 	bool		forced = true;
 	bool		scheduled;
+	Jsonb	   *input;
 
 	if (task_spec(task)->nwith_items > 0)
 		scheduled = with_items_schedule(task, &error, &forced);
+	else if (!action_input(task, NULL, &input, &error))
+		scheduled = false;
 	else if (task->is_workflow)
-		scheduled = subworkflow_schedule(task, NULL, -1, &error, &forced);
+		scheduled = subworkflow_schedule(task, input, -1, &error, &forced);
 	else
-		scheduled = action_schedule(task, NULL, -1, &error, &forced);
+		scheduled = action_schedule(task, input, NULL, -1, &error, &forced);
 	if (scheduled)
 		return;
 	if (forced)

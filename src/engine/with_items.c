@@ -118,26 +118,34 @@ with_items_reset_failed(Task *task)
 	task_touch(task);
 }
 
-/* As many as may run, but not all at once. */
+/* As many as may run, but not all at once: none of them when one has no input. */
 static bool
 start_items(Task *task, char **error, bool *forced)
 {
 	int			room = task->concurrency > 0 ? task->concurrency - (task->nstarted - task->nended) : task->nitems;
+	int			items[ITEMS_AT_ONCE];
+	Jsonb	   *variables[ITEMS_AT_ONCE];
+	Jsonb	   *inputs[ITEMS_AT_ONCE];
 	int			n;
 
 	task_touch(task);
-	for (n = Min(room, ITEMS_AT_ONCE); n > 0 && task->nstarted < task->nitems; n--)
+	for (n = 0; n < Min(room, ITEMS_AT_ONCE) && task->nstarted < task->nitems; n++)
 	{
-		int			item = next_item(task);
-		Jsonb	   *variables;
-
 		CHECK_FOR_INTERRUPTS();
-		if (item < 0)
+		items[n] = next_item(task);
+		if (items[n] < 0)
 			break;
-		variables = item_variables(task, item);
+		variables[n] = item_variables(task, items[n]);
 		task->nstarted++;
-		if (task->is_workflow ? !subworkflow_schedule(task, variables, item, error, forced)
-			: !action_schedule(task, variables, item, error, forced))
+		*forced = true;
+		if (!action_input(task, variables[n], &inputs[n], error))
+			return false;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (task->is_workflow ? !subworkflow_schedule(task, inputs[i], items[i], error, forced)
+			: !action_schedule(task, inputs[i], variables[i], items[i], error, forced))
 			return false;
 	}
 	with_items_requeue(task);

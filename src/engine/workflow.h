@@ -125,22 +125,22 @@ extern bool policies_seconds(const EvalPlace *place, const char *what, const Exp
 /* ---- action_run.c ---- */
 
 /*
- * Starts the task's action; `items` (NULL: none) are the variables of one of
- * its items.  False and *error when it cannot; *forced: no on-error applies.
+ * Starts the task's action with its input; `items` (NULL: none) are the
+ * variables of one of its items.  False and *error when it cannot; *forced: no on-error applies.
  */
-extern bool action_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced);
+extern bool action_schedule(Task *task, Jsonb *input, const Jsonb *items, int item, char **error, bool *forced);
 extern void action_run(ActionExecution *action);
 extern void action_finish(ActionExecution *action, State state, Jsonb *result);
 
 /* The same of one task. */
 extern void task_collect_offered(Task *task, List **ids);
 
-/* Evaluates the task's input. */
+/* Evaluates the task's input, of one item if `items` are its variables. */
 extern bool action_input(Task *task, const Jsonb *items, Jsonb **input, char **error);
 
 /* ---- subworkflow.c ---- */
 
-extern bool subworkflow_schedule(Task *task, const Jsonb *items, int item, char **error, bool *forced);
+extern bool subworkflow_schedule(Task *task, Jsonb *input, int item, char **error, bool *forced);
 extern void subworkflow_done(Execution *sub);
 
 /* ---- with_items.c ---- */

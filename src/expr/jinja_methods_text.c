@@ -359,23 +359,28 @@ jinja_m_format_map(JinjaCall *call)
 #define CHAR_ASCII 32
 #define CHAR_PRINTABLE 64
 #define CHAR_UNDERSCORE 128
+#define CHAR_TITLE 256
+
+static bool
+is_text(Value value, const char *s, int len)
+{
+	return value.u.string.len == len && memcmp(value.u.string.data, s, len) == 0;
+}
 
 static int
 classify(const char *s, const char *end)
 {
 	int			n = char_length(s, end);
-	Value		upper;
-	Value		lower;
+	bool		has_upper;
+	bool		has_lower;
 	int			class = 0;
 
 	if (*s == '_')
 		return CHAR_UNDERSCORE | CHAR_ASCII | CHAR_PRINTABLE;
-	upper = text_upper(s, n);
-	lower = text_lower(s, n);
-	if (upper.u.string.len != n || memcmp(upper.u.string.data, s, n) != 0)
-		class |= CHAR_LOWER;
-	else if (lower.u.string.len != n || memcmp(lower.u.string.data, s, n) != 0)
-		class |= CHAR_UPPER;
+	has_upper = !is_text(text_upper(s, n), s, n);
+	has_lower = !is_text(text_lower(s, n), s, n);
+	if (has_upper || has_lower)
+		class |= !has_lower ? CHAR_LOWER : !has_upper ? CHAR_UPPER : CHAR_TITLE;
 	if (char_digit(s, end) >= 0)
 		class |= CHAR_DIGIT;
 	if (char_is_space(s, n))
@@ -478,13 +483,13 @@ is_case(JinjaCall *call, int wanted, int other)
 Value
 jinja_m_islower(JinjaCall *call)
 {
-	return is_case(call, CHAR_LOWER, CHAR_UPPER);
+	return is_case(call, CHAR_LOWER, CHAR_UPPER | CHAR_TITLE);
 }
 
 Value
 jinja_m_isupper(JinjaCall *call)
 {
-	return is_case(call, CHAR_UPPER, CHAR_LOWER);
+	return is_case(call, CHAR_UPPER, CHAR_LOWER | CHAR_TITLE);
 }
 
 Value
@@ -500,19 +505,20 @@ jinja_m_istitle(JinjaCall *call)
 		int			class = classify(s, end);
 
 		eval_tick(&call->j->ev);
-		if ((class & CHAR_UPPER && inside) || (class & CHAR_LOWER && !inside))
+		if ((class & (CHAR_UPPER | CHAR_TITLE) && inside) || (class & CHAR_LOWER && !inside))
 			return value_bool(false);
-		inside = (class & (CHAR_UPPER | CHAR_LOWER)) != 0;
+		inside = (class & (CHAR_UPPER | CHAR_LOWER | CHAR_TITLE)) != 0;
 		found |= inside;
 	}
 	return value_bool(found);
 }
 
-/* Each character in the case that `choose` says: upper, or lower. */
+/* Each letter in the case that a title has there, or in its other case. */
 static Value
 recase(JinjaCall *call, bool title)
 {
-	const char *s = call->self.u.string.data;
+	const char *text = call->self.u.string.data;
+	const char *s = text;
 	const char *end = s + call->self.u.string.len;
 	bool		inside = false;
 	StringInfoData out;
@@ -521,13 +527,16 @@ recase(JinjaCall *call, bool title)
 	for (; s < end; s += char_length(s, end))
 	{
 		int			class = classify(s, end);
-		bool		upper = title ? !inside : (class & CHAR_LOWER) != 0;
-		Value		letter = !upper ? text_lower(s, char_length(s, end)) :
-			title ? jinja_first_letter(s, char_length(s, end)) : text_upper(s, char_length(s, end));
+		int			n = char_length(s, end);
+		Value		letter = value_string(s, n);
 
 		eval_tick(&call->j->ev);
+		if (title)
+			letter = inside ? text_lower_at(text, s, end) : jinja_first_letter(s, n);
+		else if (class & (CHAR_UPPER | CHAR_LOWER))
+			letter = class & CHAR_LOWER ? text_upper(s, n) : text_lower_at(text, s, end);
 		appendBinaryStringInfo(&out, letter.u.string.data, letter.u.string.len);
-		inside = (class & (CHAR_UPPER | CHAR_LOWER)) != 0;
+		inside = (class & (CHAR_UPPER | CHAR_LOWER | CHAR_TITLE)) != 0;
 	}
 	return give(call, value_text(&out));
 }

@@ -79,13 +79,10 @@ add(const Value *a, const Value *b)
 static Value
 repeat(const Value *a, const Value *count)
 {
-	int64		times = count->kind == VALUE_BIGINT ? PG_INT64_MAX : jinja_int(count, "a number of repetitions");
+	int64		times = jinja_int(count, "a number of repetitions");
 	int64		unit = a->kind == VALUE_STRING ? a->u.string.len : value_list_length(a);
 	int64		size;
-	Value		zero = value_int(0);
 
-	if (count->kind == VALUE_BIGINT && number_compare(count, &zero) < 0)
-		times = 0;
 	times = unit == 0 ? 0 : Max(times, 0);
 	if (a->kind == VALUE_STRING)
 	{

@@ -262,6 +262,17 @@ is_final_sigma(const char *text, const char *s, const char *end)
 	return regex_letter_before(text, s - text) && !regex_letter_after(after, end - after);
 }
 
+/* The one character at s in small, where it stands. */
+Value
+text_lower_at(const char *text, const char *s, const char *end)
+{
+	int			n = char_length(s, end);
+
+	if (n == 2 && GetDatabaseEncoding() == PG_UTF8 && char_code(s) == 0x3a3 && is_final_sigma(text, s, end))
+		return value_cstring("\xcf\x82");
+	return text_lower(s, n);
+}
+
 Value
 text_lower(const char *s, int len)
 {

@@ -186,6 +186,7 @@ extern bool char_is_space(const char *s, int len);
 extern bool text_printable(const char *s, int len);
 extern Value text_upper(const char *s, int len);
 extern Value text_lower(const char *s, int len);
+extern Value text_lower_at(const char *text, const char *s, const char *end);
 extern void append_code_point(StringInfo out, uint32 code);
 extern uint32 char_code(const char *s);
 extern int	char_digit(const char *s, const char *end); /* -1 when it is no digit */

@@ -9,10 +9,7 @@
 
 #include <math.h>
 
-#include "fmgr.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-
+#include "base/json.h"
 #include "expr/value_internal.h"
 #include "guc.h"
 
@@ -38,25 +35,12 @@ put_size(Put *put, Size size)
 		expr_limit("its value needs more memory than mistral.expression_memory allows (%d kB)", guc_expression_memory);
 }
 
-/* A double keeps at least one decimal, so that it comes back as a double. */
 static Numeric
 numeric_of_double(double d)
 {
-	char	   *text;
-	Datum		n;
-
 	if (!isfinite(d))
 		expr_fail("a number that is not finite cannot be stored as JSON");
-	text = float_repr(d);
-	n = DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	if (DatumGetInt32(DirectFunctionCall1(numeric_scale, n)) == 0)
-	{
-		char	   *digits = DatumGetCString(DirectFunctionCall1(numeric_out, n));
-
-		n = DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("%s.0", digits)),
-								ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	}
-	return DatumGetNumeric(n);
+	return json_float(float_repr(d));
 }
 
 static void

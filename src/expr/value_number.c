@@ -287,6 +287,22 @@ number_divide(const Value *a, const Value *b)
 	return value_float(value_to_double(a) / value_to_double(b));
 }
 
+/* As CPython does it: by the remainder, as the quotient itself may be rounded up to the next integer. */
+static double
+floor_divide(double a, double b)
+{
+	double		remainder = fmod(a, b);
+	double		quotient = (a - remainder) / b;
+	double		whole;
+
+	if (remainder != 0 && (b < 0) != (remainder < 0))
+		quotient -= 1;
+	if (quotient == 0)
+		return copysign(0.0, a / b);
+	whole = floor(quotient);
+	return quotient - whole > 0.5 ? whole + 1 : whole;
+}
+
 Value
 number_floor_divide(const Value *a, const Value *b)
 {
@@ -297,7 +313,7 @@ number_floor_divide(const Value *a, const Value *b)
 	if (is_zero(b))
 		expr_fail("division by zero");
 	if (any_float(a, b))
-		return value_float(floor(value_to_double(a) / value_to_double(b)));
+		return value_float(floor_divide(value_to_double(a), value_to_double(b)));
 	if (both_small(a, b) && !(small_int(a) == PG_INT64_MIN && small_int(b) == -1))
 	{
 		int64		i = small_int(a);
@@ -549,11 +565,37 @@ number_round(const Value *a, int64 digits)
  * Shortest digits that give the double back, in Python's layout: a point
  * always, an exponent below 1e-4 and from 1e16 on.
  */
+/*
+ * Ryu's shortest text lies strictly between the neighbours' halves; to Python
+ * a half itself will do, where reading it gives the number: 1e23 is 1e+23, and
+ * not 9.999999999999999e+22.  Only texts of 16 digits or more can have one.
+ */
+static void
+shortest_decimal(double d, char *text)
+{
+	char	   *e;
+	char		shorter[32];
+	int			digits = 0;
+
+	text[double_to_shortest_decimal_buf(d, text)] = '\0';
+	e = strchr(text, 'e');
+	for (char *p = text; *p && p != e; p++)
+	{
+		if (isdigit((unsigned char) *p) && (digits > 0 || *p != '0'))
+			digits++;
+	}
+	if (digits < 16)
+		return;
+	snprintf(shorter, sizeof(shorter), "%.*e", digits - 2, d);
+	if (strtod(shorter, NULL) == d)
+		strcpy(text, shorter);
+}
+
 char *
 float_repr(double d)
 {
-	char		shortest[DOUBLE_SHORTEST_DECIMAL_LEN];
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char		shortest[Max(DOUBLE_SHORTEST_DECIMAL_LEN, 32)];
+	char		digits[Max(DOUBLE_SHORTEST_DECIMAL_LEN, 32)];
 	StringInfoData out;
 	int			n = 0;
 	int			exponent = 0;
@@ -567,7 +609,7 @@ float_repr(double d)
 		appendStringInfoString(&out, isnan(d) ? "nan" : d > 0 ? "inf" : "-inf");
 		return out.data;
 	}
-	shortest[double_to_shortest_decimal_buf(d, shortest)] = '\0';
+	shortest_decimal(d, shortest);
 	if (*p == '-')
 	{
 		appendStringInfoChar(&out, '-');

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <yaml.h>
 
+#include "base/yaml_plain.h"
 #include "base/yaml_scalar.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
@@ -25,6 +26,7 @@ typedef struct Reader
 	yaml_event_t event;
 	bool		has_parser;
 	bool		has_event;
+	YamlHidden	hidden;
 	MemoryContextCallback callback;
 } Reader;
 
@@ -95,6 +97,7 @@ plain_value(const char *s, size_t len)
 			return dt;
 		case YAML_SCALAR_MERGE:
 		case YAML_SCALAR_DEFAULT:
+		case YAML_SCALAR_INDICATOR:
 			expr_fail("the YAML has \"%.*s\" where a value is expected", (int) len, s);
 		case YAML_SCALAR_STR:
 			break;
@@ -109,23 +112,20 @@ has_tag(const yaml_char_t *tag, const char *name)
 }
 
 /*
- * A scalar by its tag or its looks.  The original takes the characters of
- * anchors as plain text, so that no alias can make a small text large.
+ * A scalar by its tag or its looks.  The characters of anchors are plain text,
+ * so that no alias can make a small text large.
  */
 static Value
 read_scalar(Reader *r)
 {
-	const char *s = (const char *) r->event.data.scalar.value;
-	size_t		len = r->event.data.scalar.length;
+	int			len;
+	const char *s = yaml_show(&r->hidden, (const char *) r->event.data.scalar.value, r->event.data.scalar.length, &len);
 	const yaml_char_t *tag = r->event.data.scalar.tag;
 	bool		plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	Value		value;
 
 	if (memchr(s, '\0', len) != NULL)
 		expr_fail("the YAML has a null character");
-	if (r->event.data.scalar.anchor)
-		return copy_text(psprintf("&%s%s%.*s", r->event.data.scalar.anchor, len ? " " : "", (int) len, s),
-						 strlen((char *) r->event.data.scalar.anchor) + 1 + (len ? 1 : 0) + len);
 	if (tag == NULL || has_tag(tag, "!"))
 		return plain && tag == NULL ? plain_value(s, len) : copy_text(s, len);
 	if (has_tag(tag, YAML_STR_TAG))
@@ -218,20 +218,13 @@ read_node(Reader *r)
 	{
 		case YAML_SCALAR_EVENT:
 			return read_scalar(r);
-		case YAML_ALIAS_EVENT:
-			return value_cstring(psprintf("*%s", r->event.data.alias.anchor));
 		case YAML_SEQUENCE_START_EVENT:
-			if (r->event.data.sequence_start.anchor == NULL)
-				return read_sequence(r);
-			break;
+			return read_sequence(r);
 		case YAML_MAPPING_START_EVENT:
-			if (r->event.data.mapping_start.anchor == NULL)
-				return read_mapping(r);
-			break;
+			return read_mapping(r);
 		default:
-			break;
+			expr_fail("the YAML has no value where one is expected");
 	}
-	expr_fail("the YAML has an anchor where a value is expected");
 }
 
 /* The value of a YAML 1.1 text: lists and dicts are mutable. */
@@ -239,12 +232,16 @@ Value
 yaml_parse(const char *s, int len)
 {
 	Reader	   *r = palloc0(sizeof(Reader));
-	char	   *utf8 = pg_server_to_any(s, len, PG_UTF8);
+	const char *utf8 = pg_server_to_any(s, len, PG_UTF8);
 	int			utf8_len = utf8 == s ? len : strlen(utf8);
 	Value		value = value_null();
 
 	if (yaml_has_many_directives(utf8, utf8_len))
 		expr_limit("the YAML has more than %d directives", YAML_MAX_DIRECTIVES);
+	expr_reserve((Size) utf8_len * 3);
+	utf8 = yaml_hide(&r->hidden, utf8, utf8_len, &utf8_len);
+	if (utf8 == NULL)
+		expr_fail("the YAML holds every character of the private use area");
 	r->callback.func = reader_free;
 	r->callback.arg = r;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &r->callback);
@@ -252,7 +249,7 @@ yaml_parse(const char *s, int len)
 		expr_limit("out of memory for YAML");
 	r->has_parser = true;
 	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r->parser, (unsigned char *) utf8, utf8_len);
+	yaml_parser_set_input_string(&r->parser, (const unsigned char *) utf8, utf8_len);
 	next_event(r);
 	next_event(r);
 	if (r->event.type == YAML_DOCUMENT_START_EVENT)

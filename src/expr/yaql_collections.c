@@ -413,7 +413,8 @@ in_range(Lazy *it, int64 at)
 {
 	if (it->count < 0)
 		return at >= it->from;
-	return at >= it->from && at - it->from < it->count;
+	/* A place so far before the first that the difference is none of 64 bits is before the range's end. */
+	return at >= it->from && (uint64) at - (uint64) it->from < (uint64) it->count;
 }
 
 /* Leaves out a range; `other`, if there is one, comes in its place. */

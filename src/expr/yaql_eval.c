@@ -139,8 +139,9 @@ datetime_property(const Value *dt, const char *name)
 		return value_int(parts.microsecond);
 	if (strcmp(name, "weekday") == 0)
 		return value_int(parts.weekday);
+	/* The original takes the offset off twice: what its `utc` gives keeps the offset. */
 	if (strcmp(name, "timestamp") == 0)
-		return value_float((double) datetime_utc(dt) / 1e6);
+		return value_float((double) (datetime_utc(dt) - (int64) dt->u.datetime.offset * 1000000) / 1e6);
 	if (strcmp(name, "utc") == 0)
 	{
 		result = datetime_shift(dt, -(int64) dt->u.datetime.offset * 1000000);

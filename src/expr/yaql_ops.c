@@ -216,15 +216,10 @@ static int64
 repetitions(YaqlCall *call, int *text)
 {
 	int			number = value_is_integer(ARG(0)) ? 0 : 1;
-	Value		zero = value_int(0);
 
 	*text = 1 - number;
 	if (ARG(number)->kind == VALUE_BIGINT)
-	{
-		if (number_compare(ARG(number), &zero) < 0)
-			return 0;
-		return PG_INT64_MAX;
-	}
+		expr_fail("a number of repetitions is too large");
 	return Max(yaql_int_arg(call, number), 0);
 }
 

@@ -153,6 +153,20 @@ END $$;
 SELECT pg_temp.rerun_case(false);
 SELECT pg_temp.rerun_case(true);
 
+-- An input that cannot be evaluated is found before anything starts.
+SELECT pg_temp.load($$
+w:
+  tasks:
+    t1:
+      with-items: i in [1, 2, 3]
+      action: std.echo output=<% 6 / ($.i - 2) %>
+$$);
+SELECT mistral.start_workflow('w') AS id \gset
+SELECT * FROM pg_temp.run(:'id', false) \gset
+SELECT is((SELECT e.state || ' ' || count(a.id) FROM mistral.executions e JOIN mistral.tasks t ON t.execution_id = e.id
+                                                 LEFT JOIN mistral.action_executions a ON a.task_id = t.id
+            WHERE e.id = :'id' GROUP BY e.state), 'ERROR 0', 'no item starts where one of them has no input');
+
 -- ---------------------------------------------------------------- sub-workflows
 
 SELECT pg_temp.load($$

@@ -32,6 +32,8 @@ INSERT INTO documents (kind, document, expected) VALUES
  '{2:1:6d1f7d5a-1b3e-4c71-8c53-0f4a8d2f9d11}'),
 ('workflow', E'version: "2.0"\n"w f": {tasks: {t: {action: std.noop}}}\n', '{}'),
 ('workflow', E'version: "2.0"\n"": {tasks: {t: {actoin: std.noop}}}\n', '{2:18:tasks.t.actoin}'),
+('workflow', pg_temp.tasks('"": {action: std.noop}'), '{4:5:wf.tasks.}'),
+('workflow', pg_temp.tasks('t: {action: std.noop, type: 2020-01-01}'), '{4:33:wf.tasks.t}'),
 ('workflow', E'version: "2.0"\n' || pg_catalog.repeat('ä', 255) || E': {tasks: {t: {action: std.noop}}}\n', '{}'),
 ('workflow', E'version: "2.0"\n' || pg_catalog.repeat('x', 256) || E': {tasks: {t: {action: std.noop}}}\n',
  '{}'),
@@ -58,6 +60,7 @@ INSERT INTO documents (kind, document, expected) VALUES
 ('workflow', E'a: "\\0"', '{1:4:}'),
 ('workflow', E'a: .nan', '{1:4:}'),
 ('workflow', pg_temp.tasks('t: {action: std.noop, publish: {a: &x, b: *x, c: @x}}'), '{}'),
+('workflow', pg_temp.tasks('t: {action: std.noop, publish: {a: *}}'), '{4:40:}'),
 ('workflow', pg_temp.tasks(E't: {action: std.noop}\nt: {action: 5}\nt: {action: std.fail}'), '{}'),
 ('workflow', pg_temp.tasks(E't: {<<: {action: 5}}'), '{4:22:wf.tasks.t.action}'),
 -- tasks
