@@ -42,6 +42,7 @@ typedef struct Lane
 	bool		crowded;
 } Lane;
 
+static uint64 seed;				/* of the hashes */
 static Host *hosts = NULL;
 static Owner *owners = NULL;
 static Lane *lanes = NULL;
@@ -60,6 +61,11 @@ http_queue_start(void)
 {
 	int			i;
 
+	/* Nobody shall be able to name a host that shares an entry with another one. */
+	if (!pg_strong_random(&seed, sizeof(seed)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
 	hosts = calloc(HOSTS, sizeof(Host));
 	owners = calloc(OWNERS, sizeof(Owner));
 	lanes = calloc(LANES, sizeof(Lane));
@@ -94,7 +100,7 @@ void
 http_queue_place(HttpRequest *request)
 {
 	const char *host = strstr(request->origin, "://") + 3;
-	uint32		hash = hash_bytes((const unsigned char *) host, strlen(host));
+	uint32		hash = (uint32) hash_bytes_extended((const unsigned char *) host, strlen(host), seed);
 
 	request->host = hash % HOSTS;
 	request->owner_share = murmurhash32(request->owner) % OWNERS;

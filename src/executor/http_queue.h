@@ -4,7 +4,8 @@
  *		a rate allows the next one.
  *
  * Hosts and owners are told apart by hashes: two that share an entry share a
- * limit, which is harmless and keeps the tables of fixed size.
+ * limit, which keeps the tables of fixed size and is harmless, for nobody can
+ * tell which hosts do.
  */
 #ifndef MISTRAL_HTTP_QUEUE_H
 #define MISTRAL_HTTP_QUEUE_H
