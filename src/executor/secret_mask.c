@@ -18,12 +18,15 @@
 
 #define SHORTEST	4
 #define STARS		"***"
-#define FORMS		4			/* of one value */
+#define FORMS		5			/* of one value */
+#define LOGIN_FORMS	3			/* of a user's password */
 
+static void add_login(SecretMask *mask, const char *user, const char *password);
 static void add(SecretMask *mask, const char *text);
 static char *escaped(const char *text, bool plus);
 static char *quoted(const char *text);
-static char *basic(const char *user, const char *password);
+static char *ascii(const char *text);
+static char *base64(const char *bytes, size_t len);
 static char *mask_text(void *arg, const char *text, int len);
 static int	match(const SecretMask *mask, const char *text, const char *end);
 
@@ -32,7 +35,7 @@ secret_mask_set(SecretMask *mask, List *values, const char *user, const char *pa
 {
 	ListCell   *lc;
 
-	mask->texts = calloc(FORMS * list_length(values) + 1, sizeof(char *));
+	mask->texts = calloc(FORMS * list_length(values) + LOGIN_FORMS, sizeof(char *));
 	if (mask->texts == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -47,11 +50,33 @@ secret_mask_set(SecretMask *mask, List *values, const char *user, const char *pa
 			add(mask, escaped(value, false));
 			add(mask, escaped(value, true));
 			add(mask, quoted(value));
+			add(mask, ascii(value));
 		}
 		secret_wipe(value, strlen(value));
 	}
 	if (user != NULL && values != NIL)
-		add(mask, basic(user, password ? password : ""));
+		add_login(mask, user, password ? password : "");
+}
+
+/* As HTTP's basic authentication and the ways to log in of SMTP (PLAIN, LOGIN) send it. */
+static void
+add_login(SecretMask *mask, const char *user, const char *password)
+{
+	size_t		ulen = strlen(user);
+	size_t		plen = strlen(password);
+	char	   *both = palloc(ulen + plen + 3);
+
+	/* NUL, the user, a separator, the password */
+	both[0] = '\0';
+	memcpy(both + 1, user, ulen);
+	both[ulen + 1] = ':';
+	memcpy(both + ulen + 2, password, plen + 1);
+	add(mask, base64(both + 1, ulen + 1 + plen));
+	both[ulen + 1] = '\0';
+	add(mask, base64(both, ulen + 2 + plen));
+	if (plen >= SHORTEST)
+		add(mask, base64(password, plen));
+	secret_wipe(both, ulen + plen + 2);
 }
 
 void
@@ -136,16 +161,26 @@ quoted(const char *text)
 	return out.data + 1;
 }
 
+/* As failures have it, which are ASCII. */
 static char *
-basic(const char *user, const char *password)
+ascii(const char *text)
 {
-	char	   *pair = psprintf("%s:%s", user, password);
-	int			room = pg_b64_enc_len(strlen(pair)) + 1;
-	char	   *encoded = palloc(room);
-	int			len = pg_b64_encode((const void *) pair, strlen(pair), encoded, room - 1);
+	char	   *copy = pstrdup(text);
 
-	encoded[Max(len, 0)] = '\0';
-	secret_wipe(pair, strlen(pair));
+	for (unsigned char *p = (unsigned char *) copy; *p; p++)
+		if (*p >= 0x7F || *p < ' ')
+			*p = '?';
+	return copy;
+}
+
+static char *
+base64(const char *bytes, size_t len)
+{
+	int			room = pg_b64_enc_len(len) + 1;
+	char	   *encoded = palloc(room);
+	int			n = pg_b64_encode((const void *) bytes, len, encoded, room - 1);
+
+	encoded[Max(n, 0)] = '\0';
 	return encoded;
 }
 

@@ -13,6 +13,7 @@ with --implicit speaks TLS from the start.  With a password it wants everybody t
 """
 import argparse
 import asyncio
+import base64
 import email
 import email.policy
 import json
@@ -55,7 +56,9 @@ class Keeper:
 def authenticator(password):
     def check(server, session, envelope, mechanism, data):
         ok = data.password == password.encode()
-        return AuthResult(success=ok, handled=False, auth_data=data.login if ok else None)
+        # As servers do that tell everybody what they were sent.
+        sent = " ".join(base64.b64encode(text).decode() for text in (data.password, b"\0%s\0%s" % (data.login, data.password)))
+        return AuthResult(success=ok, handled=False, auth_data=data.login if ok else None, message=None if ok else "535 5.7.8 not " + sent)
     return check
 
 

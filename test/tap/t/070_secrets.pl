@@ -201,6 +201,28 @@ failing:
 	run('ann', 'failing');
 };
 
+subtest 'a mail server that tells what it was sent' => sub {
+	run_log([ 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', "$dir/mail.key", '-out', "$dir/mail" ])
+	  or plan skip_all => 'no openssl to make a certificate with';
+	append_to_file("$dir/mail", slurp_file("$dir/mail.key"));
+	my $mail_pid = open2(my $from, my $to, $ENV{PYTHON} // 'python3', "$FindBin::Bin/../../lib/smtp_server.py", '--output', "$dir/mails",
+		'--certificate', "$dir/mail", '--password', 'open sesame');
+	chomp(my $at = readline($from) // '');
+	plan skip_all => 'no SMTP server' unless $at;
+	sql(qq{GRANT EXECUTE ON FUNCTION mistral.std_email(jsonb) TO ann; SET ROLE ann; SELECT mistral.load_workflow(\$y\$
+version: '2.0'
+mailing:
+  tasks:
+    t:
+      action: std.email
+      input: {smtp_server: "127.0.0.1:$at", smtp_password: <% secret(s5) %>, verify: false, from_addr: ann\@example.com, to_addrs: bob\@example.com}
+\$y\$)});
+	my $id = run('ann', 'mailing', '{}', 'ERROR');
+	like(sql("SELECT state_info FROM mistral.tasks WHERE execution_id = '$id'"), qr/the server said: 535 5\.7\.8 not \*\*\* \*\*\*/, 'what it tells is no secret');
+	close $to;
+	waitpid $mail_pid, 0;
+};
+
 subtest 'a reference is nobody else\'s' => sub {
 	sql(qq{SET ROLE $_; SELECT mistral.load_workflow(\$y\$
 version: '2.0'
