@@ -22,7 +22,7 @@ BEGIN
     FOR i IN 1 .. 2000 LOOP
         IF reload THEN PERFORM pg_temp.forget(); END IF;
         IF mistral.step() > 0 THEN CONTINUE; END IF;
-        SELECT a.id INTO action FROM mistral.action_execution a WHERE a.root_id = run.id AND finished_at IS NULL ORDER BY a.id LIMIT 1;
+        SELECT a.id INTO action FROM mistral.action_execution a WHERE a.root_id = run.id AND a.state = 'RUNNING' ORDER BY a.id LIMIT 1;
         IF NOT FOUND THEN
             RETURN (SELECT output FROM mistral.executions e WHERE e.id = run.id);
         END IF;
@@ -181,6 +181,16 @@ SELECT is((SELECT max(own) FROM (SELECT own FROM pg_temp.own(id) own ORDER BY ow
   FROM (VALUES (:'id'::uuid, 'in one go'), (:'reloaded', 'loaded anew')) v (id, what);
 SELECT is(pg_temp.whole(:'id', ordinal), pg_temp.whole(:'reloaded', ordinal), 'all that the last one sees is the same')
   FROM mistral.task WHERE execution_id = :'id' AND name = 'j30';
+
+-- A join runs again in each round, with other variables; what is behind an earlier round keeps those that it saw.
+SELECT pg_temp.load('w: {tasks: {first: {publish: {round: 0, ' || string_agg(format('x%s: %s', i, i), ', ') || '}, on-success: [a, b]}, ' || $$
+    a: {publish: {a: "<% $.round %>", round: "<% $.round + 1 %>"}, on-success: j}, b: {action: std.async_noop, publish: {b: "<% $.round %>"}, on-success: j},
+    j: {join: all, publish: {j: "<% $.a + $.b %>"}, on-success: k},
+    k: {action: std.async_noop, publish: {k: "<% $.j %>"}, on-success: [{a: "<% $.round < 4 %>"}, {b: "<% $.round < 4 %>"}]}}}$$) FROM generate_series(1, 100) i;
+SELECT mistral.start_workflow('w') AS id \gset
+SELECT is(pg_temp.run(:'id', true), (SELECT jsonb_object_agg('x' || i, i) || '{"a": 3, "b": 3, "j": 6, "k": 6, "round": 4}' FROM generate_series(1, 100) i), 'a join in rounds');
+SELECT is(array_agg(pg_temp.whole(:'id', ordinal) -> 'round' ORDER BY ordinal), ARRAY[format('[%s, 2]', 1), format('[%s, 3]', 5), format('[%s, 4]', 8), format('[%s, 5]', 11)]::jsonb[], 'each round has its own')
+  FROM mistral.task WHERE execution_id = :'id' AND name = 'k';
 
 -- Many branches: each one changes variables that all have, adds one, and a member to an object.
 SELECT pg_temp.load('w: {tasks: {first: {publish: {' || string_agg(format('x%s: %s', i, i), ', ') || '}, on-success: [' ||
