@@ -416,7 +416,7 @@ extern Value jinja_path(const Value *object, const Value *path, const Value *oth
 
 /* jinja_pretty.c */
 extern void jinja_pformat(StringInfo out, const Value *value);
-extern void jinja_json(StringInfo out, const Value *value, int indent);
+extern void jinja_json(StringInfo out, const Value *value, const char *indent);
 
 #define JINJA(name, implementation, signature) extern Value implementation(JinjaCall *call);
 #include "expr/jinja_filter_list.h"

@@ -187,12 +187,23 @@ jinja_tojson(JinjaCall *call)
 {
 	StringInfoData json;
 	StringInfoData out;
-	int64		indent = is_given(call, 1) ? jinja_int_arg(call, 1, 0) : -1;
+	char	   *indent = NULL;
 
-	if (indent > 1000)
-		expr_limit("an indentation is too wide");
+	if (is_given(call, 1))
+	{
+		bool		text = ARG(1)->kind == VALUE_STRING;
+		int64		width = text ? ARG(1)->u.string.len : Max(jinja_int_arg(call, 1, 0), 0);
+
+		if (width > 1000)
+			expr_limit("an indentation is too wide");
+		indent = palloc0(width + 1);
+		if (text)
+			memcpy(indent, ARG(1)->u.string.data, width);
+		else
+			memset(indent, ' ', width);
+	}
 	initStringInfo(&json);
-	jinja_json(&json, ARG(0), is_given(call, 1) ? Max(indent, 0) : -1);
+	jinja_json(&json, ARG(0), indent);
 	initStringInfo(&out);
 	for (int i = 0; i < json.len; i++)
 	{

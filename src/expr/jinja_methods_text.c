@@ -648,5 +648,7 @@ jinja_m_rsplit(JinjaCall *call)
 Value
 jinja_m_splitlines(JinjaCall *call)
 {
+	if (GIVEN(0) && !value_is_integer(ARG(0)))
+		expr_fail("splitlines() takes true or false, not %s", jinja_kind_name(ARG(0)));
 	return jinja_split_lines(&call->self, jinja_flag_arg(call, 0, false));
 }

@@ -239,12 +239,13 @@ jinja_pformat(StringInfo out, const Value *value)
 }
 
 static void
-new_line(StringInfo out, int indent, int depth)
+new_line(StringInfo out, const char *indent, int depth)
 {
-	if (indent < 0)
+	if (indent == NULL)
 		return;
 	appendStringInfoChar(out, '\n');
-	appendStringInfoSpaces(out, indent * depth);
+	for (int i = 0; i < depth; i++)
+		appendStringInfoString(out, indent);
 }
 
 static void
@@ -267,9 +268,9 @@ dump_key(StringInfo out, const Value *key)
 }
 
 static void
-dump(StringInfo out, const Value *value, int indent, int depth)
+dump(StringInfo out, const Value *value, const char *indent, int depth)
 {
-	const char *separator = indent < 0 ? ", " : ",";
+	const char *separator = indent == NULL ? ", " : ",";
 
 	expr_check_depth();
 	expr_reserve(out->len);
@@ -316,9 +317,9 @@ dump(StringInfo out, const Value *value, int indent, int depth)
 		expr_fail("%s cannot be written as JSON", jinja_kind_name(value));
 }
 
-/* Python's json.dumps(value, sort_keys=True), on one line unless indent >= 0. */
+/* Python's json.dumps(value, sort_keys=True), on one line where indent is NULL. */
 void
-jinja_json(StringInfo out, const Value *value, int indent)
+jinja_json(StringInfo out, const Value *value, const char *indent)
 {
 	dump(out, value, indent, 0);
 }
