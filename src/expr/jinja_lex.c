@@ -177,9 +177,15 @@ moved_to(JinjaLexer *lexer, int at)
 	lexer->at = at;
 }
 
+/* What opens at the very end of the text is closed by it, as in Jinja2: a comment, and raw text. */
 static bool
 lex_comment(JinjaLexer *lexer, int begin, int at)
 {
+	if (at == lexer->len)
+	{
+		moved_to(lexer, at);
+		return true;
+	}
 	for (; at < lexer->len; at++)
 	{
 		int			end = tag_end(lexer, at, "#}", true);
@@ -216,6 +222,8 @@ static bool
 lex_raw(JinjaLexer *lexer, int begin, int from)
 {
 	moved_to(lexer, from);
+	if (from == lexer->len)
+		return true;
 	for (int at = from; at + 2 <= lexer->len; at++)
 	{
 		int			end;
