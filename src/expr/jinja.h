@@ -143,6 +143,8 @@ typedef struct JinjaTemplate
 	JinjaNode  *root;
 	int			nblocks;
 	JinjaNode **blocks;
+	const char *refused;		/* why it cannot run, though it parses */
+	int			refused_position;
 	const char *unknown;		/* the first filter or test that does not exist and is certain to fail */
 	int			unknown_position;
 	const char *unknown_kind;

@@ -386,6 +386,11 @@ is_final(const Value *value)
 static void
 check_template(Jinja *j, const JinjaTemplate *t)
 {
+	if (t->refused)
+	{
+		j->ev.position = t->refused_position;
+		expr_fail("%s", t->refused);
+	}
 	if (t->unknown)
 	{
 		j->ev.position = t->unknown_position;

@@ -298,12 +298,30 @@ jinja_call_macro(Jinja *j, JinjaMacro *macro, JinjaCall *call)
 	return jinja_capture(j, macro->node->body, scope);
 }
 
-/* The body of a block, seen from outside of every loop. */
+/* The body of a block, seen from outside of every loop, and of what escapes. */
 Value
 jinja_call_block_ref(Jinja *j, const JinjaNode *block)
 {
+	bool		outer = j->autoescape;
+	Value		value;
+
 	expr_check_depth();
-	return jinja_capture(j, block->body, jinja_scope(j->root));
+	j->autoescape = false;
+	value = jinja_capture(j, block->body, jinja_scope(j->root));
+	j->autoescape = outer;
+	return outer ? jinja_markup(value) : value;
+}
+
+static void
+execute_block(Jinja *j, const JinjaNode *node, JinjaScope *scope)
+{
+	bool		outer = j->autoescape;
+
+	if (node->required)
+		expr_fail("no other template fills the block \"%s\"", node->name);
+	j->autoescape = false;
+	jinja_execute(j, node->body, jinja_scope(node->flag ? scope : j->root));
+	j->autoescape = outer;
 }
 
 static void
@@ -388,9 +406,7 @@ jinja_execute(Jinja *j, const JinjaNode *node, JinjaScope *scope)
 			execute_autoescape(j, node, scope);
 			break;
 		case JINJA_BLOCK:
-			if (node->required)
-				expr_fail("no other template fills the block \"%s\"", node->name);
-			jinja_execute(j, node->body, jinja_scope(node->flag ? scope : j->root));
+			execute_block(j, node, scope);
 			break;
 		case JINJA_NO_LOADER:
 			expr_fail("there are no other templates");

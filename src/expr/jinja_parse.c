@@ -238,7 +238,7 @@ jinja_parse_primary(JinjaParser *p)
 		case JT_OPERATOR:
 			if (jinja_skip(p, JT_OPERATOR, "("))
 			{
-				node = jinja_parse_tuple(p, false, true, NULL, true);
+				node = jinja_parse_tuple(p, false, true, true);
 				return node && jinja_expect(p, JT_OPERATOR, ")") ? node : NULL;
 			}
 			if (jinja_is_operator(p, "["))
@@ -252,15 +252,15 @@ jinja_parse_primary(JinjaParser *p)
 	return jinja_unexpected(p, "a value");
 }
 
+/* Not `in` or `recursive`: what follows a comma is a name to Jinja2, whatever it is. */
 static bool
-is_tuple_end(JinjaParser *p, const char *end)
+is_tuple_end(JinjaParser *p)
 {
-	return jinja_is(p, JT_VARIABLE_END, NULL) || jinja_is(p, JT_BLOCK_END, NULL) || jinja_is_operator(p, ")") ||
-		(end && jinja_is(p, JT_NAME, end));
+	return jinja_is(p, JT_VARIABLE_END, NULL) || jinja_is(p, JT_BLOCK_END, NULL) || jinja_is_operator(p, ")");
 }
 
 JinjaNode *
-jinja_parse_tuple(JinjaParser *p, bool simple, bool condition, const char *end, bool parentheses)
+jinja_parse_tuple(JinjaParser *p, bool simple, bool condition, bool parentheses)
 {
 	int			position = jinja_token(p)->position;
 	JinjaNodes	nodes = {0};
@@ -272,7 +272,7 @@ jinja_parse_tuple(JinjaParser *p, bool simple, bool condition, const char *end, 
 
 		if (nodes.n && !jinja_expect(p, JT_OPERATOR, ","))
 			return NULL;
-		if (is_tuple_end(p, end))
+		if (is_tuple_end(p))
 			break;
 		node = simple ? jinja_parse_primary(p) : jinja_parse_expression(p, condition);
 		if (node == NULL)

@@ -58,8 +58,30 @@ parse_target_name(JinjaParser *p)
 	return can_assign(p, node) ? node : NULL;
 }
 
+/* What parses, and cannot run, wherever it stands. */
+static void
+refuse(JinjaParser *p, int position, const char *why)
+{
+	if (p->template->refused != NULL)
+		return;
+	p->template->refused = why;
+	p->template->refused_position = position;
+}
+
+/* In a loop, its own variable is not to be assigned to. */
+static void
+refuse_loop(JinjaParser *p, const JinjaNode *target)
+{
+	if (p->nloops == 0)
+		return;
+	if (target->type == JINJA_NAME && strcmp(target->name, "loop") == 0)
+		refuse(p, target->position, "the variable \"loop\" of a loop cannot be assigned to");
+	for (int i = 0; target->type == JINJA_TUPLE && i < target->n; i++)
+		refuse_loop(p, target->items[i]);
+}
+
 static JinjaNode *
-parse_target(JinjaParser *p, const char *end, bool with_namespace)
+parse_target(JinjaParser *p, bool with_namespace)
 {
 	JinjaToken *next = &p->tokens.items[Min(p->at + 1, p->tokens.n - 1)];
 	JinjaNode  *node;
@@ -79,7 +101,7 @@ parse_target(JinjaParser *p, const char *end, bool with_namespace)
 		jinja_advance(p);
 		return node;
 	}
-	node = jinja_parse_tuple(p, true, true, end, false);
+	node = jinja_parse_tuple(p, true, true, false);
 	return node && can_assign(p, node) ? node : NULL;
 }
 
@@ -88,12 +110,13 @@ parse_set(JinjaParser *p, int position)
 {
 	JinjaNode  *node = jinja_node(JINJA_SET, position);
 
-	node->left = parse_target(p, NULL, true);
+	node->left = parse_target(p, true);
 	if (node->left == NULL)
 		return NULL;
+	refuse_loop(p, node->left);
 	if (jinja_skip(p, JT_OPERATOR, "="))
 	{
-		node->right = jinja_parse_tuple(p, false, true, NULL, false);
+		node->right = jinja_parse_tuple(p, false, true, false);
 		return node->right ? node : NULL;
 	}
 	node->type = JINJA_SET_BLOCK;
@@ -108,15 +131,16 @@ parse_set(JinjaParser *p, int position)
 }
 
 static JinjaNode *
-parse_for(JinjaParser *p, int position)
+parse_loop(JinjaParser *p, int position)
 {
 	static const char *const ends[] = {"endfor", "else", NULL};
 	JinjaNode  *node = jinja_node(JINJA_FOR, position);
 
-	node->left = parse_target(p, "in", false);
+	node->left = parse_target(p, false);
 	if (node->left == NULL || !jinja_expect(p, JT_NAME, "in"))
 		return NULL;
-	node->right = jinja_parse_tuple(p, false, false, "recursive", false);
+	refuse_loop(p, node->left);
+	node->right = jinja_parse_tuple(p, false, false, false);
 	if (node->right == NULL)
 		return NULL;
 	if (jinja_skip(p, JT_NAME, "if"))
@@ -136,6 +160,17 @@ parse_for(JinjaParser *p, int position)
 	return node->other ? node : NULL;
 }
 
+static JinjaNode *
+parse_for(JinjaParser *p, int position)
+{
+	JinjaNode  *node;
+
+	p->nloops++;
+	node = parse_loop(p, position);
+	p->nloops--;
+	return node;
+}
+
 /* After if or elif; the else of one is the next elif. */
 static JinjaNode *
 parse_if(JinjaParser *p, int position)
@@ -147,7 +182,7 @@ parse_if(JinjaParser *p, int position)
 	if (jinja_too_deep(p))
 		return NULL;
 	p->soft = true;
-	node->test = jinja_parse_tuple(p, false, false, NULL, false);
+	node->test = jinja_parse_tuple(p, false, false, false);
 	if (node->test)
 		node->body = parse_statements(p, ends);
 	if (node->body == NULL)
@@ -184,7 +219,7 @@ parse_with(JinjaParser *p, int position)
 		if (nodes.n && !jinja_expect(p, JT_OPERATOR, ","))
 			return NULL;
 		/* One name: the comma belongs to the next pair, unless it is in parentheses. */
-		target = jinja_parse_tuple(p, true, true, NULL, false);
+		target = jinja_parse_tuple(p, true, true, false);
 		if (target == NULL || !can_assign(p, target) || !jinja_expect(p, JT_OPERATOR, "="))
 			return NULL;
 		value = jinja_parse_expression(p, true);
@@ -250,6 +285,11 @@ parse_block(JinjaParser *p, int position)
 static bool
 push_parameter(JinjaParser *p, JinjaSignature *s, const JinjaNode *name)
 {
+	for (int i = 0; i < s->n; i++)
+	{
+		if (strcmp(s->names[i], name->name) == 0)
+			refuse(p, name->position, "two parameters of a macro have the same name");
+	}
 	s->names = s->names ? repalloc(s->names, (s->n + 1) * sizeof(char *)) : palloc(sizeof(char *));
 	s->names[s->n++] = name->name;
 	s->explicit_caller |= strcmp(name->name, "caller") == 0;
@@ -487,7 +527,7 @@ jinja_parse_body(JinjaParser *p, const char *const *ends)
 		else if (token->type == JT_VARIABLE_BEGIN)
 		{
 			node = jinja_node(JINJA_OUTPUT, token->position);
-			node->left = jinja_parse_tuple(p, false, true, NULL, false);
+			node->left = jinja_parse_tuple(p, false, true, false);
 			if (node->left == NULL || !jinja_expect(p, JT_VARIABLE_END, NULL))
 				return NULL;
 		}

@@ -15,6 +15,7 @@ typedef struct JinjaParser
 	ExprError  *error;
 	JinjaTemplate *template;
 	bool		soft;			/* inside of a condition: unknown filters fail only when they are reached */
+	int			nloops;			/* loops around the place */
 	int			nmacros;		/* macros around the place */
 	JinjaSignature *macros[64];
 } JinjaParser;
@@ -60,7 +61,7 @@ extern JinjaNode *jinja_parse_expression(JinjaParser *p, bool condition);
 extern JinjaNode *jinja_parse_primary(JinjaParser *p);
 extern JinjaNode *jinja_parse_filter(JinjaParser *p, JinjaNode *node, bool inline_start);
 /* Expressions with commas between are a tuple; `end` is a word that may follow. */
-extern JinjaNode *jinja_parse_tuple(JinjaParser *p, bool simple, bool condition, const char *end, bool parentheses);
+extern JinjaNode *jinja_parse_tuple(JinjaParser *p, bool simple, bool condition, bool parentheses);
 
 /* jinja_parse_postfix.c */
 extern JinjaNode *jinja_parse_postfix(JinjaParser *p, JinjaNode *node);
