@@ -7,14 +7,23 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 
 #include "http/answer.h"
 #include "http/pool.h"
 
+/*
+ * libcurl is to end what does not end in time.  Where it has only just been
+ * called for that, it may take the time as not quite over and want no other
+ * call: what is late by so much is ended here.
+ */
+#define OVERDUE_MS 200
+
 static CURLM *multi = NULL;
 static int	epoll_fd = -1;
 static int64_t curl_due = -1;	/* monotonic ms at which libcurl wants to be called; -1: not */
+static int64_t overdue_at = INT64_MAX;	/* monotonic ms before which nothing is overdue */
 static Transfer *running = NULL;
 static int	ndoubtful = 0;		/* of them */
 static Transfer *finished = NULL;
@@ -24,6 +33,8 @@ static int	on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 static int	on_timer(CURLM *handle, long timeout_ms, void *arg);
 static CURLMcode add(Transfer *transfer);
 static void reap(void);
+static void end_overdue(void);
+static void hop_ended(Transfer *transfer, CURLcode code);
 static void avoid_connection(const Transfer *transfer);
 static bool same_server(const Transfer *one, const Transfer *other);
 static void leave(Transfer *transfer);
@@ -57,16 +68,20 @@ pool_add(Transfer *transfer)
 	if (running)
 		running->previous = transfer;
 	running = transfer;
+	overdue_at = MIN(overdue_at, transfer->deadline + OVERDUE_MS);
 }
 
 int
 pool_timeout(void)
 {
+	int64_t		due = running ? overdue_at : INT64_MAX;
 	int64_t		left;
 
-	if (curl_due < 0)
+	if (curl_due >= 0)
+		due = MIN(due, curl_due);
+	if (due == INT64_MAX)
 		return -1;
-	left = curl_due - monotonic_ms();
+	left = due - monotonic_ms();
 	return left < 0 ? 0 : left > 60000 ? 60000 : (int) left;
 }
 
@@ -97,6 +112,8 @@ pool_turn(void)
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &still_running);
 	}
 	reap();
+	if (running && overdue_at <= monotonic_ms())
+		end_overdue();
 	/* Their servers may say nothing more, so libcurl would not end them. */
 	while ((largest = answer_largest(running)) != NULL)
 	{
@@ -185,17 +202,40 @@ reap(void)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &transfer);
-		if (code == CURLE_OPERATION_TIMEDOUT)
-			avoid_connection(transfer);
-		curl_multi_remove_handle(multi, easy);
-		if (transfer_ended(transfer, code))
-		{
-			if (add(transfer) == CURLM_OK)
-				continue;
-			transfer_fail(transfer, "libcurl could not take the request");
-		}
-		leave(transfer);
+		hop_ended(transfer, code);
 	}
+}
+
+static void
+end_overdue(void)
+{
+	int64_t		now = monotonic_ms();
+	Transfer   *next;
+
+	overdue_at = INT64_MAX;
+	for (Transfer *transfer = running; transfer; transfer = next)
+	{
+		next = transfer->next;
+		if (transfer->deadline + OVERDUE_MS <= now)
+			hop_ended(transfer, CURLE_OPERATION_TIMEDOUT);
+		else
+			overdue_at = MIN(overdue_at, transfer->deadline + OVERDUE_MS);
+	}
+}
+
+static void
+hop_ended(Transfer *transfer, CURLcode code)
+{
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		avoid_connection(transfer);
+	curl_multi_remove_handle(multi, transfer->easy);
+	if (transfer_ended(transfer, code))
+	{
+		if (add(transfer) == CURLM_OK)
+			return;
+		transfer_fail(transfer, "libcurl could not take the request");
+	}
+	leave(transfer);
 }
 
 /*
