@@ -305,10 +305,10 @@ SELECT is((SELECT state || output FROM mistral.action_executions WHERE id = :'a'
 SELECT lives_ok(format('SELECT mistral.complete_action(%L, ''"x"'')', :'a'), 'completed twice after the step');
 SELECT throws_ok(format('SELECT mistral.fail_action(%L, ''"x"'')', :'a'), 'MS021', NULL, 'but not otherwise');
 SELECT mistral.run_action('asked_badly') AS a \gset
-SELECT mistral.complete_action(:'a', '{}');
+SELECT mistral.complete_action(:'a', '{"x": 1}');
 SELECT pg_temp.run();
 SELECT is((SELECT state FROM mistral.action_executions WHERE id = :'a'), 'ERROR', 'an output that fails');
-SELECT lives_ok(format('SELECT mistral.complete_action(%L, ''{}'')', :'a'), 'the same again is harmless');
+SELECT lives_ok(format('SELECT mistral.complete_action(%L, ''{"x": 1}'')', :'a'), 'the same again is harmless');
 
 -- ------------------------------------------------------------------ other roles
 
