@@ -3,8 +3,8 @@
  *		Lists of networks, and which addresses two of them let through.
  *
  * IPv6 has several ways to write an IPv4 address.  A mapped one (::ffff:a.b.c.d)
- * is that IPv4 address.  One that some gateway would translate (NAT64, 6to4,
- * IPv4-compatible) must pass as what it is and as what it carries.
+ * is that IPv4 address.  One that some gateway would translate (NAT64, SIIT,
+ * 6to4, IPv4-compatible) must pass as what it is and as what it carries.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -28,6 +28,7 @@ struct Network
 
 static const unsigned char mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 static const unsigned char nat64_prefix[12] = {0x00, 0x64, 0xff, 0x9b};
+static const unsigned char siit_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static bool next_element(const char **cursor, const char **element, int *len);
 static bool parse_network(const char *element, int len, Network *network);
@@ -293,7 +294,7 @@ v6_allowed(const Egress *egress, const unsigned char *address)
 	if (!bytes_allowed(egress, address, V6_BYTES))
 		return false;
 
-	if (memcmp(address, nat64_prefix, sizeof(nat64_prefix)) == 0)
+	if (memcmp(address, nat64_prefix, sizeof(nat64_prefix)) == 0 || memcmp(address, siit_prefix, sizeof(siit_prefix)) == 0)
 		return bytes_allowed(egress, address + 12, V4_BYTES);
 	if (address[0] == 0x20 && address[1] == 0x02)	/* 6to4 */
 		return bytes_allowed(egress, address + 2, V4_BYTES);

@@ -193,7 +193,7 @@ subtest 'what may be reached' => sub {
 		"http://127.0.0.2:$other/", "http://[::ffff:127.0.0.2]:$other/", "http://[::ffff:7f00:2]:$other/",
 		"http://2130706434:$other/", "http://0x7f.2:$other/", "http://0177.0.0.2:$other/",
 		"http://0.0.0.0:$other/", "http://0:$other/", "http://[::1]:$other/", "http://[::]:$other/",
-		"http://user\@127.0.0.2:$other/", "http://[64:ff9b::7f00:2]:$other/", "http://169.254.169.254/latest/meta-data/");
+		"http://user\@127.0.0.2:$other/", "http://[64:ff9b::7f00:2]:$other/", "http://[::ffff:0:7f00:2]:$other/", "http://169.254.169.254/latest/meta-data/");
 	my @answers = request(map { { url => $_ } } @places);
 	like($answers[$_]{result}, qr/^$failed address \S+ is not allowed/, $places[$_]) foreach 0 .. $#places;
 	@answers = request(map { { url => "$url/redirect/302?to=$_", allow_redirects => JSON::PP::true } } @places);
