@@ -53,6 +53,7 @@
 #define WIRE_CONNECT_TIMEOUT 'c'
 #define WIRE_MAIL_FROM 'F'		/* makes it a mail */
 #define WIRE_RECIPIENT 'R'
+#define WIRE_OWNER 'O'			/* a number of the role whose request it is */
 
 /* Of an answer: a failure alone, or the others. */
 #define WIRE_FAILURE 'e'

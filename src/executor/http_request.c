@@ -77,6 +77,7 @@ http_request_pack(HttpRequest *request)
 	out->secret = request->mask.texts != NULL;
 	wire_begin(out, WIRE_REQUEST);
 	wire_add_int(out, WIRE_ID, request->id);
+	wire_add_int(out, WIRE_OWNER, request->owner);
 	wire_add_text(out, WIRE_URL, request->url);
 	wire_add_text(out, WIRE_METHOD, request->method);
 	wire_add_text(out, WIRE_USER, request->user);

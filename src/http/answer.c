@@ -17,6 +17,9 @@
 #define BODIES_FACTOR 16
 #define BODIES_MIN (64 * 1024 * 1024)
 
+/* Roles are told apart by their number modulo this. */
+#define SHARES 64
+
 static size_t limit = 16 * 1024 * 1024;
 static size_t bodies_held = 0;
 
@@ -73,20 +76,33 @@ answer_on_body(char *data, size_t size, size_t nitems, void *arg)
 	return len;
 }
 
-/* Answers without an end shall not be the end of ordinary ones. */
+/* Answers without an end shall not be the end of ordinary ones, nor one role's of another's: it is one of the role that has most. */
 Transfer *
 answer_largest(Transfer *running)
 {
 	size_t		room = BODIES_FACTOR * limit > BODIES_MIN ? BODIES_FACTOR * limit : BODIES_MIN;
+	size_t		held[SHARES] = {0};
+	uint32_t	most = 0;
 	Transfer   *largest = NULL;
 
 	if (bodies_held <= room)
 		return NULL;
 	for (Transfer *t = running; t; t = t->next)
-		if (t->content.capacity > SURE_BODY && (largest == NULL || t->content.capacity > largest->content.capacity))
+	{
+		uint32_t	share = t->owner % SHARES;
+
+		if (t->content.capacity > SURE_BODY)
+			held[share] += t->content.capacity;
+		if (held[share] > held[most])
+			most = share;
+	}
+	for (Transfer *t = running; t; t = t->next)
+		if (t->owner % SHARES == most && t->content.capacity > SURE_BODY &&
+			(largest == NULL || t->content.capacity > largest->content.capacity))
 			largest = t;
 	if (largest)
-		transfer_fail(largest, "responses under way hold more than %d times mistral.max_result_size, and this is the largest", BODIES_FACTOR);
+		transfer_fail(largest, "responses under way hold more than %d times mistral.max_result_size, and this is the largest of the role that has most",
+					  BODIES_FACTOR);
 	return largest;
 }
 

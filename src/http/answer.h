@@ -16,8 +16,9 @@ extern size_t answer_on_header(char *data, size_t size, size_t nitems, void *arg
 extern size_t answer_on_body(char *data, size_t size, size_t nitems, void *arg);
 
 /*
- * The running transfer that holds the most and has to be given up for the sake
- * of the others, as long as all bodies together hold too much; else NULL.
+ * The running transfer that has to be given up for the sake of the others, as
+ * long as all bodies together hold too much: the largest of the role whose hold
+ * the most; else NULL.
  */
 extern Transfer *answer_largest(Transfer *running);
 

@@ -181,6 +181,9 @@ read_field(Transfer *transfer, const WireField *field)
 		case WIRE_ID:
 			transfer->id = wire_int(field);
 			break;
+		case WIRE_OWNER:
+			transfer->owner = (uint32_t) wire_int(field);
+			break;
 		case WIRE_URL:
 			free(transfer->url);
 			transfer->url = strdup(field->data);

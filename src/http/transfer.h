@@ -32,6 +32,7 @@ typedef struct Transfer
 	char	   *frame;
 	size_t		frame_len;
 	int64_t		id;
+	uint32_t	owner;			/* a number of the role whose request it is */
 	const char *method;			/* upper case */
 	char	   *url;			/* without userinfo; malloc'd */
 	char	   *origin;			/* scheme://host:port, lower case; malloc'd; NULL: a mail */

@@ -591,7 +591,7 @@ subtest 'what others do meanwhile' => sub {
 
 # What all answers under way may hold together is 64 MB here.
 my $size = qr/larger than mistral.max_result_size/;
-my $largest = qr/hold more than 16 times mistral.max_result_size, and this is the largest/;
+my $largest = qr/hold more than 16 times mistral.max_result_size, and this is the largest of the role that has most/;
 
 subtest 'an answer that is refused holds nothing' => sub {
 	my $hits = hits('127.0.0.1', $port);
@@ -626,6 +626,21 @@ subtest 'the largest make room' => sub {
 	my @answers = answers(60, @ids);
 	is(scalar(grep { $_ && $_->{result} =~ /$largest|transfer closed/ } @answers), 90, 'which they say') or diag explain \@answers;
 	cmp_ok(scalar(grep { $_->{result} =~ $largest } @answers), '>', 25, 'as many as it took');
+};
+
+subtest 'the largest of the role that has most' => sub {
+	my @stuck = map { hostile() } 1 .. 3;
+	my @ids = dispatch(map { my $at = $_; map { { input => { url => "http://127.0.0.1:$at/stuck/400000", timeout => 300 } } } 1 .. 70 } @stuck[ 0, 1 ]);
+
+	ok(wait_for(sub { sql('SELECT count(*) FROM mistral.attempt') == 128 && hits('127.0.0.1', $stuck[0]) + hits('127.0.0.1', $stuck[1]) == 140 }, 30),
+		'many small answers take all the room');
+	sql('CREATE ROLE neighbour; GRANT EXECUTE ON FUNCTION mistral.std_http(jsonb) TO neighbour');
+	my $neighbour = sql("SELECT 'neighbour'::regrole::oid");
+	my ($large) = dispatch({ input => { url => "http://127.0.0.1:$stuck[2]/stuck/900000", timeout => 300 }, owner => $neighbour });
+	ok(wait_for(sub { sql("SELECT string_agg(n::text, ' ' ORDER BY n) FROM (SELECT count(*) AS n FROM mistral.attempt GROUP BY owner) AS o") eq '1 126' }, 30),
+		'another role\'s large one is not what makes room');
+	request({ url => "http://127.0.0.1:$_/release" }) foreach @stuck;
+	is(scalar(grep { $_ } answers(60, @ids, $large)), 141, 'and all end');
 };
 
 subtest 'many' => sub {
