@@ -10,25 +10,10 @@ import sys
 import threading
 import time
 
-METHOD, HEADER, BODY = 1, 2, 3
+from amqp_frames import BODY, HEADER, METHOD, frame, long, method, short
+
 FRAME = 65000
 RETURN, ACK, PUBLISH = (60, 50), (60, 80), (60, 40)
-
-
-def frame(kind, channel, payload):
-    return struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce"
-
-
-def method(channel, number, arguments=b""):
-    return frame(METHOD, channel, struct.pack(">HH", *number) + arguments)
-
-
-def short(text):
-    return bytes([len(text)]) + text
-
-
-def long(text):
-    return struct.pack(">I", len(text)) + text
 
 
 def nested(depth):

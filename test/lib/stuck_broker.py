@@ -9,24 +9,9 @@ import struct
 import sys
 import threading
 
-METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
+from amqp_frames import BODY, HEADER, HEARTBEAT, METHOD, frame, long, method, short
+
 connections = 0
-
-
-def frame(kind, channel, payload):
-    return struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce"
-
-
-def method(channel, number, arguments=b""):
-    return frame(METHOD, channel, struct.pack(">HH", *number) + arguments)
-
-
-def short(text):
-    return bytes([len(text)]) + text
-
-
-def long(text):
-    return struct.pack(">I", len(text)) + text
 
 
 # What is answered to a method, by its class and number.
